@@ -1,0 +1,2 @@
+//! The `htl` command.
+fn main() {}
