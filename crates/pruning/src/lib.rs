@@ -1,1 +1,38 @@
-//! Being written.
+//! Pruning for candle networks: which weights go, when, and what is left.
+//!
+//! A [`Criterion`] ranks every prunable weight, a [`Schedule`] says how many go and when, a [`MaskSet`] remembers the
+//! answer and keeps zeros zero through further training. Any network will do: what is needed of it is a list of
+//! (name, [`Var`](candle_core::Var)).
+//!
+//! ```
+//! use candle_core::{Device, Tensor, Var};
+//! use htl_pruning::{Criterion, PruneParams, WeightSet};
+//!
+//! let weight = Var::from_tensor(&Tensor::randn(0f32, 1., (8, 3, 3, 3), &Device::Cpu)?)?;
+//! let network = [("conv.weight".to_string(), weight)];
+//!
+//! let params = PruneParams::new(Criterion::GlobalMagnitude).sparsity(0.9).check()?;
+//! let masks = params.masks(&WeightSet::from_vars(&network))?;
+//! masks.apply(&network)?; // and again after every optimiser step
+//! assert_eq!(masks.zeros(), 194); // round(0.9 * 216)
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! **Prunable** are the convolution and linear weights: tensors of rank 4 or 2 whose name is `weight` or ends in
+//! `.weight`. Biases, normalisation parameters and running statistics never are, and the caller may exclude more by
+//! name ([`PruneParams::exclude`]), for example the last layer. Sparsity is always counted: zeros over masked weights.
+mod criteria;
+mod error;
+mod mask;
+mod mask_set;
+mod params;
+mod schedule;
+mod weights;
+
+pub use criteria::{Criterion, Scope};
+pub use error::PruneError;
+pub use mask::Mask;
+pub use mask_set::{LayerSparsity, MaskSet};
+pub use params::{PruneParams, PruneValidParams};
+pub use schedule::{Schedule, ValidSchedule};
+pub use weights::WeightSet;

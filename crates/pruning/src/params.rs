@@ -1,0 +1,167 @@
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+use crate::criteria::{self, Criterion};
+use crate::error::PruneError;
+use crate::mask_set::MaskSet;
+use crate::weights::WeightSet;
+
+/// What to prune, by which criterion, and how much of it. [`check`](Self::check) makes it usable.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PruneParams {
+    /// How weights are ranked. Default: global magnitude.
+    pub criterion: Criterion,
+    /// Fraction of the prunable weights that become zero, in [0, 1). Default: 0.5.
+    pub sparsity: f64,
+    /// Seed of the random criteria; the others do not use it. Default: 0.
+    pub seed: u64,
+    /// Weights that stay dense and are not counted, by name (`head.weight`) or by the name's first parts (`head`).
+    pub exclude: Vec<String>,
+}
+
+impl Default for PruneParams {
+    fn default() -> Self {
+        Self {
+            criterion: Criterion::default(),
+            sparsity: 0.5,
+            seed: 0,
+            exclude: Vec::new(),
+        }
+    }
+}
+
+impl PruneParams {
+    /// Parameters with this criterion and the default for everything else.
+    #[must_use]
+    pub fn new(criterion: Criterion) -> Self {
+        Self {
+            criterion,
+            ..Self::default()
+        }
+    }
+
+    /// Sets the fraction of weights to remove, in [0, 1).
+    #[must_use]
+    pub fn sparsity(mut self, sparsity: f64) -> Self {
+        self.sparsity = sparsity;
+        self
+    }
+
+    /// Sets the seed of the random criteria.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Keeps these weights dense, by name (`head.weight`) or by the name's first parts (`head`, `encoder.0`).
+    #[must_use]
+    pub fn exclude<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.exclude.extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// Checks the numbers once.
+    ///
+    /// # Errors
+    /// [`PruneError::Sparsity`] unless the sparsity is in [0, 1).
+    pub fn check(self) -> Result<PruneValidParams, PruneError> {
+        check_sparsity(self.sparsity)?;
+        Ok(PruneValidParams(self))
+    }
+}
+
+pub(crate) fn check_sparsity(found: f64) -> Result<(), PruneError> {
+    if (0.0..1.0).contains(&found) {
+        Ok(())
+    } else {
+        Err(PruneError::Sparsity { found })
+    }
+}
+
+/// Parameters that made sense; made by [`PruneParams::check`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct PruneValidParams(PruneParams);
+
+impl PruneValidParams {
+    /// The parameters as given.
+    #[must_use]
+    pub fn params(&self) -> &PruneParams {
+        &self.0
+    }
+
+    /// The same parameters at another sparsity, as a [`Schedule`](crate::Schedule) asks for.
+    ///
+    /// # Errors
+    /// [`PruneError::Sparsity`] unless the sparsity is in [0, 1).
+    pub fn at(&self, sparsity: f64) -> Result<Self, PruneError> {
+        self.0.clone().sparsity(sparsity).check()
+    }
+
+    /// Masks for a dense network.
+    ///
+    /// Of `n` prunable weights that are not excluded exactly `round(sparsity * n)` become zero (halves away from zero),
+    /// whatever the ties: among equal scores the one that comes first goes first, in the order of sorted names and
+    /// then of row-major position. Criteria of layer scope do this in every tensor on its own.
+    ///
+    /// # Errors
+    /// [`PruneError::NothingToPrune`], [`PruneError::UnknownExclusion`], and [`PruneError::NotFinite`] if a weight is
+    /// infinite or not a number.
+    pub fn masks(&self, weights: &WeightSet) -> Result<MaskSet, PruneError> {
+        criteria::masks(&self.0, &self.candidates(weights)?, None)
+    }
+
+    /// Masks for a network that is already sparse: what `previous` removed stays removed, and further weights go until
+    /// `round(sparsity * n)` are zero in all. This is one round of iterative or gradual pruning.
+    ///
+    /// # Errors
+    /// As [`masks`](Self::masks); [`PruneError::AlreadySparser`] if `previous` has more zeros than asked for;
+    /// [`PruneError::MissingMask`] and [`PruneError::MaskShape`] if it belongs to another network.
+    pub fn masks_after(
+        &self,
+        weights: &WeightSet,
+        previous: &MaskSet,
+    ) -> Result<MaskSet, PruneError> {
+        criteria::masks(&self.0, &self.candidates(weights)?, Some(previous))
+    }
+
+    fn candidates<'a>(
+        &self,
+        weights: &'a WeightSet,
+    ) -> Result<Vec<(&'a str, &'a Tensor)>, PruneError> {
+        let prunable: Vec<_> = weights.prunable().collect();
+        for name in &self.0.exclude {
+            if !prunable
+                .iter()
+                .any(|(candidate, _)| is_within(candidate, name))
+            {
+                let known = prunable
+                    .iter()
+                    .map(|(name, _)| *name)
+                    .collect::<Vec<_>>()
+                    .join(", ");
+                return Err(PruneError::UnknownExclusion {
+                    name: name.clone(),
+                    known,
+                });
+            }
+        }
+        let kept: Vec<_> = prunable
+            .into_iter()
+            .filter(|(name, _)| !self.0.exclude.iter().any(|part| is_within(name, part)))
+            .collect();
+        if kept.iter().all(|(_, tensor)| tensor.elem_count() == 0) {
+            return Err(PruneError::NothingToPrune {
+                count: weights.len(),
+            });
+        }
+        Ok(kept)
+    }
+}
+
+/// Whether `name` is `part` or begins with `part` followed by a dot.
+fn is_within(name: &str, part: &str) -> bool {
+    name.strip_prefix(part)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
