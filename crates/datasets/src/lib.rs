@@ -1,1 +1,63 @@
-//! Being written.
+//! Lesion images, masks and demographics: reading, checking, splitting, augmenting, sampling, fetching.
+//!
+//! A [`DataFolder`] is a folder of `images/`, `masks/` and a `metadata.csv`, checked when it is opened; an [`ImageSet`]
+//! holds some of its samples decoded at one size; [`Geometry`] and [`Photometry`] change them, [`Sampler`] says which
+//! come next; [`LesionAttributes`] measures what no table states (size, contrast, skin tone); a [`Manifest`] says what
+//! the files must be. No network library is needed: images are planar `f32`.
+//!
+//! ```
+//! use htl_datasets::{Geometry, GeometryParams, Photometry, PhotometryParams, Sampler, generator};
+//!
+//! let sampler = Sampler::uniform(100, 7)?;
+//! assert_eq!(sampler.batch(3, 8).len(), 8);
+//! let mut rng = generator(7, "augmentation", 3);
+//! let geometry = Geometry::sample(&mut rng, &GeometryParams::default());
+//! let weak = Photometry::sample(&mut rng, &PhotometryParams::weak());
+//! let mut image = geometry.apply(&vec![0.5f32; 3 * 64 * 64], 64);
+//! weak.apply(&mut image, 64);
+//! assert_eq!(image.len(), 3 * 64 * 64);
+//! # Ok::<(), htl_datasets::DatasetError>(())
+//! ```
+mod attributes;
+mod boxes;
+mod catalogue;
+mod checksum;
+mod error;
+mod fetch;
+mod folder;
+mod geometry;
+mod image_set;
+mod lab;
+mod manifest;
+mod metadata;
+mod photometry;
+mod random;
+mod read;
+mod resize;
+mod sample;
+mod sampler;
+mod split;
+mod stats;
+
+pub use attributes::{LesionAttributes, attributes};
+pub use boxes::{PixelBox, box_mask, ellipse_mask, tight_box};
+pub use catalogue::{Access, CatalogueEntry, CatalogueFile, catalogue};
+pub use checksum::{sha256_bytes, sha256_file};
+pub use error::DatasetError;
+pub use fetch::{Fetched, fetch};
+pub use folder::{DataFolder, OpenOptions};
+pub use geometry::{Border, Geometry, GeometryParams};
+/// The image types of this crate's interface, so that callers need not name the version of `image`.
+pub use image::{GrayImage, RgbImage};
+pub use image_set::{ImageSet, MaskUse};
+pub use lab::{delta_e_76, ita_degrees, lab_from_srgb};
+pub use manifest::{Manifest, ManifestFile, Verification};
+pub use metadata::{COLUMNS, MetadataRow, parse_metadata};
+pub use photometry::{Photometry, PhotometryParams};
+pub use random::generator;
+pub use read::{image_size, read_mask, read_mask_for, read_rgb};
+pub use resize::{resize_mask, resize_rgb};
+pub use sample::{Sample, Split};
+pub use sampler::Sampler;
+pub use split::{SplitFractions, grouped_split};
+pub use stats::{AreaStats, FolderStats};

@@ -1,0 +1,218 @@
+use image::{GrayImage, RgbImage};
+
+use crate::{DatasetError, delta_e_76, ita_degrees, lab_from_srgb};
+
+/// Nearest and farthest distance of the ring from the lesion, as parts of the image's smaller side.
+const RING: (f64, f64) = (0.02, 0.12);
+/// Pixels darker than this L* are not skin but the unlit corner of a dermatoscope's field.
+const DARK: f64 = 20.;
+
+/// What can be measured about a lesion when no table says it.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+pub struct LesionAttributes {
+    /// Lesion pixels / all pixels, in [0, 1].
+    pub area_fraction: f64,
+    /// Colour contrast: CIE 1976 distance of the mean CIELAB colours of lesion and surrounding skin. `None` if either
+    /// has no pixel.
+    pub delta_e: Option<f64>,
+    /// Individual typology angle of the surrounding skin in degrees, see [`ita_degrees`]. Without colour calibration it
+    /// orders images of one source roughly; it is no skin type.
+    pub ita_degrees: Option<f64>,
+    /// Whether a lesion pixel lies on the frame's outermost row or column.
+    pub touches_border: bool,
+}
+
+/// Measures a lesion. The surrounding skin is the ring of pixels whose distance to the lesion is over 2 % and at most
+/// 12 % of the image's smaller side (the mask's own uncertainty is skipped), without those of L* under 20 (unlit
+/// corners).
+///
+/// # Shapes
+/// `mask` (0 and 255) has the size of `rgb`.
+///
+/// # Errors
+/// [`DatasetError::Parameter`] if the sizes differ.
+pub fn attributes(rgb: &RgbImage, mask: &GrayImage) -> Result<LesionAttributes, DatasetError> {
+    if rgb.dimensions() != mask.dimensions() {
+        return Err(DatasetError::Parameter {
+            name: "size of the mask",
+            expected: "that of its image",
+            found: format!("{:?} for an image of {:?}", mask.dimensions(), rgb.dimensions()),
+        });
+    }
+    let (width, height) = (mask.width() as usize, mask.height() as usize);
+    let inside: Vec<bool> = mask.as_raw().iter().map(|value| *value > 128).collect();
+    let count = inside.iter().filter(|inside| **inside).count();
+    let distance = squared_distance(&inside, width, height);
+    let side = width.min(height) as f64;
+    let (near, far) = ((RING.0 * side).powi(2), (RING.1 * side).powi(2));
+
+    let (mut lesion, mut skin) = (Mean::default(), Mean::default());
+    for ((pixel, inside), distance) in rgb.pixels().zip(&inside).zip(&distance) {
+        if *inside {
+            lesion.add(lab_from_srgb(pixel.0));
+        } else if *distance > near && *distance <= far {
+            let lab = lab_from_srgb(pixel.0);
+            if lab[0] >= DARK {
+                skin.add(lab);
+            }
+        }
+    }
+    let (lesion, skin) = (lesion.value(), skin.value());
+    let touches_border = inside.iter().enumerate().any(|(index, inside)| {
+        let (x, y) = (index % width, index / width);
+        *inside && (x == 0 || y == 0 || x + 1 == width || y + 1 == height)
+    });
+    Ok(LesionAttributes {
+        area_fraction: if inside.is_empty() {
+            0.
+        } else {
+            count as f64 / inside.len() as f64
+        },
+        delta_e: lesion.zip(skin).map(|(lesion, skin)| delta_e_76(lesion, skin)),
+        ita_degrees: skin.map(ita_degrees),
+        touches_border,
+    })
+}
+
+#[derive(Default)]
+struct Mean {
+    sum: [f64; 3],
+    count: usize,
+}
+
+impl Mean {
+    fn add(&mut self, lab: [f64; 3]) {
+        self.sum.iter_mut().zip(lab).for_each(|(sum, value)| *sum += value);
+        self.count += 1;
+    }
+
+    fn value(&self) -> Option<[f64; 3]> {
+        (self.count > 0).then(|| self.sum.map(|sum| sum / self.count as f64))
+    }
+}
+
+/// Squared Euclidean distance of every pixel to the nearest `true` (infinite if there is none): along columns, then
+/// the lower envelope of parabolas along rows (Felzenszwalb and Huttenlocher 2012).
+fn squared_distance(inside: &[bool], width: usize, height: usize) -> Vec<f64> {
+    let mut along = vec![f64::INFINITY; width * height];
+    for x in 0..width {
+        let mut last = f64::INFINITY;
+        for y in (0..height).chain((0..height).rev()) {
+            last = if inside[y * width + x] { 0. } else { last + 1. };
+            let cell = &mut along[y * width + x];
+            *cell = cell.min(last);
+        }
+    }
+    let mut result = vec![f64::INFINITY; width * height];
+    for (from, to) in along
+        .chunks_exact(width.max(1))
+        .zip(result.chunks_exact_mut(width.max(1)))
+    {
+        // (position, height, from where it is the lowest)
+        let mut hull: Vec<(f64, f64, f64)> = Vec::with_capacity(width);
+        for (x, distance) in from.iter().enumerate().filter(|(_, distance)| distance.is_finite()) {
+            let (x, value) = (x as f64, distance * distance);
+            let mut start = f64::NEG_INFINITY;
+            while let Some((other, base, since)) = hull.last() {
+                start = ((value + x * x) - (base + other * other)) / (2. * (x - other));
+                if start > *since {
+                    break;
+                }
+                hull.pop();
+                start = f64::NEG_INFINITY;
+            }
+            hull.push((x, value, start));
+        }
+        let mut current = 0;
+        for (x, target) in to.iter_mut().enumerate() {
+            while hull.get(current + 1).is_some_and(|next| next.2 <= x as f64) {
+                current += 1;
+            }
+            if let Some((position, base, _)) = hull.get(current) {
+                *target = base + (x as f64 - position).powi(2);
+            }
+        }
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::{Luma, Rgb};
+    use proptest::prelude::*;
+
+    proptest! {
+        /// The fast distance is the distance.
+        #[test]
+        fn distance_is_exact(width in 1usize..14, height in 1usize..14, bits in proptest::collection::vec(0u8..12, 196)) {
+            let inside: Vec<bool> = bits[..width * height].iter().map(|b| *b == 0).collect();
+            for (index, found) in squared_distance(&inside, width, height).into_iter().enumerate() {
+                let (x, y) = ((index % width) as f64, (index / width) as f64);
+                let nearest = inside
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, inside)| **inside)
+                    .map(|(i, _)| ((i % width) as f64 - x).powi(2) + ((i / width) as f64 - y).powi(2))
+                    .fold(f64::INFINITY, f64::min);
+                prop_assert_eq!(found, nearest);
+            }
+        }
+    }
+
+    fn disc(size: u32, radius: f64, at: f64) -> GrayImage {
+        GrayImage::from_fn(size, size, |x, y| {
+            let far = (f64::from(x) - at).powi(2) + (f64::from(y) - at).powi(2) > radius * radius;
+            Luma([if far { 0 } else { 255 }])
+        })
+    }
+
+    #[test]
+    fn a_dark_disc_on_skin() {
+        let mask = disc(100, 20., 50.);
+        let (lesion, skin) = ([90, 60, 50], [220, 180, 160]);
+        let rgb = RgbImage::from_fn(100, 100, |x, y| {
+            Rgb(if mask.get_pixel(x, y).0[0] > 0 { lesion } else { skin })
+        });
+        let found = attributes(&rgb, &mask).unwrap();
+        assert!((found.area_fraction - 0.1257).abs() < 1e-3);
+        let expected = delta_e_76(lab_from_srgb(lesion), lab_from_srgb(skin));
+        assert!((found.delta_e.unwrap() - expected).abs() < 1e-9);
+        assert!((found.ita_degrees.unwrap() - ita_degrees(lab_from_srgb(skin))).abs() < 1e-9);
+        assert!(!found.touches_border);
+    }
+
+    #[test]
+    fn unlit_corners_and_the_mask_edge_are_not_skin() {
+        let mask = disc(100, 20., 50.);
+        let skin = [220, 180, 160];
+        let rgb = RgbImage::from_fn(100, 100, |x, y| {
+            let far = ((f64::from(x) - 50.).powi(2) + (f64::from(y) - 50.).powi(2)).sqrt();
+            Rgb(if far <= 22. {
+                [90, 60, 50]
+            } else if x > 60 {
+                [5, 5, 5]
+            } else {
+                skin
+            })
+        });
+        let found = attributes(&rgb, &mask).unwrap();
+        assert!((found.ita_degrees.unwrap() - ita_degrees(lab_from_srgb(skin))).abs() < 1e-9);
+    }
+
+    #[test]
+    fn whole_frame_and_empty_masks_have_no_contrast() {
+        let rgb = RgbImage::from_pixel(10, 10, Rgb([200, 150, 130]));
+        let full = attributes(&rgb, &GrayImage::from_pixel(10, 10, Luma([255]))).unwrap();
+        assert_eq!(
+            (full.area_fraction, full.delta_e, full.touches_border),
+            (1., None, true)
+        );
+        let empty = attributes(&rgb, &GrayImage::new(10, 10)).unwrap();
+        assert_eq!(
+            (empty.area_fraction, empty.delta_e, empty.touches_border),
+            (0., None, false)
+        );
+        assert!(attributes(&rgb, &GrayImage::new(9, 10)).is_err());
+    }
+}

@@ -1,0 +1,299 @@
+use std::path::PathBuf;
+
+/// What can be wrong with data, in words that say where and what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DatasetError {
+    /// A file or folder could not be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file or folder could not be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The folder lacks `images/`.
+    #[error(
+        "{} is not a data folder: it has no folder `images`; expected images/<id>.jpg|png, masks/<id>.png (optional) \
+         and metadata.csv (optional)",
+        root.display()
+    )]
+    NotADataFolder {
+        /// The folder that was opened.
+        root: PathBuf,
+    },
+    /// `images/` holds no image.
+    #[error("{} holds no .jpg, .jpeg or .png file", path.display())]
+    NoImages {
+        /// The `images` folder.
+        path: PathBuf,
+    },
+    /// A table lacks columns.
+    #[error(
+        "{}: missing column(s) {}; found {}. A column may be blank but its name must be in the header",
+        path.display(), list(missing), list(found)
+    )]
+    MissingColumns {
+        /// The table.
+        path: PathBuf,
+        /// The columns that are not there.
+        missing: Vec<String>,
+        /// The columns that are.
+        found: Vec<String>,
+    },
+    /// A column name occurs twice.
+    #[error("{}: column `{column}` occurs more than once in the header; rename or remove one", path.display())]
+    DuplicateColumn {
+        /// The table.
+        path: PathBuf,
+        /// The name.
+        column: String,
+    },
+    /// The table is not well-formed.
+    #[error("{} line {line}: {reason}", path.display())]
+    Table {
+        /// The table.
+        path: PathBuf,
+        /// Line in the file, from 1 (the header).
+        line: u64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Two rows have the same id.
+    #[error("{} line {line}: image_id `{image_id}` was already on line {first_line}; keep one row per image", path.display())]
+    DuplicateId {
+        /// The table.
+        path: PathBuf,
+        /// The id.
+        image_id: String,
+        /// Line of the first occurrence.
+        first_line: u64,
+        /// Line of the second occurrence.
+        line: u64,
+    },
+    /// An age is no number.
+    #[error(
+        "{} line {line}: age_approx of `{image_id}` is `{value}`; expected years as a number from 0 to 130, or blank if unknown",
+        path.display()
+    )]
+    BadAge {
+        /// The table.
+        path: PathBuf,
+        /// Line in the file.
+        line: u64,
+        /// The row's id.
+        image_id: String,
+        /// What was found.
+        value: String,
+    },
+    /// A split is none of the three words.
+    #[error(
+        "{} line {line}: split of `{image_id}` is `{value}`; expected train, val or test (or leave the whole column \
+         blank to have a seeded split made)",
+        path.display()
+    )]
+    UnknownSplit {
+        /// The table.
+        path: PathBuf,
+        /// Line in the file.
+        line: u64,
+        /// The row's id.
+        image_id: String,
+        /// What was found.
+        value: String,
+    },
+    /// One of the three splits has no sample.
+    #[error("{}: split `{split}` is empty; {advice}", path.display())]
+    EmptySplit {
+        /// The table, or the folder.
+        path: PathBuf,
+        /// The split's name.
+        split: String,
+        /// What to do.
+        advice: String,
+    },
+    /// A row has no image.
+    #[error(
+        "{} line {line}: no image for `{image_id}`: {} has none of {image_id}.jpg, .jpeg, .png; add it or remove the row",
+        path.display(), folder.display()
+    )]
+    MissingImage {
+        /// The table.
+        path: PathBuf,
+        /// Line in the file.
+        line: u64,
+        /// The id.
+        image_id: String,
+        /// Where images are looked for.
+        folder: PathBuf,
+    },
+    /// Images have no row.
+    #[error("{} image(s) have no row in {}: {}; add rows or remove the images", ids.len(), path.display(), list(ids))]
+    ImagesWithoutRow {
+        /// The table.
+        path: PathBuf,
+        /// Ids without a row, sorted.
+        ids: Vec<String>,
+    },
+    /// Two files claim the same id.
+    #[error("{} and {} are both for `{image_id}`; remove one", first.display(), second.display())]
+    AmbiguousFile {
+        /// The id.
+        image_id: String,
+        /// One file.
+        first: PathBuf,
+        /// Another.
+        second: PathBuf,
+    },
+    /// `splits.csv` does not fit the images.
+    #[error("{} does not fit the images: {reason}; correct it, or delete it to have the split made again", path.display())]
+    SplitsDoNotFit {
+        /// The `splits.csv`.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The split that was made cannot be saved.
+    #[error(
+        "a split was made for {} but cannot be saved as {}: {source}; pass another place for it (`splits_file` in \
+         `OpenOptions`)",
+        root.display(), path.display()
+    )]
+    SplitsNotWritable {
+        /// The data folder.
+        root: PathBuf,
+        /// Where it was to be written.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// An image or mask cannot be decoded.
+    #[error("cannot decode {}: {reason}; replace the file or remove its row", path.display())]
+    Decode {
+        /// The file.
+        path: PathBuf,
+        /// What the decoder said.
+        reason: String,
+    },
+    /// A mask is not a black-and-white picture.
+    #[error("{} is no mask: {reason}", path.display())]
+    NotAMask {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+    /// Mask and image differ in size.
+    #[error(
+        "mask {} is {}x{} but its image {} is {}x{}; masks must have their image's width and height",
+        mask.display(), mask_size.0, mask_size.1, image.display(), image_size.0, image_size.1
+    )]
+    MaskSize {
+        /// The mask.
+        mask: PathBuf,
+        /// Its width and height.
+        mask_size: (u32, u32),
+        /// The image.
+        image: PathBuf,
+        /// Its width and height.
+        image_size: (u32, u32),
+    },
+    /// A mask is needed and not there.
+    #[error(
+        "`{image_id}` has no mask but masks are needed here; add {} (8-bit grey, 0 outside and 255 inside)",
+        expected.display()
+    )]
+    MissingMask {
+        /// The id.
+        image_id: String,
+        /// Where it is expected.
+        expected: PathBuf,
+    },
+    /// A parameter is out of range.
+    #[error("{name} must be {expected}, found {found}")]
+    Parameter {
+        /// The parameter.
+        name: &'static str,
+        /// The range.
+        expected: &'static str,
+        /// What was given.
+        found: String,
+    },
+    /// Files do not match their manifest.
+    #[error("{} does not match its manifest: {problems}", root.display())]
+    Manifest {
+        /// The folder that was checked.
+        root: PathBuf,
+        /// Missing, changed and extra files, named.
+        problems: String,
+    },
+    /// JSON of the wrong form.
+    #[error("{} is no manifest: {reason}", path.display())]
+    ManifestFormat {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A download failed.
+    #[error("cannot fetch {url}: {reason}{}", if *resumable { "; what came so far is kept, run again to resume" } else { "" })]
+    Fetch {
+        /// The address.
+        url: String,
+        /// Why.
+        reason: String,
+        /// Whether a partial file is kept.
+        resumable: bool,
+    },
+    /// A download has the wrong content.
+    #[error(
+        "{url} has sha256 {found} but {expected} was expected; the file was not kept: the publisher changed it or the transfer was altered"
+    )]
+    Checksum {
+        /// The address.
+        url: String,
+        /// What was expected.
+        expected: String,
+        /// What came.
+        found: String,
+    },
+}
+
+impl DatasetError {
+    pub(crate) fn read(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
+        move |source| Self::Read {
+            path: path.into(),
+            source,
+        }
+    }
+
+    pub(crate) fn write(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
+        move |source| Self::Write {
+            path: path.into(),
+            source,
+        }
+    }
+}
+
+/// At most five names, then how many more.
+pub(crate) fn list(names: &[String]) -> String {
+    let shown = names
+        .iter()
+        .take(5)
+        .map(|name| format!("`{name}`"))
+        .collect::<Vec<_>>()
+        .join(", ");
+    match names.len() {
+        0 => "none".to_owned(),
+        1..=5 => shown,
+        more => format!("{shown} and {} more", more - 5),
+    }
+}

@@ -1,0 +1,162 @@
+use std::collections::{BTreeMap, HashMap};
+
+use rand::seq::SliceRandom;
+
+use crate::{DatasetError, Split, generator};
+
+/// What part of the samples each split gets; the rest goes to test.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SplitFractions {
+    /// Part for training.
+    pub train: f64,
+    /// Part for validation.
+    pub val: f64,
+}
+
+impl Default for SplitFractions {
+    /// 60 % train, 10 % val, 30 % test.
+    fn default() -> Self {
+        Self { train: 0.6, val: 0.1 }
+    }
+}
+
+/// A seeded split that never parts a group.
+///
+/// `items` are (image id, keys); samples that share any key (a lesion id, a patient id) are one group, also through a
+/// third sample. Groups are shuffled with `seed` and dealt, largest first, to the split that lacks most of its share,
+/// so that every split gets something as soon as there are three groups. The order of `items` does not matter.
+///
+/// # Errors
+/// [`DatasetError::Parameter`] for fractions outside (0, 1) or fewer than three groups.
+pub fn grouped_split(
+    items: &[(&str, Vec<String>)],
+    fractions: SplitFractions,
+    seed: u64,
+) -> Result<BTreeMap<String, Split>, DatasetError> {
+    let SplitFractions { train, val } = fractions;
+    let share = [train, val, 1. - train - val];
+    if !share.iter().all(|part| *part > 0. && *part < 1.) {
+        return Err(DatasetError::Parameter {
+            name: "split fractions",
+            expected: "positive, with a sum under 1 for train and val",
+            found: format!("{train} and {val}"),
+        });
+    }
+    let mut groups = groups(items);
+    if groups.len() < 3 {
+        return Err(DatasetError::Parameter {
+            name: "number of independent groups (lesions or patients)",
+            expected: "at least 3 to make train, val and test",
+            found: groups.len().to_string(),
+        });
+    }
+    groups.shuffle(&mut generator(seed, "split", 0));
+    groups.sort_by_key(|group| std::cmp::Reverse(group.len()));
+    let total = items.len() as f64;
+    let mut filled = [0usize; 3];
+    let mut result = BTreeMap::new();
+    let count = groups.len();
+    for (index, group) in groups.into_iter().enumerate() {
+        let empty = filled.iter().filter(|n| **n == 0).count();
+        let must_fill = count - index <= empty;
+        let lack = |split: usize| share[split] * total - filled[split] as f64;
+        let chosen = (0..3)
+            .filter(|split| !must_fill || filled[*split] == 0)
+            .max_by(|a, b| lack(*a).total_cmp(&lack(*b)).then(b.cmp(a)))
+            .unwrap_or(0);
+        filled[chosen] += group.len();
+        for id in group {
+            result.insert(id.to_owned(), Split::ALL[chosen]);
+        }
+    }
+    Ok(result)
+}
+
+/// Connected components of samples through shared keys, each sorted, in order of their first id.
+fn groups<'a>(items: &[(&'a str, Vec<String>)]) -> Vec<Vec<&'a str>> {
+    let mut parent: Vec<usize> = (0..items.len()).collect();
+    fn root(parent: &mut [usize], mut node: usize) -> usize {
+        while parent[node] != node {
+            parent[node] = parent[parent[node]];
+            node = parent[node];
+        }
+        node
+    }
+    let mut owner: HashMap<&str, usize> = HashMap::new();
+    for (index, (_, keys)) in items.iter().enumerate() {
+        for key in keys {
+            let first = *owner.entry(key).or_insert(index);
+            let (a, b) = (root(&mut parent, first), root(&mut parent, index));
+            parent[b] = a;
+        }
+    }
+    let mut by_root: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
+    for (index, (id, _)) in items.iter().enumerate() {
+        by_root.entry(root(&mut parent, index)).or_default().push(id);
+    }
+    let mut groups: Vec<Vec<&str>> = by_root.into_values().collect();
+    groups.iter_mut().for_each(|group| group.sort_unstable());
+    groups.sort_unstable();
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// No key is ever on two sides, every sample gets a split, none is empty, and order does not matter.
+        #[test]
+        fn keys_stay_together(keys in proptest::collection::vec((0u8..60, 0u8..60), 20..200), seed: u64) {
+            let ids: Vec<String> = (0..keys.len()).map(|i| format!("id{i:03}")).collect();
+            let items: Vec<(&str, Vec<String>)> = ids
+                .iter()
+                .zip(&keys)
+                .map(|(id, (lesion, patient))| {
+                    let lesion = (*lesion < 30).then(|| format!("lesion {lesion}"));
+                    let patient = (*patient < 5).then(|| format!("patient {patient}"));
+                    (id.as_str(), lesion.into_iter().chain(patient).collect())
+                })
+                .collect();
+            if super::groups(&items).len() < 3 {
+                return Ok(());
+            }
+            let split = grouped_split(&items, SplitFractions::default(), seed).unwrap();
+            prop_assert_eq!(split.len(), items.len());
+            for each in Split::ALL {
+                prop_assert!(split.values().any(|s| *s == each));
+            }
+            let mut side: HashMap<&String, Split> = HashMap::new();
+            for (id, keys) in &items {
+                for key in keys {
+                    prop_assert_eq!(*side.entry(key).or_insert(split[*id]), split[*id]);
+                }
+            }
+            let reversed: Vec<_> = items.iter().rev().cloned().collect();
+            prop_assert_eq!(grouped_split(&reversed, SplitFractions::default(), seed).unwrap(), split);
+        }
+    }
+
+    #[test]
+    fn shares_are_met_and_seeds_differ() {
+        let ids: Vec<String> = (0..100).map(|i| i.to_string()).collect();
+        let items: Vec<_> = ids.iter().map(|id| (id.as_str(), Vec::new())).collect();
+        let split = grouped_split(&items, SplitFractions::default(), 1).unwrap();
+        let count = |wanted| split.values().filter(|s| **s == wanted).count();
+        assert_eq!(
+            [count(Split::Train), count(Split::Val), count(Split::Test)],
+            [60, 10, 30]
+        );
+        assert_ne!(grouped_split(&items, SplitFractions::default(), 2).unwrap(), split);
+    }
+
+    #[test]
+    fn two_groups_are_too_few() {
+        let items = [("a", vec!["x".to_owned()]), ("b", vec!["x".to_owned()]), ("c", vec![])];
+        let error = grouped_split(&items, SplitFractions::default(), 1)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("at least 3"), "{error}");
+    }
+}
