@@ -1,0 +1,105 @@
+use std::path::PathBuf;
+
+/// What can go wrong with networks and checkpoints, each with what a person needs to put it right.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// A number in an architecture or in its preprocessing makes no sense.
+    #[error("`{key}` must be {expected}, found {found}")]
+    Config {
+        /// The configuration key.
+        key: &'static str,
+        /// What it may be.
+        expected: &'static str,
+        /// What it is.
+        found: String,
+    },
+    /// Images of a shape that the network cannot take.
+    #[error("the network takes images of shape {expected}, found {found:?}: {hint}")]
+    ImageShape {
+        /// The shape in words.
+        expected: String,
+        /// The shape found.
+        found: Vec<usize>,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// A class that the classifier does not know, or a list of classes of another length than the batch.
+    #[error("no class {found} for image {image}: the classifier has {classes} classes for each of {images} images")]
+    NoSuchClass {
+        /// Position in the batch.
+        image: usize,
+        /// The class asked for.
+        found: usize,
+        /// How many classes there are.
+        classes: usize,
+        /// How many images there are.
+        images: usize,
+    },
+    /// A network of another kind than the task needs.
+    #[error("this needs a {expected}, but the network is a {found}: give the checkpoint of a {expected}")]
+    Kind {
+        /// The kind needed.
+        expected: &'static str,
+        /// The kind found.
+        found: &'static str,
+    },
+    /// Two networks that should have the same parameters do not.
+    #[error("the weights belong to another network: {problem}")]
+    OtherNetwork {
+        /// The first difference: a tensor missing, too many, or of another shape.
+        problem: String,
+    },
+    /// A file that is not a checkpoint at all.
+    #[error("{path}: not a checkpoint: {problem}", path = path.display())]
+    NotACheckpoint {
+        /// The file.
+        path: PathBuf,
+        /// What was found instead.
+        problem: String,
+    },
+    /// A checkpoint whose tensors are not those of its architecture.
+    #[error("{path}: the tensors are those of another network than its architecture says: {problem}", path = path.display())]
+    CheckpointMismatch {
+        /// The file.
+        path: PathBuf,
+        /// The first difference.
+        problem: String,
+    },
+    /// A checkpoint of a later version of this crate.
+    #[error("{path}: checkpoint version {found} is newer than {known}, the newest known here: update htl", path = path.display())]
+    NewerVersion {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The newest version that can be read.
+        known: u32,
+    },
+    /// Reading or writing failed.
+    #[error("{path}: cannot {action}: {source}", path = path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// `read` or `write`.
+        action: &'static str,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// An error of an operation.
+    #[error(transparent)]
+    Ops(#[from] htl_ops::OpsError),
+    /// An error of candle itself.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}
+
+impl From<ModelError> for candle_core::Error {
+    fn from(error: ModelError) -> Self {
+        match error {
+            ModelError::Candle(error) => error,
+            ModelError::Ops(error) => error.into(),
+            other => Self::wrap(other),
+        }
+    }
+}

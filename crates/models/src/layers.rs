@@ -1,0 +1,273 @@
+use candle_core::{DType, Device, Tensor, Var};
+use htl_ops::{Conv2dParams, Norm, conv_norm_relu, conv2d};
+
+use crate::error::ModelError;
+use crate::parameters::ParameterBuilder;
+
+/// What a forward pass is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// Batch statistics, running statistics updated (momentum 0.1, unbiased variance), gradients tracked.
+    Train,
+    /// Running statistics, gradients tracked: for saliency, or for scores from gradients of a finished network.
+    Gradients,
+    /// Running statistics, nothing tracked: the result carries no graph, and memory is freed as the pass goes on.
+    Evaluate,
+}
+
+impl Mode {
+    /// The mode of [`candle_core::ModuleT`]'s flag.
+    #[must_use]
+    pub fn from_train(train: bool) -> Self {
+        if train { Self::Train } else { Self::Evaluate }
+    }
+
+    /// The variable as this mode uses it.
+    pub(crate) fn tensor(self, var: &Var) -> Tensor {
+        match self {
+            Self::Train | Self::Gradients => var.as_tensor().clone(),
+            Self::Evaluate => var.as_detached_tensor(),
+        }
+    }
+
+    /// The network's input as this mode uses it.
+    pub(crate) fn input(self, input: &Tensor) -> Tensor {
+        match self {
+            Self::Train | Self::Gradients => input.clone(),
+            Self::Evaluate => input.detach(),
+        }
+    }
+}
+
+/// As PyTorch's `BatchNorm2d` has them by default.
+const EPS: f64 = 1e-5;
+const MOMENTUM: f64 = 0.1;
+
+/// 3x3 convolution without bias, batch normalisation, ReLU.
+#[derive(Debug)]
+struct ConvNormRelu {
+    weight: Var,
+    gamma: Var,
+    beta: Var,
+    running_mean: Var,
+    running_var: Var,
+}
+
+impl ConvNormRelu {
+    /// Names as in an `nn.Sequential` at `prefix` with the convolution at `index` and the normalisation after it.
+    fn new(
+        builder: &mut ParameterBuilder,
+        prefix: &str,
+        index: usize,
+        inputs: usize,
+        outputs: usize,
+    ) -> Result<Self, ModelError> {
+        let norm = format!("{prefix}.{}", index + 1);
+        let shape = [outputs, inputs, 3, 3];
+        Ok(Self {
+            weight: builder.uniform_fan_in(&format!("{prefix}.{index}.weight"), &shape, inputs * 9)?,
+            gamma: builder.constant(&format!("{norm}.weight"), outputs, 1.0)?,
+            beta: builder.constant(&format!("{norm}.bias"), outputs, 0.0)?,
+            running_mean: builder.buffer(&format!("{norm}.running_mean"), outputs, 0.0)?,
+            running_var: builder.buffer(&format!("{norm}.running_var"), outputs, 1.0)?,
+        })
+    }
+
+    fn forward(&self, input: &Tensor, mode: Mode) -> Result<Tensor, ModelError> {
+        let (mean, var) = (
+            self.running_mean.as_detached_tensor(),
+            self.running_var.as_detached_tensor(),
+        );
+        let norm = match mode {
+            Mode::Train => Norm::Batch { eps: EPS },
+            Mode::Gradients | Mode::Evaluate => Norm::Running {
+                mean: &mean,
+                var: &var,
+                eps: EPS,
+            },
+        };
+        let (weight, gamma, beta) = (
+            mode.tensor(&self.weight),
+            mode.tensor(&self.gamma),
+            mode.tensor(&self.beta),
+        );
+        let (output, statistics) = conv_norm_relu(input, &weight, &gamma, &beta, norm)?;
+        if let Some(statistics) = statistics {
+            follow(&self.running_mean, &statistics.mean)?;
+            follow(&self.running_var, &statistics.var)?;
+        }
+        Ok(output)
+    }
+}
+
+/// `running = 0.9 running + 0.1 batch`.
+fn follow(running: &Var, batch: &Tensor) -> Result<(), ModelError> {
+    let old = (running.as_detached_tensor() * (1.0 - MOMENTUM))?;
+    let new = (batch.detach().to_dtype(running.dtype())? * MOMENTUM)?;
+    Ok(running.set(&(old + new)?)?)
+}
+
+/// Two times (3x3 convolution, batch normalisation, ReLU); `nn.Sequential` indices 0, 1, 3 and 4.
+#[derive(Debug)]
+pub(crate) struct Block {
+    first: ConvNormRelu,
+    second: ConvNormRelu,
+}
+
+impl Block {
+    pub(crate) fn new(
+        builder: &mut ParameterBuilder,
+        prefix: &str,
+        inputs: usize,
+        outputs: usize,
+    ) -> Result<Self, ModelError> {
+        let first = ConvNormRelu::new(builder, prefix, 0, inputs, outputs)?;
+        let second = ConvNormRelu::new(builder, prefix, 3, outputs, outputs)?;
+        Ok(Self { first, second })
+    }
+
+    pub(crate) fn forward(&self, input: &Tensor, mode: Mode) -> Result<Tensor, ModelError> {
+        self.second.forward(&self.first.forward(input, mode)?, mode)
+    }
+}
+
+/// How often the encoder halves its input.
+pub(crate) const HALVINGS: u32 = 3;
+
+/// Four blocks of `w`, `2w`, `4w`, `8w` channels with 2x2 max pooling between them; names `encoder.0` to `encoder.3`.
+#[derive(Debug)]
+pub(crate) struct Encoder {
+    in_channels: usize,
+    first: Block,
+    deeper: Vec<Block>,
+}
+
+impl Encoder {
+    pub(crate) fn new(builder: &mut ParameterBuilder, in_channels: usize, width: usize) -> Result<Self, ModelError> {
+        let first = Block::new(builder, "encoder.0", in_channels, width)?;
+        let deeper = (1..=HALVINGS)
+            .map(|level| {
+                Block::new(
+                    builder,
+                    &format!("encoder.{level}"),
+                    width << (level - 1),
+                    width << level,
+                )
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            in_channels,
+            first,
+            deeper,
+        })
+    }
+
+    /// The output of the last block, `[batch, 8w, height / 8, width / 8]`, and those of the blocks before it, in order:
+    /// `[batch, w << level, height >> level, width >> level]`.
+    pub(crate) fn forward(&self, images: &Tensor, mode: Mode) -> Result<(Tensor, Vec<Tensor>), ModelError> {
+        self.check_shape(images)?;
+        let mut features = self.first.forward(&mode.input(images), mode)?;
+        let mut skips = Vec::with_capacity(self.deeper.len());
+        for block in &self.deeper {
+            let pooled = htl_ops::max_pool2d(&features, 2, 2, 0)?;
+            skips.push(features);
+            features = block.forward(&pooled, mode)?;
+        }
+        Ok((features, skips))
+    }
+
+    fn check_shape(&self, images: &Tensor) -> Result<(), ModelError> {
+        let multiple = 1 << HALVINGS;
+        let hint = match *images.dims() {
+            [batch, channels, height, width] => {
+                if batch == 0 {
+                    "the batch is empty"
+                } else if channels != self.in_channels {
+                    "the number of channels differs"
+                } else if height == 0 || width == 0 || height % multiple != 0 || width % multiple != 0 {
+                    "resize or pad the images so that height and width are multiples of 8"
+                } else {
+                    return Ok(());
+                }
+            }
+            _ => "give a batch, also of a single image",
+        };
+        let expected = format!(
+            "[batch, {}, height, width] with height and width divisible by {multiple}",
+            self.in_channels
+        );
+        Err(ModelError::ImageShape {
+            expected,
+            found: images.dims().to_vec(),
+            hint,
+        })
+    }
+}
+
+/// 1x1 convolution with bias; names `{prefix}.weight` and `{prefix}.bias`.
+#[derive(Debug)]
+pub(crate) struct Pointwise {
+    weight: Var,
+    bias: Var,
+}
+
+impl Pointwise {
+    pub(crate) fn new(
+        builder: &mut ParameterBuilder,
+        prefix: &str,
+        inputs: usize,
+        outputs: usize,
+    ) -> Result<Self, ModelError> {
+        Ok(Self {
+            weight: builder.uniform_fan_in(&format!("{prefix}.weight"), &[outputs, inputs, 1, 1], inputs)?,
+            bias: builder.uniform_fan_in(&format!("{prefix}.bias"), &[outputs], inputs)?,
+        })
+    }
+
+    pub(crate) fn forward(&self, input: &Tensor, mode: Mode) -> Result<Tensor, ModelError> {
+        let (weight, bias) = (mode.tensor(&self.weight), mode.tensor(&self.bias));
+        Ok(conv2d(input, &weight, Some(&bias), Conv2dParams::default())?)
+    }
+}
+
+/// `x Wᵀ + b`; names `{prefix}.weight` and `{prefix}.bias`.
+#[derive(Debug)]
+pub(crate) struct Linear {
+    weight: Var,
+    bias: Var,
+}
+
+impl Linear {
+    pub(crate) fn new(
+        builder: &mut ParameterBuilder,
+        prefix: &str,
+        inputs: usize,
+        outputs: usize,
+    ) -> Result<Self, ModelError> {
+        Ok(Self {
+            weight: builder.uniform_fan_in(&format!("{prefix}.weight"), &[outputs, inputs], inputs)?,
+            bias: builder.uniform_fan_in(&format!("{prefix}.bias"), &[outputs], inputs)?,
+        })
+    }
+
+    pub(crate) fn weight(&self) -> &Var {
+        &self.weight
+    }
+
+    pub(crate) fn forward(&self, input: &Tensor, mode: Mode) -> Result<Tensor, ModelError> {
+        let (weight, bias) = (mode.tensor(&self.weight), mode.tensor(&self.bias));
+        Ok(input.matmul(&weight.t()?)?.broadcast_add(&bias)?)
+    }
+}
+
+/// A builder for networks of 32-bit or, in tests of gradients, 64-bit floats.
+pub(crate) fn builder(seed: u64, dtype: DType, device: &Device) -> Result<ParameterBuilder, ModelError> {
+    if matches!(dtype, DType::F32 | DType::F64) {
+        return Ok(ParameterBuilder::new(seed, dtype, device));
+    }
+    Err(ModelError::Config {
+        key: "dtype",
+        expected: "f32 or f64",
+        found: format!("{dtype:?}"),
+    })
+}

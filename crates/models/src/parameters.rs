@@ -1,0 +1,196 @@
+use std::collections::BTreeMap;
+
+use candle_core::{DType, Device, Tensor, Var};
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+use crate::error::ModelError;
+
+/// The variables of a network, sorted by name: trainable ones, and buffers (the running statistics of batch
+/// normalisation), which the optimiser leaves alone.
+///
+/// Cloning shares the variables; [`duplicate`](Self::duplicate) copies them.
+#[derive(Clone, Debug)]
+pub struct Parameters {
+    trainable: Vec<(String, Var)>,
+    buffers: Vec<(String, Var)>,
+}
+
+impl Parameters {
+    /// What optimisers, weight averages and pruning masks work on, sorted by name.
+    #[must_use]
+    pub fn trainable(&self) -> &[(String, Var)] {
+        &self.trainable
+    }
+
+    /// `running_mean` and `running_var` of every batch normalisation, sorted by name.
+    #[must_use]
+    pub fn buffers(&self) -> &[(String, Var)] {
+        &self.buffers
+    }
+
+    /// Trainable variables and buffers together, sorted by name.
+    #[must_use]
+    pub fn all(&self) -> Vec<(String, Var)> {
+        let mut all = [self.trainable.clone(), self.buffers.clone()].concat();
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        all
+    }
+
+    /// A variable by name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Var> {
+        let find = |list: &'_ [(String, Var)]| list.binary_search_by(|(other, _)| other.as_str().cmp(name)).ok();
+        find(&self.trainable)
+            .map(|index| &self.trainable[index].1)
+            .or_else(|| find(&self.buffers).map(|index| &self.buffers[index].1))
+    }
+
+    /// How many numbers can be trained.
+    #[must_use]
+    pub fn trainable_count(&self) -> usize {
+        self.trainable.iter().map(|(_, var)| var.elem_count()).sum()
+    }
+
+    /// Takes over the values of another network of the same architecture, buffers included.
+    ///
+    /// # Errors
+    /// [`ModelError::OtherNetwork`] if names or shapes differ; then nothing has been changed.
+    pub fn copy_from(&self, other: &Self) -> Result<(), ModelError> {
+        if let (Some((_, mine)), Some((_, theirs))) = (self.trainable.first(), other.trainable.first())
+            && mine.id() == theirs.id()
+        {
+            return Ok(()); // the same variables
+        }
+        self.load(
+            &other
+                .all()
+                .into_iter()
+                .map(|(name, var)| (name, var.as_detached_tensor()))
+                .collect(),
+        )
+    }
+
+    /// Takes over the values of named tensors, as saved by PyTorch from a `state_dict` for example. Types are converted;
+    /// `num_batches_tracked` is ignored.
+    ///
+    /// # Errors
+    /// [`ModelError::OtherNetwork`] if a tensor is missing, unknown, or of another shape; then nothing has been changed.
+    pub fn load(&self, tensors: &BTreeMap<String, Tensor>) -> Result<(), ModelError> {
+        let problem = |problem: String| Err(ModelError::OtherNetwork { problem });
+        let all = self.all();
+        for (name, var) in &all {
+            match tensors.get(name) {
+                None => return problem(format!("tensor `{name}` of shape {:?} is missing", var.dims())),
+                Some(tensor) if tensor.dims() != var.dims() => {
+                    return problem(format!(
+                        "tensor `{name}` has shape {:?}, expected {:?}",
+                        tensor.dims(),
+                        var.dims()
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+        let unknown = |name: &str| !name.ends_with("num_batches_tracked") && self.get(name).is_none();
+        if let Some((name, tensor)) = tensors.iter().find(|(name, _)| unknown(name)) {
+            return problem(format!("unknown tensor `{name}` of shape {:?}", tensor.dims()));
+        }
+        for (name, var) in &all {
+            if let Some(tensor) = tensors.get(name) {
+                var.set(&tensor.detach().to_device(var.device())?.to_dtype(var.dtype())?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Makes the variables of a network, each initialised from a generator of its own, so that the order in which layers are
+/// made, or what other layers there are, does not change a value.
+#[derive(Debug)]
+pub struct ParameterBuilder {
+    seed: u64,
+    dtype: DType,
+    device: Device,
+    trainable: BTreeMap<String, Var>,
+    buffers: BTreeMap<String, Var>,
+}
+
+impl ParameterBuilder {
+    /// A builder without variables yet.
+    #[must_use]
+    pub fn new(seed: u64, dtype: DType, device: &Device) -> Self {
+        let (trainable, buffers) = (BTreeMap::new(), BTreeMap::new());
+        Self {
+            seed,
+            dtype,
+            device: device.clone(),
+            trainable,
+            buffers,
+        }
+    }
+
+    /// A trainable variable, uniform in ±1/√`fan_in`: PyTorch's default for the weights (`kaiming_uniform_` with `a = √5`)
+    /// and the biases of convolutions and linear layers.
+    ///
+    /// # Errors
+    /// Those of candle.
+    pub fn uniform_fan_in(&mut self, name: &str, shape: &[usize], fan_in: usize) -> Result<Var, ModelError> {
+        let mut generator = ChaCha8Rng::seed_from_u64(self.seed);
+        generator.set_stream(fnv1a(name));
+        let bound = 1.0 / (fan_in.max(1) as f64).sqrt();
+        let count = shape.iter().product();
+        let values: Vec<f64> = (0..count)
+            .map(|_| (generator.random::<f64>() * 2.0 - 1.0) * bound)
+            .collect();
+        let tensor = Tensor::from_vec(values, shape, &Device::Cpu)?
+            .to_dtype(self.dtype)?
+            .to_device(&self.device)?;
+        let var = Var::from_tensor(&tensor)?;
+        self.trainable.insert(name.to_string(), var.clone());
+        Ok(var)
+    }
+
+    /// A trainable vector of equal values: 1 and 0 for the scale and shift of a normalisation.
+    ///
+    /// # Errors
+    /// Those of candle.
+    pub fn constant(&mut self, name: &str, length: usize, value: f64) -> Result<Var, ModelError> {
+        let var = self.filled(length, value)?;
+        self.trainable.insert(name.to_string(), var.clone());
+        Ok(var)
+    }
+
+    /// A buffer of equal values: 0 and 1 for the running mean and variance.
+    ///
+    /// # Errors
+    /// Those of candle.
+    pub fn buffer(&mut self, name: &str, length: usize, value: f64) -> Result<Var, ModelError> {
+        let var = self.filled(length, value)?;
+        self.buffers.insert(name.to_string(), var.clone());
+        Ok(var)
+    }
+
+    /// The variables made so far.
+    #[must_use]
+    pub fn finish(self) -> Parameters {
+        Parameters {
+            trainable: self.trainable.into_iter().collect(),
+            buffers: self.buffers.into_iter().collect(),
+        }
+    }
+
+    fn filled(&self, length: usize, value: f64) -> Result<Var, ModelError> {
+        Ok(Var::from_tensor(
+            &Tensor::full(value, length, &self.device)?.to_dtype(self.dtype)?,
+        )?)
+    }
+}
+
+/// FNV-1a, 64 bits: a hash that stays the same from release to release.
+fn fnv1a(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}

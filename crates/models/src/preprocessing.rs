@@ -1,0 +1,75 @@
+use candle_core::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::error::ModelError;
+
+/// What is done to an image before a network sees it; stored in its checkpoint, so that it is never guessed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Preprocessing {
+    /// Side to which images are resized, in pixels; a positive multiple of 8. Default: 128.
+    pub size: usize,
+    /// Mean per channel of images in [0, 1] that is subtracted. Default: ImageNet's.
+    pub mean: Vec<f32>,
+    /// Standard deviation per channel by which is divided then, above 0. Default: ImageNet's.
+    pub std: Vec<f32>,
+}
+
+impl Default for Preprocessing {
+    fn default() -> Self {
+        Self {
+            size: 128,
+            mean: vec![0.485, 0.456, 0.406],
+            std: vec![0.229, 0.224, 0.225],
+        }
+    }
+}
+
+impl Preprocessing {
+    /// Checks the numbers.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] naming the first bad one.
+    pub fn check(&self) -> Result<(), ModelError> {
+        let error = |key, expected, found: String| Err(ModelError::Config { key, expected, found });
+        if self.size == 0 || !self.size.is_multiple_of(8) {
+            return error("size", "a positive multiple of 8", self.size.to_string());
+        }
+        if self.mean.is_empty() || self.mean.iter().any(|mean| !mean.is_finite()) {
+            return error("mean", "one finite number per channel", format!("{:?}", self.mean));
+        }
+        if self.std.len() != self.mean.len() || self.std.iter().any(|std| !std.is_finite() || *std <= 0.0) {
+            return error(
+                "std",
+                "one number above 0 for each of `mean`",
+                format!("{:?}", self.std),
+            );
+        }
+        Ok(())
+    }
+
+    /// `(image - mean) / std`, channel by channel.
+    ///
+    /// # Shapes
+    /// - `images`: `[batch, channels, height, width]` in [0, 1], one channel per `mean`; result: the same shape and type
+    ///
+    /// # Errors
+    /// [`ModelError::ImageShape`] if the number of channels differs.
+    pub fn normalise(&self, images: &Tensor) -> Result<Tensor, ModelError> {
+        let channels = self.mean.len();
+        if images.rank() != 4 || images.dims()[1] != channels {
+            return Err(ModelError::ImageShape {
+                expected: format!("[batch, {channels}, height, width]"),
+                found: images.dims().to_vec(),
+                hint: "the preprocessing has one mean per channel",
+            });
+        }
+        let per_channel = |values: &[f32]| -> Result<Tensor, ModelError> {
+            let column = Tensor::from_slice(values, (1, channels, 1, 1), &Device::Cpu)?;
+            Ok(column.to_dtype(images.dtype())?.to_device(images.device())?)
+        };
+        Ok(images
+            .broadcast_sub(&per_channel(&self.mean)?)?
+            .broadcast_div(&per_channel(&self.std)?)?)
+    }
+}
