@@ -1,0 +1,178 @@
+use std::collections::BTreeMap;
+
+use crate::error::{MiningError, Result};
+
+/// Level of images whose attribute is not known: counted and shown, never tested, and not part of "all other levels".
+pub const UNKNOWN: &str = "unknown";
+
+/// Names of the age bands of [`age_band`], youngest first.
+pub const AGE_BANDS: [&str; 5] = ["<30", "30-44", "45-59", "60-74", "75+"];
+
+/// The band of an age in years; `None` for what is no age (negative or not a number).
+pub fn age_band(years: f64) -> Option<&'static str> {
+    match years {
+        y if y.is_nan() || y < 0.0 => None,
+        y if y < 30.0 => Some("<30"),
+        y if y < 45.0 => Some("30-44"),
+        y if y < 60.0 => Some("45-59"),
+        y if y < 75.0 => Some("60-74"),
+        _ => Some("75+"),
+    }
+}
+
+/// One attribute of the images, as levels: sex, age band, lesion-size tercile, ...
+///
+/// An image without a level, or with a blank one, is [`UNKNOWN`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attribute {
+    name: String,
+    levels: BTreeMap<String, String>,
+    order: Vec<String>,
+}
+
+impl Attribute {
+    /// A categorical attribute; levels are shown in alphabetical order.
+    ///
+    /// # Errors
+    /// [`MiningError::DuplicateId`].
+    pub fn categorical<I: Into<String>, L: Into<String>>(
+        name: &str,
+        values: impl IntoIterator<Item = (I, Option<L>)>,
+    ) -> Result<Self> {
+        Self::ordered(name, &[], values)
+    }
+
+    /// A categorical attribute whose levels are shown in the order given (others after them, alphabetically).
+    ///
+    /// # Errors
+    /// [`MiningError::DuplicateId`].
+    pub fn ordered<I: Into<String>, L: Into<String>>(
+        name: &str,
+        order: &[&str],
+        values: impl IntoIterator<Item = (I, Option<L>)>,
+    ) -> Result<Self> {
+        let mut levels = BTreeMap::new();
+        for (id, level) in values {
+            let (id, level): (String, String) = (id.into(), level.map(Into::into).unwrap_or_default());
+            let level = match level.trim() {
+                "" => UNKNOWN.to_string(),
+                level => level.to_string(),
+            };
+            if levels.insert(id.clone(), level).is_some() {
+                return Err(MiningError::DuplicateId {
+                    image_id: id,
+                    place: format!("attribute `{name}`"),
+                });
+            }
+        }
+        Ok(Self {
+            name: name.to_string(),
+            levels,
+            order: order.iter().map(|level| level.to_string()).collect(),
+        })
+    }
+
+    /// Age in years as [`AGE_BANDS`].
+    ///
+    /// # Errors
+    /// [`MiningError::DuplicateId`].
+    pub fn age_bands<I: Into<String>>(name: &str, ages: impl IntoIterator<Item = (I, Option<f64>)>) -> Result<Self> {
+        Self::ordered(
+            name,
+            &AGE_BANDS,
+            ages.into_iter().map(|(id, age)| (id, age.and_then(age_band))),
+        )
+    }
+
+    /// A continuous attribute as three levels of about equal number, named from low to high (`["small", "medium",
+    /// "large"]`). Equal values are never torn apart: a level holds the values up to and including its upper tercile.
+    /// Values that are missing or no number are [`UNKNOWN`].
+    ///
+    /// # Errors
+    /// [`MiningError::DuplicateId`].
+    pub fn terciles<I: Into<String>>(
+        name: &str,
+        names: [&str; 3],
+        values: impl IntoIterator<Item = (I, Option<f64>)>,
+    ) -> Result<Self> {
+        let values: Vec<(String, Option<f64>)> = values
+            .into_iter()
+            .map(|(id, value)| (id.into(), value.filter(|v| !v.is_nan())))
+            .collect();
+        let mut sorted: Vec<f64> = values.iter().filter_map(|(_, value)| *value).collect();
+        sorted.sort_by(f64::total_cmp);
+        // The k-th smallest with k = ceil(n / 3), ceil(2 n / 3): the empirical quantile.
+        let cut = |part: usize| sorted.get((sorted.len() * part).div_ceil(3).saturating_sub(1)).copied();
+        let (first, second) = (cut(1), cut(2));
+        let [low, middle, high] = names;
+        let level = |value: f64| {
+            if first.is_some_and(|cut| value <= cut) {
+                low
+            } else if second.is_some_and(|cut| value <= cut) {
+                middle
+            } else {
+                high
+            }
+        };
+        Self::ordered(
+            name,
+            &names,
+            values.into_iter().map(|(id, value)| (id, value.map(level))),
+        )
+    }
+
+    /// The intersection of two attributes, as `sex x age`: its levels are pairs, `female, 30-44`; unknown where either is.
+    pub fn cross(&self, other: &Attribute) -> Attribute {
+        let pair = |a: &str, b: &str| format!("{a}, {b}");
+        let ids = self
+            .levels
+            .keys()
+            .chain(other.levels.keys().filter(|id| !self.levels.contains_key(*id)));
+        let levels = ids
+            .map(|id| match (self.level(id), other.level(id)) {
+                (UNKNOWN, _) | (_, UNKNOWN) => (id.clone(), UNKNOWN.to_string()),
+                (a, b) => (id.clone(), pair(a, b)),
+            })
+            .collect();
+        let order = self
+            .sorted_levels()
+            .iter()
+            .flat_map(|a| other.sorted_levels().into_iter().map(move |b| pair(a, b)))
+            .collect();
+        Attribute {
+            name: format!("{} x {}", self.name, other.name),
+            levels,
+            order,
+        }
+    }
+
+    /// Name of the attribute.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Level of an image, [`UNKNOWN`] if it has none.
+    pub fn level(&self, image_id: &str) -> &str {
+        self.levels.get(image_id).map_or(UNKNOWN, String::as_str)
+    }
+
+    /// Levels that occur, without [`UNKNOWN`], in the order in which they are shown.
+    pub fn sorted_levels(&self) -> Vec<&str> {
+        let mut levels: Vec<&str> = self
+            .levels
+            .values()
+            .map(String::as_str)
+            .filter(|level| *level != UNKNOWN)
+            .collect();
+        levels.sort_unstable();
+        levels.dedup();
+        let place = |level: &str| {
+            self.order
+                .iter()
+                .position(|known| known == level)
+                .unwrap_or(self.order.len())
+        };
+        levels.sort_by_key(|level| place(level));
+        levels
+    }
+}

@@ -1,0 +1,119 @@
+use std::collections::HashMap;
+
+use crate::error::{MiningError, Result};
+use crate::table::{ScoreRow, ScoreTable, column};
+
+/// Class predictions of K seeds for the same images, for the classifiers of the weakly-supervised setting.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClassPopulation {
+    ids: Vec<String>,
+    index: HashMap<String, usize>,
+    predictions: Vec<Vec<u32>>,
+}
+
+impl ClassPopulation {
+    /// Predictions, one list of class ids per seed, each in the order of `ids`.
+    ///
+    /// # Errors
+    /// No seed or image, lists of another length, ids that repeat.
+    pub fn new(ids: Vec<String>, predictions: Vec<Vec<u32>>) -> Result<Self> {
+        if ids.is_empty() || predictions.is_empty() {
+            return Err(MiningError::EmptyPopulation {
+                seeds: predictions.len(),
+                images: ids.len(),
+            });
+        }
+        if let Some(wrong) = predictions.iter().find(|list| list.len() != ids.len()) {
+            return Err(MiningError::Length {
+                what: "class predictions",
+                found: wrong.len(),
+                expected: ids.len(),
+            });
+        }
+        let mut index = HashMap::new();
+        for (position, id) in ids.iter().enumerate() {
+            if index.insert(id.clone(), position).is_some() {
+                return Err(MiningError::DuplicateId {
+                    image_id: id.clone(),
+                    place: "the class population".into(),
+                });
+            }
+        }
+        Ok(Self {
+            ids,
+            index,
+            predictions,
+        })
+    }
+
+    /// Image ids.
+    pub fn ids(&self) -> &[String] {
+        &self.ids
+    }
+
+    fn votes(&self, image_id: &str, place: &str) -> Result<Vec<u32>> {
+        match self.index.get(image_id) {
+            Some(&i) => Ok(self.predictions.iter().map(|list| list[i]).collect()),
+            None => Err(MiningError::MissingId {
+                image_id: image_id.to_string(),
+                place: place.to_string(),
+            }),
+        }
+    }
+}
+
+/// The most frequent class; ties go to the larger class id (Hooker et al. 2019). `None` without votes.
+pub fn modal_class(votes: &[u32]) -> Option<u32> {
+    let count = |class: u32| votes.iter().filter(|&&vote| vote == class).count();
+    votes.iter().copied().max_by_key(|&class| (count(class), class))
+}
+
+/// Half the sum of absolute differences of two vote shares.
+fn vote_distance(a: &[u32], b: &[u32]) -> f64 {
+    let mut classes: Vec<u32> = a.iter().chain(b).copied().collect();
+    classes.sort_unstable();
+    classes.dedup();
+    let share = |votes: &[u32], class| votes.iter().filter(|&&vote| vote == class).count() as f64 / votes.len() as f64;
+    classes
+        .iter()
+        .map(|&class| (share(a, class) - share(b, class)).abs())
+        .sum::<f64>()
+        / 2.0
+}
+
+/// Class-level scores: [`column::CLASS_PIE`], [`column::CLASS_DISAGREEMENT`] and, with a sham, [`column::CLASS_SHAM`].
+/// [`ScoreTable::join`] puts them beside the map scores.
+///
+/// # Errors
+/// [`MiningError::MissingId`] if the populations do not hold the same images.
+pub fn class_scores(
+    dense: &ClassPopulation,
+    sparse: &ClassPopulation,
+    sham: Option<&ClassPopulation>,
+) -> Result<ScoreTable> {
+    let others = [Some(sparse), sham];
+    for id in others.iter().flatten().flat_map(|other| &other.ids) {
+        dense.votes(id, "the dense class population")?;
+    }
+    let mut table = ScoreTable::new([column::CLASS_PIE, column::CLASS_DISAGREEMENT, column::CLASS_SHAM]);
+    for id in &dense.ids {
+        let before = dense.votes(id, "the dense class population")?;
+        let after = sparse.votes(id, "the sparse class population")?;
+        let trained = sham
+            .map(|sham| sham.votes(id, "the sham class population"))
+            .transpose()?;
+        let pie = modal_class(&before) != modal_class(&after);
+        table.push(ScoreRow {
+            image_id: id.clone(),
+            setting: String::new(),
+            fold: None,
+            scores: vec![
+                Some(f64::from(u8::from(pie))),
+                Some(vote_distance(&before, &after)),
+                trained.map(|votes| vote_distance(&before, &votes)),
+            ],
+            htl: false,
+        })?;
+    }
+    Ok(table)
+}

@@ -1,0 +1,201 @@
+use std::path::PathBuf;
+
+/// What can go wrong while mining, with what a person needs to act.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MiningError {
+    /// A population without networks or without images.
+    #[error("a population needs at least one map tensor and one image, found {seeds} tensors and {images} ids")]
+    EmptyPopulation {
+        /// Map tensors given.
+        seeds: usize,
+        /// Image ids given.
+        images: usize,
+    },
+    /// One seed's maps do not have the shape of the ids and of the first seed.
+    #[error("maps of seed {seed} have shape {found:?}, expected [images, height, width] = {expected:?}")]
+    MapShape {
+        /// Position of the tensor in the population.
+        seed: usize,
+        /// Its shape.
+        found: Vec<usize>,
+        /// The shape wanted.
+        expected: Vec<usize>,
+    },
+    /// Maps that are no floating point numbers.
+    #[error("maps of seed {seed} are {found}, expected floating point: probabilities in [0, 1], not masks or bytes")]
+    MapType {
+        /// Position of the tensor in the population.
+        seed: usize,
+        /// Its element type.
+        found: String,
+    },
+    /// A value that is no probability, or (class activations) not finite.
+    #[error("map of image `{image_id}`, seed {seed}, holds {found}, expected {expected}")]
+    MapValue {
+        /// The image.
+        image_id: String,
+        /// Position of the tensor in the population.
+        seed: usize,
+        /// The first offending value.
+        found: f32,
+        /// What would have been right.
+        expected: &'static str,
+    },
+    /// An image id twice where it must be unique.
+    #[error("image id `{image_id}` occurs twice in {place}: ids must be unique")]
+    DuplicateId {
+        /// The id.
+        image_id: String,
+        /// Where.
+        place: String,
+    },
+    /// An image that one side has and the other lacks.
+    #[error(
+        "image `{image_id}` is missing from {place}: both sides must hold the same images (matched by id, not by order)"
+    )]
+    MissingId {
+        /// The id.
+        image_id: String,
+        /// The side that lacks it.
+        place: String,
+    },
+    /// Populations of different map size or kind.
+    #[error("{left} and {right} cannot be compared: {left_is} against {right_is}")]
+    Incomparable {
+        /// First population.
+        left: String,
+        /// Second population.
+        right: String,
+        /// Size or kind of the first.
+        left_is: String,
+        /// Size or kind of the second.
+        right_is: String,
+    },
+    /// A truth mask of another size than the maps.
+    #[error("truth of image `{image_id}` is {} x {}, its maps are {} x {}: resize the mask to the maps' size", found.0, found.1, expected.0, expected.1)]
+    TruthSize {
+        /// The image.
+        image_id: String,
+        /// Height and width of the mask.
+        found: (usize, usize),
+        /// Height and width of the maps.
+        expected: (usize, usize),
+    },
+    /// A parameter outside its range.
+    #[error("{name} must be {expected}, found {found}")]
+    Parameter {
+        /// Name of the parameter.
+        name: &'static str,
+        /// Its range.
+        expected: &'static str,
+        /// What was given.
+        found: f64,
+    },
+    /// A score column that the table does not have.
+    #[error("no score column `{column}`, the table has: {}", known.join(", "))]
+    NoColumn {
+        /// The column asked for.
+        column: String,
+        /// The columns there are.
+        known: Vec<String>,
+    },
+    /// A column without a single value.
+    #[error("score column `{column}` has no value in any of the {rows} rows, nothing can be ranked by it")]
+    NothingScored {
+        /// The column.
+        column: String,
+        /// Rows looked at.
+        rows: usize,
+    },
+    /// Adaptive selection without a sham population.
+    #[error(
+        "adaptive selection compares pruning with a sham of equal training: give a sham population, or select the top fraction"
+    )]
+    NoSham,
+    /// Populations whose seeds should correspond but do not in number.
+    #[error(
+        "{place} has {found} seeds and the dense population {expected}: adaptive selection needs one per dense seed, in the same order"
+    )]
+    SeedCount {
+        /// The population.
+        place: &'static str,
+        /// Its seeds.
+        found: usize,
+        /// Dense seeds.
+        expected: usize,
+    },
+    /// More images asked for than there are.
+    #[error("{what}: {asked} images asked for, but only {available} are available")]
+    TooFewImages {
+        /// What was to be done.
+        what: &'static str,
+        /// Images asked for.
+        asked: usize,
+        /// Images there are.
+        available: usize,
+    },
+    /// Two lists that should have equal length.
+    #[error("{what}: {found} values for {expected} images")]
+    Length {
+        /// What was given.
+        what: &'static str,
+        /// Its length.
+        found: usize,
+        /// The length wanted.
+        expected: usize,
+    },
+    /// A table that cannot be read at one place.
+    #[error("{}, row {row}, column `{column}`: {problem}", path.display())]
+    Cell {
+        /// The file.
+        path: PathBuf,
+        /// Line in the file, the header being line 1.
+        row: u64,
+        /// The column.
+        column: String,
+        /// What is wrong and what would be right.
+        problem: String,
+    },
+    /// A table whose header lacks a column or has one twice.
+    #[error("{}, header: {problem}", path.display())]
+    Header {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A file that is not a CSV table at all.
+    #[error("{}: {source}", path.display())]
+    Csv {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: csv::Error,
+    },
+    /// A file that is not a population.
+    #[error("{}: not a population file: {problem}", path.display())]
+    PopulationFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A file that cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// An error of the masks.
+    #[error(transparent)]
+    Metric(#[from] htl_metrics::MetricError),
+    /// An error of candle.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}
+
+/// Result with a [`MiningError`].
+pub type Result<T> = std::result::Result<T, MiningError>;

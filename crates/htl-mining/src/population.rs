@@ -1,0 +1,552 @@
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+use htl_metrics::Mask;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{MiningError, Result};
+use crate::files::write_then_rename;
+
+/// What the numbers of a map mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MapKind {
+    /// Lesion probabilities in [0, 1], compared as they are, thresholded at 0.5.
+    Probability,
+    /// Class activations of any finite size: each map is scaled to [0, 1] by its own minimum and maximum before it is
+    /// compared. A constant map says nothing about where and becomes all zero.
+    ClassActivation,
+}
+
+/// How maps are written to a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Encoding {
+    /// 32-bit floating point, exact.
+    #[default]
+    F32,
+    /// 8 bits, value q / 255, a quarter of the size. The side of 0.5 on which a value lies is kept exactly, so masks
+    /// do not change. Class activations are scaled per image first.
+    U8,
+}
+
+/// K independently seeded trainings of one configuration, each judging the same images.
+///
+/// Maps stay as K tensors; everything else is computed image by image, so memory does not grow beyond them.
+///
+/// # Shapes
+/// K tensors `[images, height, width]`.
+#[derive(Debug, Clone)]
+pub struct Population {
+    kind: MapKind,
+    ids: Vec<String>,
+    index: HashMap<String, usize>,
+    maps: Vec<Tensor>,
+    height: usize,
+    width: usize,
+}
+
+/// The JSON under the key `population` of a file's `__metadata__`: one key, so that equal populations give equal bytes.
+#[derive(Serialize, Deserialize)]
+struct Header {
+    version: u32,
+    kind: MapKind,
+    ids: Vec<String>,
+}
+
+const METADATA_KEY: &str = "population";
+
+impl Population {
+    /// A population of lesion probability maps, one floating point tensor per seed.
+    ///
+    /// # Shapes
+    /// - `maps[k]`: `[images, height, width]`, values in [0, 1]
+    ///
+    /// # Errors
+    /// No tensor or no id, shapes that differ, ids that repeat, values outside [0, 1] or not a number.
+    pub fn new(ids: Vec<String>, maps: Vec<Tensor>) -> Result<Self> {
+        Self::of_kind(MapKind::Probability, ids, maps)
+    }
+
+    /// A population of class activation maps (any finite values), as [`MapKind::ClassActivation`].
+    ///
+    /// # Errors
+    /// As [`Population::new`], but any finite value is accepted.
+    pub fn class_activation(ids: Vec<String>, maps: Vec<Tensor>) -> Result<Self> {
+        Self::of_kind(MapKind::ClassActivation, ids, maps)
+    }
+
+    /// A population of the given kind; see [`Population::new`].
+    ///
+    /// # Errors
+    /// As [`Population::new`].
+    pub fn of_kind(kind: MapKind, ids: Vec<String>, maps: Vec<Tensor>) -> Result<Self> {
+        let mut converted = Vec::with_capacity(maps.len());
+        for (seed, map) in maps.into_iter().enumerate() {
+            if !map.dtype().is_float() {
+                return Err(MiningError::MapType {
+                    seed,
+                    found: map.dtype().as_str().to_string(),
+                });
+            }
+            converted.push(
+                map.to_device(&Device::Cpu)?
+                    .to_dtype(DType::F32)?
+                    .contiguous()?
+                    .detach(),
+            );
+        }
+        let population = Self::assemble(kind, ids, converted)?;
+        population.check_values()?;
+        Ok(population)
+    }
+
+    /// Shapes and ids checked, values not.
+    fn assemble(kind: MapKind, ids: Vec<String>, maps: Vec<Tensor>) -> Result<Self> {
+        let Some(first) = maps.first().filter(|_| !ids.is_empty()) else {
+            return Err(MiningError::EmptyPopulation {
+                seeds: maps.len(),
+                images: ids.len(),
+            });
+        };
+        let [_, height, width] = *first.dims() else {
+            return Err(MiningError::MapShape {
+                seed: 0,
+                found: first.dims().to_vec(),
+                expected: vec![ids.len(), 0, 0],
+            });
+        };
+        let expected = [ids.len(), height, width];
+        for (seed, map) in maps.iter().enumerate() {
+            if map.dims() != expected || height * width == 0 {
+                return Err(MiningError::MapShape {
+                    seed,
+                    found: map.dims().to_vec(),
+                    expected: expected.to_vec(),
+                });
+            }
+        }
+        let mut index = HashMap::with_capacity(ids.len());
+        for (position, id) in ids.iter().enumerate() {
+            if index.insert(id.clone(), position).is_some() {
+                return Err(MiningError::DuplicateId {
+                    image_id: id.clone(),
+                    place: "the population".into(),
+                });
+            }
+        }
+        Ok(Self {
+            kind,
+            ids,
+            index,
+            maps,
+            height,
+            width,
+        })
+    }
+
+    fn check_values(&self) -> Result<()> {
+        (0..self.len()).into_par_iter().try_for_each(|i| {
+            for seed in 0..self.seeds() {
+                let plane = self.plane(seed, i)?;
+                let (wrong, expected): (fn(&&f32) -> bool, _) = match self.kind {
+                    MapKind::Probability => (
+                        |p| !(0.0..=1.0).contains(*p),
+                        "a probability in [0, 1] (apply the sigmoid to logits)",
+                    ),
+                    MapKind::ClassActivation => (|p| !p.is_finite(), "a finite number"),
+                };
+                if let Some(&found) = plane.iter().find(wrong) {
+                    return Err(MiningError::MapValue {
+                        image_id: self.ids[i].clone(),
+                        seed,
+                        found,
+                        expected,
+                    });
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Image ids, in the order of the maps' first dimension.
+    pub fn ids(&self) -> &[String] {
+        &self.ids
+    }
+
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether there are no images: never, a population has at least one.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// Number of seeds, K.
+    pub fn seeds(&self) -> usize {
+        self.maps.len()
+    }
+
+    /// Height and width of the maps, in pixels.
+    pub fn size(&self) -> (usize, usize) {
+        (self.height, self.width)
+    }
+
+    /// What the numbers mean.
+    pub fn kind(&self) -> MapKind {
+        self.kind
+    }
+
+    /// Position of an image by id.
+    pub fn position(&self, image_id: &str) -> Option<usize> {
+        self.index.get(image_id).copied()
+    }
+
+    /// Maps of one seed as given (`F32`), or as read from a file of 8 bits (`U8`, value q / 255): `[images, height, width]`.
+    pub fn map(&self, seed: usize) -> Option<&Tensor> {
+        self.maps.get(seed)
+    }
+
+    /// One seed's stored plane of one image, without scaling of class activations.
+    fn plane(&self, seed: usize, image: usize) -> Result<Vec<f32>> {
+        let flat = self.maps[seed].get(image)?.flatten_all()?;
+        Ok(match flat.dtype() {
+            DType::U8 => flat.to_vec1::<u8>()?.into_iter().map(dequantise).collect(),
+            _ => flat.to_vec1::<f32>()?,
+        })
+    }
+
+    /// The K maps of one image, row by row, in [0, 1]: class activations are scaled by their own minimum and maximum.
+    ///
+    /// # Shapes
+    /// - result: K planes of `height * width`
+    ///
+    /// # Errors
+    /// [`MiningError::Candle`] if `image` is out of range.
+    pub fn planes(&self, image: usize) -> Result<Vec<Vec<f32>>> {
+        (0..self.seeds())
+            .map(|seed| {
+                let mut plane = self.plane(seed, image)?;
+                if self.kind == MapKind::ClassActivation {
+                    scale_to_unit(&mut plane);
+                }
+                Ok(plane)
+            })
+            .collect()
+    }
+
+    /// Mean of the K maps of one image, `height * width`, in [0, 1].
+    ///
+    /// # Errors
+    /// [`MiningError::Candle`] if `image` is out of range.
+    pub fn consensus(&self, image: usize) -> Result<Vec<f32>> {
+        Ok(consensus(&self.planes(image)?))
+    }
+
+    /// Modal mask of one image: pixel-wise majority of the K masks (map > 0.5) for odd K, consensus > 0.5 for even K.
+    ///
+    /// # Errors
+    /// [`MiningError::Candle`] if `image` is out of range.
+    pub fn modal_mask(&self, image: usize) -> Result<Mask> {
+        modal_mask(&self.planes(image)?, self.size(), 0.5)
+    }
+
+    /// The same images judged by some of the seeds, in the order given.
+    ///
+    /// # Errors
+    /// [`MiningError::EmptyPopulation`] if `seeds` is empty, [`MiningError::Parameter`] if a seed does not exist.
+    pub fn with_seeds(&self, seeds: &[usize]) -> Result<Self> {
+        let maps = seeds
+            .iter()
+            .map(|&seed| {
+                self.maps.get(seed).cloned().ok_or(MiningError::Parameter {
+                    name: "seed",
+                    expected: "a position among the population's seeds",
+                    found: seed as f64,
+                })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        Self::assemble(self.kind, self.ids.clone(), maps)
+    }
+
+    /// The images named, in the order given, judged by all seeds.
+    ///
+    /// # Errors
+    /// [`MiningError::MissingId`] if an image is not in the population, and as [`Population::new`] on repeated ids.
+    pub fn with_images(&self, ids: &[String]) -> Result<Self> {
+        if ids == self.ids {
+            return Ok(self.clone());
+        }
+        let positions = ids
+            .iter()
+            .map(|id| match self.position(id) {
+                Some(position) => Ok(position as u32),
+                None => Err(MiningError::MissingId {
+                    image_id: id.clone(),
+                    place: "the population".into(),
+                }),
+            })
+            .collect::<Result<Vec<_>>>()?;
+        if positions.is_empty() {
+            return Err(MiningError::EmptyPopulation {
+                seeds: self.seeds(),
+                images: 0,
+            });
+        }
+        let count = positions.len();
+        let positions = Tensor::from_vec(positions, count, &Device::Cpu)?;
+        let maps = self
+            .maps
+            .iter()
+            .map(|map| Ok(map.index_select(&positions, 0)?))
+            .collect::<Result<Vec<_>>>()?;
+        Self::assemble(self.kind, ids.to_vec(), maps)
+    }
+
+    /// One population of all seeds of all parts; images are matched by id and take the order of the first part.
+    ///
+    /// # Errors
+    /// No part, parts of different kind or map size, and parts that do not hold the same images.
+    pub fn merge(parts: impl IntoIterator<Item = Population>) -> Result<Self> {
+        let mut parts = parts.into_iter();
+        let Some(mut merged) = parts.next() else {
+            return Err(MiningError::EmptyPopulation { seeds: 0, images: 0 });
+        };
+        for (part, other) in parts.enumerate() {
+            let name = format!("part {}", part + 2);
+            same_images(("part 1", &merged), (&name, &other))?;
+            merged.maps.extend(other.with_images(&merged.ids)?.maps);
+        }
+        Ok(merged)
+    }
+
+    /// Writes a safetensors file: `maps.<k>` per seed (`F32` or `U8`), ids and kind as JSON under the key `population`
+    /// of `__metadata__`. Written to a temporary name, then renamed; one image in memory at a time.
+    ///
+    /// # Errors
+    /// [`MiningError::Io`] if the file cannot be written.
+    pub fn save(&self, path: impl AsRef<Path>, encoding: Encoding) -> Result<()> {
+        let path = path.as_ref();
+        let bad = |problem: String| MiningError::PopulationFile {
+            path: path.to_path_buf(),
+            problem,
+        };
+        let (dtype, bytes) = match encoding {
+            Encoding::F32 => ("F32", 4),
+            Encoding::U8 => ("U8", 1),
+        };
+        let header = Header {
+            version: 1,
+            kind: self.kind,
+            ids: self.ids.clone(),
+        };
+        let header = serde_json::to_string(&header).map_err(|e| bad(e.to_string()))?;
+        let mut json = serde_json::Map::new();
+        json.insert("__metadata__".into(), serde_json::json!({ METADATA_KEY: header }));
+        let length = self.len() * self.height * self.width * bytes;
+        for seed in 0..self.seeds() {
+            json.insert(
+                format!("maps.{seed}"),
+                serde_json::json!({
+                    "dtype": dtype,
+                    "shape": [self.len(), self.height, self.width],
+                    "data_offsets": [seed * length, (seed + 1) * length],
+                }),
+            );
+        }
+        let mut json = serde_json::Value::Object(json).to_string().into_bytes();
+        json.resize(json.len().next_multiple_of(8), b' '); // data start at a multiple of eight, as safetensors writes it
+        let mut failure = None;
+        write_then_rename(path, |writer| {
+            writer.write_all(&(json.len() as u64).to_le_bytes())?;
+            writer.write_all(&json)?;
+            for seed in 0..self.seeds() {
+                for image in 0..self.len() {
+                    let plane = match self.plane(seed, image) {
+                        Ok(plane) => plane,
+                        Err(error) => {
+                            failure = Some(error);
+                            return Err(std::io::Error::other("map could not be read"));
+                        }
+                    };
+                    writer.write_all(&encode(plane, encoding, self.kind))?;
+                }
+            }
+            Ok(())
+        })
+        .map_err(|error| failure.unwrap_or(error))
+    }
+
+    /// Reads a file that [`Population::save`] wrote. Eight-bit maps stay at eight bits in memory.
+    ///
+    /// # Errors
+    /// [`MiningError::Io`] if it cannot be read, [`MiningError::PopulationFile`] if it is not such a file, and as
+    /// [`Population::new`] on wrong values.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let io = |source| MiningError::Io {
+            path: path.to_path_buf(),
+            source,
+        };
+        let bad = |problem: String| MiningError::PopulationFile {
+            path: path.to_path_buf(),
+            problem,
+        };
+        let mut file = File::open(path).map_err(io)?;
+        let size = file.metadata().map_err(io)?.len();
+        let mut prefix = [0u8; 8];
+        file.read_exact(&mut prefix)
+            .map_err(|_| bad("shorter than a safetensors header".into()))?;
+        let header_length = u64::from_le_bytes(prefix);
+        if header_length > size.saturating_sub(8) {
+            return Err(bad("header longer than the file: truncated, or not safetensors".into()));
+        }
+        let mut header = prefix.to_vec();
+        header.resize(8 + header_length as usize, 0);
+        file.read_exact(&mut header[8..]).map_err(io)?;
+        let (_, metadata) = safetensors::SafeTensors::read_metadata(&header).map_err(|e| bad(e.to_string()))?;
+        let described = metadata.metadata().as_ref().and_then(|m| m.get(METADATA_KEY));
+        let described = described.ok_or_else(|| bad(format!("no `{METADATA_KEY}` in its metadata")))?;
+        let described: Header =
+            serde_json::from_str(described).map_err(|e| bad(format!("metadata `{METADATA_KEY}`: {e}")))?;
+        if described.version != 1 {
+            return Err(bad(format!(
+                "format version {} is newer than this program",
+                described.version
+            )));
+        }
+        let tensors = metadata.tensors();
+        let mut maps = Vec::with_capacity(tensors.len());
+        for seed in 0..tensors.len() {
+            let name = format!("maps.{seed}");
+            let info = tensors
+                .get(&name)
+                .ok_or_else(|| bad(format!("{} tensors, but no `{name}`", tensors.len())))?;
+            let (start, end) = info.data_offsets;
+            if 8 + header_length + end as u64 > size {
+                return Err(bad(format!("`{name}` reaches beyond the end of the file: truncated")));
+            }
+            let mut bytes = vec![0u8; end - start];
+            file.seek(SeekFrom::Start(8 + header_length + start as u64))
+                .map_err(io)?;
+            file.read_exact(&mut bytes).map_err(io)?;
+            let dtype = match info.dtype {
+                safetensors::Dtype::F32 => DType::F32,
+                safetensors::Dtype::U8 => DType::U8,
+                other => return Err(bad(format!("`{name}` is {other:?}, expected F32 or U8"))),
+            };
+            maps.push(Tensor::from_raw_buffer(&bytes, dtype, &info.shape, &Device::Cpu)?);
+        }
+        let population = Self::assemble(described.kind, described.ids, maps)?;
+        population.check_values()?;
+        Ok(population)
+    }
+
+    /// [`Population::load`] each file and [`Population::merge`] them by id.
+    ///
+    /// # Errors
+    /// As both.
+    pub fn load_all<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Result<Self> {
+        let parts = paths.into_iter().map(Self::load).collect::<Result<Vec<_>>>()?;
+        Self::merge(parts)
+    }
+}
+
+/// Checks that two populations can be compared image by image: same kind, map size and set of ids.
+pub(crate) fn same_images(left: (&str, &Population), right: (&str, &Population)) -> Result<()> {
+    let different = |left_is: String, right_is: String| MiningError::Incomparable {
+        left: left.0.to_string(),
+        right: right.0.to_string(),
+        left_is,
+        right_is,
+    };
+    if left.1.kind != right.1.kind {
+        return Err(different(
+            format!("{:?} maps", left.1.kind),
+            format!("{:?} maps", right.1.kind),
+        ));
+    }
+    if left.1.size() != right.1.size() {
+        let words = |(height, width)| format!("maps of {height} x {width}");
+        return Err(different(words(left.1.size()), words(right.1.size())));
+    }
+    let known: HashSet<&String> = left.1.ids.iter().collect();
+    if let Some(id) = left.1.ids.iter().find(|id| right.1.position(id).is_none()) {
+        return Err(MiningError::MissingId {
+            image_id: id.clone(),
+            place: right.0.to_string(),
+        });
+    }
+    match right.1.ids.iter().find(|id| !known.contains(id)) {
+        Some(id) => Err(MiningError::MissingId {
+            image_id: id.clone(),
+            place: left.0.to_string(),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Mean over seeds, summed in f64 in the order of the seeds.
+pub(crate) fn consensus(planes: &[Vec<f32>]) -> Vec<f32> {
+    let pixels = planes.first().map_or(0, Vec::len);
+    let count = planes.len() as f64;
+    (0..pixels)
+        .map(|p| (planes.iter().map(|plane| f64::from(plane[p])).sum::<f64>() / count) as f32)
+        .collect()
+}
+
+/// Majority of the K masks for odd K, consensus above the threshold for even K.
+pub(crate) fn modal_mask(planes: &[Vec<f32>], (height, width): (usize, usize), threshold: f32) -> Result<Mask> {
+    if planes.len().is_multiple_of(2) {
+        return Ok(Mask::above(height, width, &consensus(planes), threshold)?);
+    }
+    let majority = |p| 2 * planes.iter().filter(|plane| plane[p] > threshold).count() > planes.len();
+    Ok(Mask::new(
+        height,
+        width,
+        (0..height * width).map(|p| u8::from(majority(p))).collect(),
+    )?)
+}
+
+fn scale_to_unit(plane: &mut [f32]) {
+    let (low, high) = plane
+        .iter()
+        .fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), &v| (l.min(v), h.max(v)));
+    // In f64, so that two finite values never differ by infinity.
+    let range = f64::from(high) - f64::from(low);
+    for value in plane {
+        *value = if range > 0.0 {
+            ((f64::from(*value) - f64::from(low)) / range) as f32
+        } else {
+            0.0
+        };
+    }
+}
+
+fn encode(mut plane: Vec<f32>, encoding: Encoding, kind: MapKind) -> Vec<u8> {
+    match encoding {
+        Encoding::F32 => plane.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        Encoding::U8 => {
+            if kind == MapKind::ClassActivation {
+                scale_to_unit(&mut plane);
+            }
+            plane.into_iter().map(quantise).collect()
+        }
+    }
+}
+
+/// Nearest of 256 levels, except that no value changes sides of 0.5.
+fn quantise(value: f32) -> u8 {
+    let level = (value * 255.0).round() as u8;
+    if value > 0.5 { level.max(128) } else { level.min(127) }
+}
+
+fn dequantise(level: u8) -> f32 {
+    f32::from(level) / 255.0
+}

@@ -1,0 +1,56 @@
+use serde::{Deserialize, Serialize};
+
+use crate::error::{MiningError, Result};
+use crate::rank::{count_of, rank};
+use crate::select::draw;
+use crate::table::ScoreTable;
+
+/// How images are chosen for annotation.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "rule")]
+pub enum QueryRule {
+    /// Drawn at random from the hardest fraction (or from the hardest `budget`, if those are more): hard, and not all
+    /// alike.
+    SampledTop {
+        /// The fraction, in (0, 1].
+        fraction: f64,
+    },
+    /// The hardest.
+    Top,
+    /// Any: the control.
+    Random,
+}
+
+impl Default for QueryRule {
+    /// Sampled from the top fifth.
+    fn default() -> Self {
+        Self::SampledTop { fraction: 0.2 }
+    }
+}
+
+/// Chooses `budget` unlabelled images to annotate next, all of them rows of `table`, by a label-free score column.
+///
+/// # Errors
+/// [`MiningError::TooFewImages`] if the budget exceeds the scored images, and as [`rank`].
+pub fn query(table: &ScoreTable, column: &str, budget: usize, rule: QueryRule, seed: u64) -> Result<Vec<String>> {
+    let mut ids = rank(table, column)?;
+    if budget > ids.len() {
+        return Err(MiningError::TooFewImages {
+            what: "query",
+            asked: budget,
+            available: ids.len(),
+        });
+    }
+    match rule {
+        QueryRule::SampledTop { fraction } => {
+            let pool = count_of(fraction, ids.len())?.max(budget);
+            ids.truncate(pool);
+            draw("query", ids, budget, seed)
+        }
+        QueryRule::Top => {
+            ids.truncate(budget);
+            Ok(ids)
+        }
+        QueryRule::Random => draw("query", ids, budget, seed),
+    }
+}

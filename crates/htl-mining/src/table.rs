@@ -1,0 +1,462 @@
+use std::collections::HashMap;
+use std::path::Path;
+
+use crate::error::{MiningError, Result};
+use crate::files::write_then_rename;
+use crate::select::Selection;
+
+/// Names of the score columns that this crate computes; in every one higher = harder.
+pub mod column {
+    /// 1 - IoU of the modal masks of the dense and the sparse population; 1 where both are empty.
+    pub const DISAGREEMENT: &str = "disagreement";
+    /// 1 - soft IoU (sum of minima / sum of maxima) of the consensus maps; 1 where both are empty.
+    pub const SOFT_DISAGREEMENT: &str = "soft_disagreement";
+    /// Mean distance between the outlines of the modal masks, in bands; see [`crate::ScoreParams::band`].
+    pub const BOUNDARY_DISAGREEMENT: &str = "boundary_disagreement";
+    /// [`DISAGREEMENT`] of the dense and the sham population.
+    pub const SHAM: &str = "sham";
+    /// [`SOFT_DISAGREEMENT`] of the dense and the sham population.
+    pub const SOFT_SHAM: &str = "soft_sham";
+    /// [`BOUNDARY_DISAGREEMENT`] of the dense and the sham population.
+    pub const BOUNDARY_SHAM: &str = "boundary_sham";
+    /// [`DISAGREEMENT`] less [`SHAM`]: what pruning adds beyond more training.
+    pub const EXCESS: &str = "excess";
+    /// [`SOFT_DISAGREEMENT`] less [`SOFT_SHAM`].
+    pub const SOFT_EXCESS: &str = "soft_excess";
+    /// [`BOUNDARY_DISAGREEMENT`] less [`BOUNDARY_SHAM`].
+    pub const BOUNDARY_EXCESS: &str = "boundary_excess";
+    /// Mean pairwise 1 - IoU among the dense seeds' masks (seed variance); blank with one seed.
+    pub const DENSE_SPREAD: &str = "dense_spread";
+    /// Mean binary entropy of the dense consensus map, in bits per pixel; blank for class activations.
+    pub const ENTROPY: &str = "entropy";
+    /// 1: pruning-identified exemplar, IoU of the modal masks under the threshold.
+    pub const PIE: &str = "pie";
+    /// 1: the consensus (or the modal mask) is empty in dense and sparse. Ranks hardest.
+    pub const BOTH_EMPTY: &str = "both_empty";
+    /// 1 - IoU(dense consensus mask, truth).
+    pub const DENSE_ERROR: &str = "dense_error";
+    /// IoU(dense consensus mask, truth) - IoU(sparse consensus mask, truth).
+    pub const IOU_DROP: &str = "iou_drop";
+    /// Mean 1 - IoU(dense seed's mask, truth) times the seeds' agreement (1 - [`DENSE_SPREAD`]): points to the label.
+    pub const LABEL_CONFLICT: &str = "label_conflict";
+    /// 1: dense seeds agree with each other and contradict the label; see [`crate::ScoreParams`].
+    pub const SUSPECT_LABEL: &str = "suspect_label";
+    /// 1: the modal class of dense and sparse classifiers differs (ties go to the larger class id).
+    pub const CLASS_PIE: &str = "class_pie";
+    /// Half the sum of absolute differences between the class votes of the dense and the sparse seeds, in [0, 1].
+    pub const CLASS_DISAGREEMENT: &str = "class_disagreement";
+    /// [`CLASS_DISAGREEMENT`] of the dense and the sham population.
+    pub const CLASS_SHAM: &str = "class_sham";
+    /// W of the knockoff+ selection; see [`crate::split_statistics`].
+    pub const KNOCKOFF_W: &str = "knockoff_w";
+}
+
+/// Score columns of [`crate::scores`], in the order in which they are written.
+pub const SCORE_COLUMNS: [&str; 17] = [
+    column::DISAGREEMENT,
+    column::SOFT_DISAGREEMENT,
+    column::BOUNDARY_DISAGREEMENT,
+    column::SHAM,
+    column::SOFT_SHAM,
+    column::BOUNDARY_SHAM,
+    column::EXCESS,
+    column::SOFT_EXCESS,
+    column::BOUNDARY_EXCESS,
+    column::DENSE_SPREAD,
+    column::ENTROPY,
+    column::PIE,
+    column::BOTH_EMPTY,
+    column::DENSE_ERROR,
+    column::IOU_DROP,
+    column::LABEL_CONFLICT,
+    column::SUSPECT_LABEL,
+];
+
+/// Columns of `scores.csv` before the score columns.
+pub const KEY_COLUMNS: [&str; 3] = ["image_id", "setting", "fold"];
+
+/// Last column of `scores.csv`: 1 = selected.
+pub const HTL_COLUMN: &str = "htl";
+
+/// One image's scores, in the order of [`ScoreTable::columns`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScoreRow {
+    /// The image.
+    pub image_id: String,
+    /// Setting, as `supervised`; may be empty.
+    pub setting: String,
+    /// The fold that held the image out; `None` for in-sample scores.
+    pub fold: Option<u32>,
+    /// One value per score column, `None` where unknown.
+    pub scores: Vec<Option<f64>>,
+    /// Whether the image is in the HTL set.
+    pub htl: bool,
+}
+
+/// Scores by image id: `image_id`, `setting`, `fold`, score columns (higher = harder), `htl`.
+///
+/// A row is identified by its image id, setting and fold together.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ScoreTable {
+    columns: Vec<String>,
+    rows: Vec<ScoreRow>,
+    index: HashMap<String, Vec<usize>>,
+}
+
+impl ScoreTable {
+    /// A table without rows.
+    pub fn new<S: Into<String>>(columns: impl IntoIterator<Item = S>) -> Self {
+        Self {
+            columns: columns.into_iter().map(Into::into).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Adds a row.
+    ///
+    /// # Errors
+    /// [`MiningError::Length`] if it has another number of scores than there are columns, [`MiningError::DuplicateId`]
+    /// if the same image, setting and fold are there already, [`MiningError::Parameter`] if a score is not a number.
+    pub fn push(&mut self, row: ScoreRow) -> Result<()> {
+        if row.scores.len() != self.columns.len() {
+            return Err(MiningError::Length {
+                what: "scores of a row",
+                found: row.scores.len(),
+                expected: self.columns.len(),
+            });
+        }
+        if let Some(found) = row.scores.iter().flatten().find(|score| score.is_nan()) {
+            return Err(MiningError::Parameter {
+                name: "score",
+                expected: "a number, or missing",
+                found: *found,
+            });
+        }
+        if self.position(&row.image_id, &row.setting, row.fold).is_some() {
+            let place = format!("the score table (setting `{}`, fold {:?})", row.setting, row.fold);
+            return Err(MiningError::DuplicateId {
+                image_id: row.image_id,
+                place,
+            });
+        }
+        self.index
+            .entry(row.image_id.clone())
+            .or_default()
+            .push(self.rows.len());
+        self.rows.push(row);
+        Ok(())
+    }
+
+    fn position(&self, image_id: &str, setting: &str, fold: Option<u32>) -> Option<usize> {
+        let candidates = self.index.get(image_id)?;
+        candidates
+            .iter()
+            .copied()
+            .find(|&i| self.rows[i].setting == setting && self.rows[i].fold == fold)
+    }
+
+    /// Names of the score columns.
+    pub fn columns(&self) -> &[String] {
+        &self.columns
+    }
+
+    /// Rows in the order in which they were added.
+    pub fn rows(&self) -> &[ScoreRow] {
+        &self.rows
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Image ids, row by row.
+    pub fn ids(&self) -> Vec<String> {
+        self.rows.iter().map(|row| row.image_id.clone()).collect()
+    }
+
+    /// Ids of the selected images, in the order of the rows.
+    pub fn selected(&self) -> Vec<String> {
+        self.rows
+            .iter()
+            .filter(|row| row.htl)
+            .map(|row| row.image_id.clone())
+            .collect()
+    }
+
+    /// The first row of an image.
+    pub fn get(&self, image_id: &str) -> Option<&ScoreRow> {
+        self.index
+            .get(image_id)
+            .and_then(|rows| rows.first())
+            .and_then(|&i| self.rows.get(i))
+    }
+
+    /// The first row of an image in a setting.
+    pub fn find(&self, image_id: &str, setting: &str) -> Option<&ScoreRow> {
+        self.index
+            .get(image_id)?
+            .iter()
+            .map(|&i| &self.rows[i])
+            .find(|row| row.setting == setting)
+    }
+
+    /// One score of an image (its first row), `None` if image, column or value is missing.
+    pub fn score(&self, image_id: &str, column: &str) -> Option<f64> {
+        let column = self.columns.iter().position(|name| name == column)?;
+        self.get(image_id)?.scores.get(column).copied().flatten()
+    }
+
+    /// All values of a column, row by row.
+    ///
+    /// # Errors
+    /// [`MiningError::NoColumn`].
+    pub fn column(&self, column: &str) -> Result<Vec<Option<f64>>> {
+        let position = self
+            .columns
+            .iter()
+            .position(|name| name == column)
+            .ok_or_else(|| MiningError::NoColumn {
+                column: column.to_string(),
+                known: self.columns.clone(),
+            })?;
+        Ok(self.rows.iter().map(|row| row.scores[position]).collect())
+    }
+
+    /// Adds a column, or replaces the one of that name; `values` row by row.
+    ///
+    /// # Errors
+    /// [`MiningError::Length`], [`MiningError::Parameter`] if a value is not a number.
+    pub fn set_column(&mut self, column: &str, values: &[Option<f64>]) -> Result<()> {
+        if values.len() != self.rows.len() {
+            return Err(MiningError::Length {
+                what: "column",
+                found: values.len(),
+                expected: self.rows.len(),
+            });
+        }
+        if let Some(found) = values.iter().flatten().find(|value| value.is_nan()) {
+            return Err(MiningError::Parameter {
+                name: "score",
+                expected: "a number, or missing",
+                found: *found,
+            });
+        }
+        let position = self.columns.iter().position(|name| name == column);
+        if position.is_none() {
+            self.columns.push(column.to_string());
+        }
+        for (row, &value) in self.rows.iter_mut().zip(values) {
+            match position {
+                Some(position) => row.scores[position] = value,
+                None => row.scores.push(value),
+            }
+        }
+        Ok(())
+    }
+
+    /// The same rows, labelled with a setting and the fold that held the images out (`None`: in-sample).
+    pub fn labelled(mut self, setting: &str, fold: Option<u32>) -> Self {
+        for row in &mut self.rows {
+            row.setting = setting.to_string();
+            row.fold = fold;
+        }
+        self
+    }
+
+    /// Sets `htl` to whether the selection holds the image, in every row.
+    ///
+    /// # Errors
+    /// [`MiningError::MissingId`] if a selected image is not in the table.
+    pub fn mark(&mut self, selection: &Selection) -> Result<()> {
+        if let Some(id) = selection.ids.iter().find(|id| !self.index.contains_key(*id)) {
+            return Err(MiningError::MissingId {
+                image_id: id.clone(),
+                place: "the score table".into(),
+            });
+        }
+        for row in &mut self.rows {
+            row.htl = false;
+        }
+        for &row in selection.ids.iter().filter_map(|id| self.index.get(id)).flatten() {
+            self.rows[row].htl = true;
+        }
+        Ok(())
+    }
+
+    /// Rows of all tables one after the other; columns are united, values that a table lacks are missing.
+    ///
+    /// # Errors
+    /// [`MiningError::DuplicateId`] if two tables hold the same image, setting and fold.
+    pub fn concat(tables: impl IntoIterator<Item = ScoreTable>) -> Result<Self> {
+        let tables: Vec<ScoreTable> = tables.into_iter().collect();
+        let mut joined = ScoreTable::default();
+        for column in tables.iter().flat_map(|table| &table.columns) {
+            if !joined.columns.contains(column) {
+                joined.columns.push(column.clone());
+            }
+        }
+        for table in tables {
+            let places: Vec<Option<usize>> = joined
+                .columns
+                .iter()
+                .map(|name| table.columns.iter().position(|own| own == name))
+                .collect();
+            for row in table.rows {
+                let scores = places.iter().map(|place| place.and_then(|p| row.scores[p])).collect();
+                joined.push(ScoreRow { scores, ..row })?;
+            }
+        }
+        Ok(joined)
+    }
+
+    /// Adds the columns of another table, matched by image id, their names prefixed: `in_sample_` puts in-sample scores
+    /// beside out-of-fold ones. Images that the other table lacks get no value.
+    ///
+    /// # Errors
+    /// [`MiningError::DuplicateId`] if the other table holds an image more than once.
+    pub fn join(&mut self, other: &ScoreTable, prefix: &str) -> Result<()> {
+        if let Some((id, _)) = other.index.iter().filter(|(_, rows)| rows.len() > 1).min() {
+            return Err(MiningError::DuplicateId {
+                image_id: id.clone(),
+                place: "the table to be joined".into(),
+            });
+        }
+        for (position, name) in other.columns.iter().enumerate() {
+            let values: Vec<Option<f64>> = self
+                .rows
+                .iter()
+                .map(|row| other.get(&row.image_id).and_then(|found| found.scores[position]))
+                .collect();
+            self.set_column(&format!("{prefix}{name}"), &values)?;
+        }
+        Ok(())
+    }
+
+    /// Writes `scores.csv`: [`KEY_COLUMNS`], the score columns, [`HTL_COLUMN`]; missing values are blank. Written to a
+    /// temporary name, then renamed. Numbers are written so that reading gives the same bits.
+    ///
+    /// # Errors
+    /// [`MiningError::Io`].
+    pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
+        write_then_rename(path.as_ref(), |file| {
+            let mut writer = csv::Writer::from_writer(file);
+            let columns = self.columns.iter().map(String::as_str);
+            writer.write_record(KEY_COLUMNS.into_iter().chain(columns).chain([HTL_COLUMN]))?;
+            for row in &self.rows {
+                let mut record = vec![row.image_id.clone(), row.setting.clone()];
+                record.push(row.fold.map(|fold| fold.to_string()).unwrap_or_default());
+                record.extend(
+                    row.scores
+                        .iter()
+                        .map(|score| score.map(|s| s.to_string()).unwrap_or_default()),
+                );
+                record.push(u8::from(row.htl).to_string());
+                writer.write_record(&record)?;
+            }
+            writer.flush()
+        })
+    }
+
+    /// Reads a table: `image_id` is required; `setting`, `fold` and `htl` may be absent; every other column is a score.
+    /// Blank = missing; `inf` is a number (never learned), `NaN` is not.
+    ///
+    /// # Errors
+    /// [`MiningError::Io`], [`MiningError::Csv`], [`MiningError::Header`], and [`MiningError::Cell`] with file, row
+    /// and column.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let file = std::fs::File::open(path).map_err(|source| MiningError::Io {
+            path: path.to_path_buf(),
+            source,
+        })?;
+        let csv_error = |source| MiningError::Csv {
+            path: path.to_path_buf(),
+            source,
+        };
+        let mut reader = csv::Reader::from_reader(std::io::BufReader::new(file));
+        let header = reader.headers().map_err(csv_error)?.clone();
+        let header_error = |problem| MiningError::Header {
+            path: path.to_path_buf(),
+            problem,
+        };
+        let names: Vec<&str> = header
+            .iter()
+            .map(|name| name.trim_start_matches('\u{feff}').trim())
+            .collect();
+        for (position, name) in names.iter().enumerate() {
+            if names[..position].contains(name) {
+                return Err(header_error(format!("column `{name}` occurs twice")));
+            }
+        }
+        let place = |wanted: &str| names.iter().position(|name| *name == wanted);
+        let [id_key, setting_key, fold_key] = KEY_COLUMNS;
+        let id_column = place(id_key).ok_or_else(|| header_error(format!("no column `{id_key}`")))?;
+        let (setting_column, fold_column, htl_column) = (place(setting_key), place(fold_key), place(HTL_COLUMN));
+        let keys = [Some(id_column), setting_column, fold_column, htl_column];
+        let score_columns: Vec<usize> = (0..names.len()).filter(|i| !keys.contains(&Some(*i))).collect();
+        let mut table = ScoreTable::new(score_columns.iter().map(|&i| names[i]));
+        for record in reader.records() {
+            let record = record.map_err(csv_error)?;
+            let line = record.position().map_or(0, csv::Position::line);
+            let cell = |column: usize| record.get(column).unwrap_or_default().trim();
+            let wrong = |column: usize, problem: String| MiningError::Cell {
+                path: path.to_path_buf(),
+                row: line,
+                column: names[column].to_string(),
+                problem,
+            };
+            let image_id = cell(id_column).to_string();
+            if image_id.is_empty() {
+                return Err(wrong(id_column, "blank, expected an image id".into()));
+            }
+            let fold = match fold_column.map(|i| (i, cell(i))) {
+                None | Some((_, "")) => None,
+                Some((i, text)) => Some(
+                    text.parse()
+                        .map_err(|_| wrong(i, format!("`{text}` is not a fold number 0, 1, ... or blank")))?,
+                ),
+            };
+            let htl = match htl_column.map(|i| (i, cell(i))) {
+                None | Some((_, "" | "0")) => false,
+                Some((_, "1")) => true,
+                Some((i, text)) => return Err(wrong(i, format!("`{text}` is neither 0 nor 1"))),
+            };
+            let scores = score_columns
+                .iter()
+                .map(|&i| match cell(i) {
+                    "" => Ok(None),
+                    text => match text.parse::<f64>() {
+                        Ok(score) if !score.is_nan() => Ok(Some(score)),
+                        _ => Err(wrong(
+                            i,
+                            format!("`{text}` is not a number (leave it blank if unknown)"),
+                        )),
+                    },
+                })
+                .collect::<Result<Vec<_>>>()?;
+            let setting = setting_column.map(cell).unwrap_or_default().to_string();
+            table
+                .push(ScoreRow {
+                    image_id,
+                    setting,
+                    fold,
+                    scores,
+                    htl,
+                })
+                .map_err(|error| match error {
+                    MiningError::DuplicateId { image_id, .. } => wrong(
+                        id_column,
+                        format!("`{image_id}` occurs twice in the same setting and fold"),
+                    ),
+                    other => other,
+                })?;
+        }
+        Ok(table)
+    }
+}
