@@ -56,12 +56,7 @@ impl BoundaryDistance {
         let to_b = squared_distances(height, width, &outline_b);
         let mut distances: Vec<f64> = Vec::new();
         for (own, other) in [(&outline_a, &to_b), (&outline_b, &to_a)] {
-            distances.extend(
-                own.iter()
-                    .zip(other)
-                    .filter(|(own, _)| **own)
-                    .map(|(_, d)| d.sqrt()),
-            );
+            distances.extend(own.iter().zip(other).filter(|(own, _)| **own).map(|(_, d)| d.sqrt()));
         }
         let mean = distances.iter().sum::<f64>() / distances.len() as f64;
         distances.sort_by(f64::total_cmp);
@@ -94,12 +89,7 @@ pub(crate) fn percentile(sorted: &[f64], q: f64) -> f64 {
 fn outline(mask: &Mask) -> Vec<bool> {
     let (height, width) = (mask.height(), mask.width());
     let inner = |y: usize, x: usize| {
-        y > 0
-            && x > 0
-            && mask.get(y - 1, x)
-            && mask.get(y, x - 1)
-            && mask.get(y + 1, x)
-            && mask.get(y, x + 1)
+        y > 0 && x > 0 && mask.get(y - 1, x) && mask.get(y, x - 1) && mask.get(y + 1, x) && mask.get(y, x + 1)
     };
     (0..height * width)
         .map(|i| mask.pixels()[i] == 1 && !inner(i / width, i % width))
@@ -123,8 +113,7 @@ fn squared_distances(height: usize, width: usize, set: &[bool]) -> Vec<f64> {
             grid[y * width + x] = *value;
         }
     }
-    grid.chunks_exact_mut(width)
-        .for_each(|row| envelope.transform(row));
+    grid.chunks_exact_mut(width).for_each(|row| envelope.transform(row));
     grid
 }
 
@@ -146,8 +135,7 @@ impl Envelope {
         for q in 0..f.len() {
             let mut start = f64::NEG_INFINITY;
             while let Some(&p) = self.centres.last() {
-                let cross =
-                    ((f[q] + (q * q) as f64) - (f[p] + (p * p) as f64)) / (2 * (q - p)) as f64;
+                let cross = ((f[q] + (q * q) as f64) - (f[p] + (p * p) as f64)) / (2 * (q - p)) as f64;
                 if cross > self.starts[self.starts.len() - 1] {
                     start = cross;
                     break;
@@ -198,10 +186,7 @@ mod tests {
 
     #[test]
     fn missed_is_the_diagonal_and_nothing_is_zero() {
-        let (empty, full) = (
-            Mask::filled(3, 4, 0).unwrap(),
-            Mask::filled(3, 4, 1).unwrap(),
-        );
+        let (empty, full) = (Mask::filled(3, 4, 0).unwrap(), Mask::filled(3, 4, 1).unwrap());
         assert_eq!(BoundaryDistance::between(&empty, &empty).unwrap().mean, 0.0);
         let missed = BoundaryDistance::between(&empty, &full).unwrap();
         assert_eq!((missed.mean, missed.hd95_fraction()), (5.0, 1.0));
@@ -215,9 +200,7 @@ mod tests {
         for (i, found) in fast.iter().enumerate() {
             let expected = (0..set.len())
                 .filter(|&j| set[j])
-                .map(|j| {
-                    (i / width).abs_diff(j / width).pow(2) + (i % width).abs_diff(j % width).pow(2)
-                })
+                .map(|j| (i / width).abs_diff(j / width).pow(2) + (i % width).abs_diff(j % width).pow(2))
                 .min()
                 .unwrap();
             assert_eq!(*found, expected as f64, "pixel {i}");

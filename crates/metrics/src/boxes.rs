@@ -56,11 +56,7 @@ impl PixelBox {
 pub fn box_iou(a: PixelBox, b: PixelBox) -> f64 {
     let shared = a.intersection(b).area();
     let union = a.area() + b.area() - shared;
-    if union == 0 {
-        1.0
-    } else {
-        shared as f64 / union as f64
-    }
+    if union == 0 { 1.0 } else { shared as f64 / union as f64 }
 }
 
 /// [`box_iou`] where a box may be missing: both missing agree perfectly (1), one missing scores 0.

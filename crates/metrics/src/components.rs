@@ -21,12 +21,7 @@ pub(crate) struct Component {
 /// Labels the 8-connected components of `pixels` (non-zero = set) in reading order of their first pixel.
 ///
 /// `labels` gets 0 for background and `k + 1` for component `k`.
-pub(crate) fn label(
-    height: usize,
-    width: usize,
-    pixels: &[u8],
-    labels: &mut Vec<u32>,
-) -> Vec<Component> {
+pub(crate) fn label(height: usize, width: usize, pixels: &[u8], labels: &mut Vec<u32>) -> Vec<Component> {
     labels.clear();
     labels.resize(height * width, 0);
     let mut components = Vec::new();
@@ -96,9 +91,7 @@ mod tests {
     use super::*;
 
     fn mask(rows: &[&str]) -> Mask {
-        Mask::from_rule(rows.len(), rows[0].len(), |y, x| {
-            rows[y].as_bytes()[x] == b'#'
-        })
+        Mask::from_rule(rows.len(), rows[0].len(), |y, x| rows[y].as_bytes()[x] == b'#')
     }
 
     #[test]

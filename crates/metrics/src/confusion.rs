@@ -91,19 +91,11 @@ impl Confusion {
 
 /// A Jaccard index, or 0 where it is under [`JACCARD_THRESHOLD`].
 pub fn threshold_jaccard(jaccard: f64) -> f64 {
-    if jaccard >= JACCARD_THRESHOLD {
-        jaccard
-    } else {
-        0.0
-    }
+    if jaccard >= JACCARD_THRESHOLD { jaccard } else { 0.0 }
 }
 
 fn ratio(part: u64, whole: u64) -> f64 {
-    if whole == 0 {
-        1.0
-    } else {
-        part as f64 / whole as f64
-    }
+    if whole == 0 { 1.0 } else { part as f64 / whole as f64 }
 }
 
 impl Add for Confusion {
@@ -143,10 +135,7 @@ mod tests {
 
     #[test]
     fn empty_cases_follow_the_official_scorer() {
-        let (empty, full) = (
-            Mask::filled(2, 2, 0).unwrap(),
-            Mask::filled(2, 2, 1).unwrap(),
-        );
+        let (empty, full) = (Mask::filled(2, 2, 0).unwrap(), Mask::filled(2, 2, 1).unwrap());
         let both = Confusion::of(&empty, &empty).unwrap();
         assert_eq!(
             (

@@ -115,9 +115,7 @@ pub enum MetricError {
         first_unknown: Option<String>,
     },
     /// The baseline file is of another version of the format.
-    #[error(
-        "baseline has format version {found}, this program reads version {expected}; make it anew with --update"
-    )]
+    #[error("baseline has format version {found}, this program reads version {expected}; make it anew with --update")]
     BaselineVersion {
         /// Version in the file.
         found: u32,
@@ -127,18 +125,9 @@ pub enum MetricError {
 }
 
 /// Checks that `values` holds `height * width` values and at least one.
-pub(crate) fn check_size(
-    what: &'static str,
-    height: usize,
-    width: usize,
-    found: usize,
-) -> Result<(), MetricError> {
+pub(crate) fn check_size(what: &'static str, height: usize, width: usize, found: usize) -> Result<(), MetricError> {
     if height == 0 || width == 0 {
-        return Err(MetricError::NoPixels {
-            what,
-            height,
-            width,
-        });
+        return Err(MetricError::NoPixels { what, height, width });
     }
     let expected = height.checked_mul(width).unwrap_or(usize::MAX);
     if expected == found {

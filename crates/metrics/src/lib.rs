@@ -10,22 +10,44 @@
 //! assert_eq!(MeanScores::of(&[scores])?.threshold_jaccard, 0.0);
 //! # Ok::<(), htl_metrics::MetricError>(())
 //! ```
+//!
+//! | what | names |
+//! | --- | --- |
+//! | masks and boxes | [`Mask`], [`PixelBox`], [`box_iou`] |
+//! | one image, many images | [`Confusion`], [`ImageScores`], [`MeanScores`], [`ScoreSummary`], [`BoundaryDistance`] |
+//! | probabilities and score maps | [`resize_bilinear`], [`Calibration`], [`ScoreMap`], [`BoxAccuracy`], [`PixelPrecision`] |
+//! | predictors that learn nothing | [`whole_image`], [`CentredDisc`], [`otsu_darkness`] |
+//! | groups | [`MetricByGroup`] |
+//! | gains and intervals | [`paired_gain`], [`arm_mean`] |
+//! | regressions | [`Baseline`], [`Runs`], [`CheckOutcome`] |
 mod boundary;
 mod boxes;
+mod calibration;
+mod check;
 mod components;
 mod confusion;
+mod contours;
 mod error;
+mod groups;
 mod mask;
+mod noise;
+mod paired;
 mod resize;
 mod scores;
+mod trivial;
+mod wsol;
 
 pub use boundary::BoundaryDistance;
 pub use boxes::{PixelBox, box_iou, optional_box_iou};
+pub use calibration::{CALIBRATION_BINS, Calibration, ReliabilityBin};
+pub use check::{Attribute, BandBasis, CheckOutcome, GroupChange, ImageChange, MIN_GROUP, Runs, Verdict};
 pub use confusion::{Confusion, JACCARD_THRESHOLD, threshold_jaccard};
 pub use error::MetricError;
+pub use groups::{Against, GroupMean, MetricByGroup};
 pub use mask::Mask;
+pub use noise::{BASELINE_VERSION, BandParams, Baseline, BaselineImage, Better};
+pub use paired::{BootstrapParams, Estimate, Gain, Reading, SEEDS_FOR_INFERENCE, arm_mean, paired_gain, select_images};
 pub use resize::resize_bilinear;
-pub use scores::{
-    IMAGE_SCORE_COLUMNS, ImageScores, MeanScores, OfficialScores, PooledScores, ScoreRow,
-    ScoreSummary,
-};
+pub use scores::{IMAGE_SCORE_COLUMNS, ImageScores, MeanScores, OfficialScores, PooledScores, ScoreRow, ScoreSummary};
+pub use trivial::{CentredDisc, otsu_darkness, otsu_threshold, whole_image};
+pub use wsol::{BOX_IOU_THRESHOLDS, BoxAccuracy, MAP_THRESHOLDS, PixelPrecision, Proposals, ScoreMap};

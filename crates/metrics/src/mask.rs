@@ -24,11 +24,7 @@ impl Mask {
     pub fn new(height: usize, width: usize, pixels: Vec<u8>) -> Result<Self, MetricError> {
         check_size("a mask", height, width, pixels.len())?;
         match pixels.iter().position(|&p| p > 1) {
-            None => Ok(Self {
-                height,
-                width,
-                pixels,
-            }),
+            None => Ok(Self { height, width, pixels }),
             Some(at) => Err(MetricError::MaskValue {
                 row: at / width,
                 column: at % width,
@@ -55,11 +51,7 @@ impl Mask {
     ///
     /// # Errors
     /// [`MetricError::Size`] or [`MetricError::NoPixels`] for a buffer of another size.
-    pub fn from_probabilities(
-        height: usize,
-        width: usize,
-        probabilities: &[f32],
-    ) -> Result<Self, MetricError> {
+    pub fn from_probabilities(height: usize, width: usize, probabilities: &[f32]) -> Result<Self, MetricError> {
         Self::above(height, width, probabilities, 0.5)
     }
 
@@ -67,12 +59,7 @@ impl Mask {
     ///
     /// # Errors
     /// [`MetricError::Size`] or [`MetricError::NoPixels`] for a buffer of another size.
-    pub fn above(
-        height: usize,
-        width: usize,
-        map: &[f32],
-        threshold: f32,
-    ) -> Result<Self, MetricError> {
+    pub fn above(height: usize, width: usize, map: &[f32], threshold: f32) -> Result<Self, MetricError> {
         check_size("a map", height, width, map.len())?;
         Ok(Self {
             height,
@@ -110,19 +97,11 @@ impl Mask {
     }
 
     /// Builds a mask from a rule on (row, column).
-    pub(crate) fn from_rule(
-        height: usize,
-        width: usize,
-        rule: impl Fn(usize, usize) -> bool,
-    ) -> Self {
+    pub(crate) fn from_rule(height: usize, width: usize, rule: impl Fn(usize, usize) -> bool) -> Self {
         let pixels = (0..height * width)
             .map(|i| u8::from(rule(i / width, i % width)))
             .collect();
-        Self {
-            height,
-            width,
-            pixels,
-        }
+        Self { height, width, pixels }
     }
 
     /// Number of rows.

@@ -11,11 +11,7 @@ use crate::error::{MetricError, check_size};
 ///
 /// # Errors
 /// [`MetricError::Size`] or [`MetricError::NoPixels`] for a buffer of another size or a side of zero.
-pub fn resize_bilinear(
-    map: &[f32],
-    from: (usize, usize),
-    to: (usize, usize),
-) -> Result<Vec<f32>, MetricError> {
+pub fn resize_bilinear(map: &[f32], from: (usize, usize), to: (usize, usize)) -> Result<Vec<f32>, MetricError> {
     check_size("a map", from.0, from.1, map.len())?;
     check_size("the resized map", to.0, to.1, to.0.saturating_mul(to.1))?;
     if from == to {
@@ -27,10 +23,8 @@ pub fn resize_bilinear(
         let upper = &map[row.low * from.1..][..from.1];
         let lower = &map[row.high * from.1..][..from.1];
         for column in &columns {
-            let above =
-                upper[column.low] * (1.0 - column.weight) + upper[column.high] * column.weight;
-            let below =
-                lower[column.low] * (1.0 - column.weight) + lower[column.high] * column.weight;
+            let above = upper[column.low] * (1.0 - column.weight) + upper[column.high] * column.weight;
+            let below = lower[column.low] * (1.0 - column.weight) + lower[column.high] * column.weight;
             out.push(above * (1.0 - row.weight) + below * row.weight);
         }
     }

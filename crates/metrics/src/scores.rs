@@ -65,11 +65,7 @@ impl ImageScores {
     ///
     /// # Errors
     /// [`MetricError::Shape`] if the masks differ in size.
-    pub fn of(
-        image_id: impl Into<String>,
-        prediction: &Mask,
-        truth: &Mask,
-    ) -> Result<Self, MetricError> {
+    pub fn of(image_id: impl Into<String>, prediction: &Mask, truth: &Mask) -> Result<Self, MetricError> {
         let c = Confusion::of(prediction, truth)?;
         let distance = BoundaryDistance::between(prediction, truth)?;
         Ok(Self {
@@ -80,10 +76,7 @@ impl ImageScores {
             accuracy: c.accuracy(),
             sensitivity: c.sensitivity(),
             specificity: c.specificity(),
-            box_iou: optional_box_iou(
-                prediction.largest_component_box(),
-                truth.largest_component_box(),
-            ),
+            box_iou: optional_box_iou(prediction.largest_component_box(), truth.largest_component_box()),
             surface_distance: distance.mean_fraction(),
             hd95: distance.hd95_fraction(),
             tp: c.tp,
@@ -160,8 +153,7 @@ impl MeanScores {
                 what: "the list of scored images",
             });
         }
-        let mean =
-            |of: fn(&ImageScores) -> f64| rows.iter().map(of).sum::<f64>() / rows.len() as f64;
+        let mean = |of: fn(&ImageScores) -> f64| rows.iter().map(of).sum::<f64>() / rows.len() as f64;
         let pooled: Confusion = rows.iter().map(ImageScores::confusion).sum();
         Ok(Self {
             images: rows.len(),
