@@ -1,11 +1,15 @@
 //! Tables, figures and one self-contained HTML page for a pruning-assisted localization experiment.
+mod axis;
 mod error;
 mod files;
 mod markdown;
 mod overlay;
+mod page;
 mod rates;
 mod report;
 mod results;
+mod summary;
+mod words;
 
 pub use error::ReportError;
 pub use markdown::markdown_table;

@@ -53,12 +53,23 @@ pub fn overlay(
     if !(1..=MAX_SCALE).contains(&scale) {
         return Err(ReportError::Scale { found: scale });
     }
-    let buffer = || ReportError::Buffer { what: "image", height, width, expected: height * width * 3, found: rgb.len() };
+    let buffer = || ReportError::Buffer {
+        what: "image",
+        height,
+        width,
+        expected: height * width * 3,
+        found: rgb.len(),
+    };
     let image = RgbImage::from_raw(width as u32, height as u32, rgb.to_vec()).ok_or_else(buffer)?;
     let mut canvas = if scale == 1 {
         image
     } else {
-        imageops::resize(&image, (width * scale) as u32, (height * scale) as u32, Resample::CatmullRom)
+        imageops::resize(
+            &image,
+            (width * scale) as u32,
+            (height * scale) as u32,
+            Resample::CatmullRom,
+        )
     };
     // About 1 % of the picture's side, so that outlines look alike at every size.
     let radius = (canvas.width().min(canvas.height()) as f32 / 180.0).clamp(0.6, 4.0);
@@ -78,7 +89,13 @@ const EDGE: f32 = 0.9;
 fn check(what: &'static str, found: usize, height: usize, width: usize, channels: usize) -> Result<(), ReportError> {
     let expected = height.saturating_mul(width).saturating_mul(channels);
     if found != expected || found == 0 {
-        return Err(ReportError::Buffer { what, height, width, expected, found });
+        return Err(ReportError::Buffer {
+            what,
+            height,
+            width,
+            expected,
+            found,
+        });
     }
     Ok(())
 }
@@ -108,7 +125,10 @@ fn outline_distance(mask: &[u8], height: usize, width: usize, scale: usize, reac
     let inset = (reach - 1.0) / 2.0;
     let place = |(x, y): (f32, f32)| {
         let s = scale as f32;
-        ((x * s).clamp(inset, out_w as f32 - inset), (y * s).clamp(inset, out_h as f32 - inset))
+        (
+            (x * s).clamp(inset, out_w as f32 - inset),
+            (y * s).clamp(inset, out_h as f32 - inset),
+        )
     };
     // Marching squares over cells whose corners are pixel centres; centre (r, c) lies at (c + 0.5, r + 0.5).
     for r in -1..height as isize {

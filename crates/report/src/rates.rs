@@ -95,20 +95,29 @@ impl RateRow {
 /// # Errors
 /// [`ReportError::Io`] if the file cannot be written.
 pub fn write_rates(path: &Path, rows: &[RateRow]) -> Result<(), ReportError> {
-    let csv_error = |e: csv::Error| ReportError::Csv { path: path.to_owned(), reason: e.to_string() };
+    let csv_error = |e: csv::Error| ReportError::Csv {
+        path: path.to_owned(),
+        reason: e.to_string(),
+    };
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(RATE_COLUMNS).map_err(csv_error)?;
     for row in rows {
-        let mut record = vec![row.attribute.clone(), row.level.clone(), row.n.to_string(), row.htl.to_string()];
+        let mut record = vec![
+            row.attribute.clone(),
+            row.level.clone(),
+            row.n.to_string(),
+            row.htl.to_string(),
+        ];
         record.extend(row.numbers().map(|number| match number {
             Some(v) if v.is_finite() => crate::round_significant(v, crate::SIGNIFICANT_DIGITS).to_string(),
             _ => String::new(),
         }));
         writer.write_record(&record).map_err(csv_error)?;
     }
-    let bytes = writer
-        .into_inner()
-        .map_err(|e| ReportError::Csv { path: path.to_owned(), reason: e.error().to_string() })?;
+    let bytes = writer.into_inner().map_err(|e| ReportError::Csv {
+        path: path.to_owned(),
+        reason: e.error().to_string(),
+    })?;
     write_atomically(path, &bytes)
 }
 
@@ -119,16 +128,30 @@ pub fn write_rates(path: &Path, rows: &[RateRow]) -> Result<(), ReportError> {
 /// [`ReportError::Column`] if a column of [`RATE_COLUMNS`] is missing, [`ReportError::Cell`] with row and column if a
 /// cell is not a number.
 pub fn read_rates(path: &Path) -> Result<Vec<RateRow>, ReportError> {
-    let bytes = std::fs::read(path).map_err(|source| ReportError::Io { path: path.to_owned(), action: "read", source })?;
-    let csv_error = |e: csv::Error| ReportError::Csv { path: path.to_owned(), reason: e.to_string() };
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes.as_slice());
+    let bytes = std::fs::read(path).map_err(|source| ReportError::Io {
+        path: path.to_owned(),
+        action: "read",
+        source,
+    })?;
+    let csv_error = |e: csv::Error| ReportError::Csv {
+        path: path.to_owned(),
+        reason: e.to_string(),
+    };
+    let mut reader = csv::ReaderBuilder::new()
+        .trim(csv::Trim::All)
+        .from_reader(bytes.as_slice());
     let header = reader.headers().map_err(csv_error)?.clone();
     let mut at = [0usize; RATE_COLUMNS.len()];
     for (slot, column) in at.iter_mut().zip(RATE_COLUMNS) {
         // A byte-order mark before the first name is what spreadsheets leave behind.
-        *slot = header.iter().position(|name| name.trim_start_matches('\u{feff}') == column).ok_or_else(|| {
-            ReportError::Column { path: path.to_owned(), column: column.to_owned(), expected: RATE_COLUMNS.join(",") }
-        })?;
+        *slot = header
+            .iter()
+            .position(|name| name.trim_start_matches('\u{feff}') == column)
+            .ok_or_else(|| ReportError::Column {
+                path: path.to_owned(),
+                column: column.to_owned(),
+                expected: RATE_COLUMNS.join(","),
+            })?;
     }
     let mut rows = Vec::new();
     for record in reader.records() {

@@ -99,5 +99,5 @@ impl Report {
 /// # Errors
 /// [`ReportError::Template`], which would be a defect of this crate.
 pub fn render(report: &Report) -> Result<String, ReportError> {
-    Ok(report.title.clone())
+    crate::page::render(report)
 }

@@ -31,7 +31,11 @@ pub struct Results {
     #[serde(default)]
     pub settings: IndexMap<String, Setting>,
     /// Predictors that learn nothing (`whole-image`, `centred-disc`, `otsu`) on the same test images.
-    #[serde(default, serialize_with = "metrics_map::serialize", deserialize_with = "metrics_map::deserialize")]
+    #[serde(
+        default,
+        serialize_with = "metrics_map::serialize",
+        deserialize_with = "metrics_map::deserialize"
+    )]
     pub trivial: IndexMap<String, Metrics>,
 }
 
@@ -136,14 +140,24 @@ pub struct Gain {
 impl Arm {
     /// An arm from the test metrics of its seeds.
     pub fn new(seeds: impl IntoIterator<Item = (u64, Metrics)>) -> Self {
-        let seeds = seeds.into_iter().map(|(seed, test)| SeedResult { seed, test }).collect();
-        Self { seeds, ..Self::default() }
+        let seeds = seeds
+            .into_iter()
+            .map(|(seed, test)| SeedResult { seed, test })
+            .collect();
+        Self {
+            seeds,
+            ..Self::default()
+        }
     }
 
     /// Mean of a metric over the seeds that have it; `None` where none has.
     pub fn mean(&self, metric: &str) -> Option<f64> {
         let values: Vec<f64> = self.values(metric).map(|(_, value)| value).collect();
-        if values.is_empty() { None } else { Some(values.iter().sum::<f64>() / values.len() as f64) }
+        if values.is_empty() {
+            None
+        } else {
+            Some(values.iter().sum::<f64>() / values.len() as f64)
+        }
     }
 
     /// (seed, value) of a metric for the seeds that have a finite one.
@@ -215,7 +229,9 @@ pub fn round_significant(value: f64, digits: usize) -> f64 {
         return if value == 0.0 { 0.0 } else { value };
     }
     // Through decimal text: the only rounding that gives the same shortest digits on every machine.
-    format!("{value:.*e}", digits.saturating_sub(1)).parse().unwrap_or(value)
+    format!("{value:.*e}", digits.saturating_sub(1))
+        .parse()
+        .unwrap_or(value)
 }
 
 fn finite(value: f64) -> Option<f64> {
@@ -251,7 +267,10 @@ mod metrics {
 
     pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Metrics, D::Error> {
         let map = IndexMap::<String, Option<f64>>::deserialize(d)?;
-        Ok(map.into_iter().map(|(name, value)| (name, value.unwrap_or(f64::NAN))).collect())
+        Ok(map
+            .into_iter()
+            .map(|(name, value)| (name, value.unwrap_or(f64::NAN)))
+            .collect())
     }
 }
 

@@ -1,0 +1,157 @@
+//! From the report's tables to what the template shows: every number placed and printed here, every text escaped there.
+
+mod arms;
+mod curves;
+mod forest;
+mod gallery;
+mod rates;
+mod summary;
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
+use minijinja::{Environment, UndefinedBehavior, Value};
+use serde::Serialize;
+
+use crate::{Dataset, Report, ReportError, Results};
+
+const TEMPLATE: &str = include_str!("../../templates/report.html");
+const STYLE: &str = include_str!("../../templates/style.css");
+
+/// Arms with a colour and mark of their own; others take what is left, in order.
+const STYLED_ARMS: [&str; 6] = ["baseline", "htl", "random", "labelled-only", "htl-query", "sham"];
+const STYLES: usize = 8;
+
+/// What the template sees.
+#[derive(Serialize)]
+struct Page<'a> {
+    style: Value,
+    title: &'a str,
+    profile: &'a str,
+    device: &'a str,
+    dataset: &'a Dataset,
+    links: [Link; 9],
+    summary: summary::Summary,
+    arms: Vec<arms::Term>,
+    settings: Vec<arms::SettingTable>,
+    gains: forest::Forest,
+    curves: Vec<curves::SettingCurves>,
+    gallery: Vec<gallery::Group>,
+    rates: Vec<rates::Rates>,
+    examples: Vec<gallery::Group>,
+    notes: &'a [String],
+    commands: Vec<&'a str>,
+    attribution: &'a [String],
+    provenance: Vec<Fact<'a>>,
+}
+
+/// A heading and the anchor it can be reached by.
+#[derive(Serialize)]
+struct Link {
+    id: &'static str,
+    title: &'static str,
+}
+
+/// A name with its value.
+#[derive(Serialize)]
+struct Fact<'a> {
+    name: &'a str,
+    value: &'a str,
+}
+
+/// Index of the colour and mark of an arm, the same in every figure of a page.
+fn style_of(results: &Results, arm: &str) -> usize {
+    let known = |name: &str| STYLED_ARMS.iter().position(|k| *k == name);
+    known(arm).unwrap_or_else(|| {
+        let mut others: Vec<&str> = Vec::new();
+        for name in results
+            .settings
+            .values()
+            .flat_map(|s| s.arms.keys())
+            .map(String::as_str)
+        {
+            if known(name).is_none() && !others.contains(&name) {
+                others.push(name);
+            }
+        }
+        let free = STYLES - STYLED_ARMS.len();
+        STYLED_ARMS.len() + others.iter().position(|o| *o == arm).unwrap_or(0) % free
+    })
+}
+
+pub(crate) fn render(report: &Report) -> Result<String, ReportError> {
+    let results = &report.results;
+    let links = [
+        Link {
+            id: "summary",
+            title: "Summary",
+        },
+        Link {
+            id: "results",
+            title: "Results",
+        },
+        Link {
+            id: "gains",
+            title: "Gains",
+        },
+        Link {
+            id: "curves",
+            title: "Learning curves",
+        },
+        Link {
+            id: "hard",
+            title: "Hard to learn",
+        },
+        Link {
+            id: "who",
+            title: "Who is hard",
+        },
+        Link {
+            id: "examples",
+            title: "Examples",
+        },
+        Link {
+            id: "limits",
+            title: "Limits",
+        },
+        Link {
+            id: "provenance",
+            title: "Provenance",
+        },
+    ];
+    let provenance: Vec<Fact> = report
+        .provenance
+        .iter()
+        .map(|(name, value)| Fact { name, value })
+        .collect();
+    let again = format!("cargo xtask reproduce --profile {}", results.profile);
+    let commands: Vec<&str> = match report.reproduce.as_slice() {
+        [] => vec![&again],
+        given => given.iter().map(String::as_str).collect(),
+    };
+
+    let page = Page {
+        style: Value::from_safe_string(STYLE.to_owned()),
+        title: &report.title,
+        profile: &results.profile,
+        device: &results.device,
+        dataset: &results.dataset,
+        links,
+        summary: summary::view(results, &report.rates),
+        arms: arms::terms(results),
+        settings: arms::view(results),
+        gains: forest::view(results),
+        curves: curves::view(results, &report.curves),
+        gallery: gallery::view(&report.gallery),
+        rates: rates::view(&report.rates),
+        examples: gallery::view(&report.examples),
+        notes: &report.notes,
+        commands,
+        attribution: &report.attribution,
+        provenance,
+    };
+    let mut env = Environment::new();
+    env.set_undefined_behavior(UndefinedBehavior::Strict);
+    env.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
+    env.add_template("report.html", TEMPLATE)?;
+    Ok(env.get_template("report.html")?.render(Serde(page))?)
+}

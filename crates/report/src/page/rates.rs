@@ -1,0 +1,181 @@
+use indexmap::IndexMap;
+use serde::Serialize;
+
+use crate::axis::{Axis, Tick};
+use crate::{RateRow, RateTable, words};
+
+#[derive(Serialize)]
+pub(super) struct Rates {
+    title: String,
+    note: String,
+    ticks: Vec<Tick>,
+    attributes: Vec<Attribute>,
+    /// Any ratio, odds ratio or p at all.
+    compared: bool,
+}
+
+#[derive(Serialize)]
+struct Attribute {
+    name: String,
+    overall: Option<String>,
+    rows: Vec<Row>,
+}
+
+#[derive(Serialize)]
+struct Row {
+    level: String,
+    n: u64,
+    htl: u64,
+    rate: String,
+    interval: String,
+    mark: Option<Mark>,
+    few: bool,
+    ratio: String,
+    ratio_interval: String,
+    odds: String,
+    odds_interval: String,
+    p: String,
+    p_adjusted: String,
+}
+
+#[derive(Serialize)]
+struct Mark {
+    at: String,
+    lo: String,
+    hi: String,
+}
+
+/// Groups smaller than this are marked: their rates say little.
+const FEW: u64 = 10;
+
+pub(super) fn view(tables: &[RateTable]) -> Vec<Rates> {
+    tables
+        .iter()
+        .filter(|table| !table.rows.is_empty())
+        .map(rates)
+        .collect()
+}
+
+fn rates(table: &RateTable) -> Rates {
+    let ends = table.rows.iter().flat_map(|r| [r.rate, r.rate_lo, r.rate_hi]).flatten();
+    let axis = Axis::around(ends.chain([0.0]).map(|v| v * 100.0), 4);
+    let attributes = by_attribute(&table.rows).into_iter().map(|(key, rows)| {
+        let (n, htl) = rows.iter().fold((0, 0), |(n, htl), r| (n + r.n, htl + r.htl));
+        Attribute {
+            name: words::attribute(key),
+            overall: (n > 0).then(|| axis.percent(100.0 * htl as f64 / n as f64)),
+            rows: rows.into_iter().map(|r| row(r, &axis)).collect(),
+        }
+    });
+    Rates {
+        title: table.title.clone(),
+        note: table.note.clone(),
+        ticks: axis.ticks(|share| share * 100.0),
+        attributes: attributes.collect(),
+        compared: table
+            .rows
+            .iter()
+            .any(|r| r.rate_ratio.or(r.odds_ratio).or(r.p).is_some_and(f64::is_finite)),
+    }
+}
+
+fn by_attribute(rows: &[RateRow]) -> IndexMap<&str, Vec<&RateRow>> {
+    let mut groups: IndexMap<&str, Vec<&RateRow>> = IndexMap::new();
+    for row in rows {
+        groups.entry(&row.attribute).or_default().push(row);
+    }
+    groups
+}
+
+fn row(r: &RateRow, axis: &Axis) -> Row {
+    let at = |v: f64| axis.percent(v * 100.0);
+    let known = [r.rate, r.rate_lo, r.rate_hi].map(|v| v.filter(|v| v.is_finite()));
+    let mark = match known {
+        [Some(rate), lo, hi] => Some(Mark {
+            at: at(rate),
+            lo: at(lo.unwrap_or(rate)),
+            hi: at(hi.unwrap_or(rate)),
+        }),
+        _ => None,
+    };
+    Row {
+        level: level(&r.level),
+        n: r.n,
+        htl: r.htl,
+        rate: words::percent(r.rate),
+        interval: span(words::percent(r.rate_lo), words::percent(r.rate_hi)),
+        mark,
+        few: r.n < FEW,
+        ratio: words::ratio(r.rate_ratio),
+        ratio_interval: span(words::ratio(r.rate_ratio_lo), words::ratio(r.rate_ratio_hi)),
+        odds: words::ratio(r.odds_ratio),
+        odds_interval: span(words::ratio(r.odds_ratio_lo), words::ratio(r.odds_ratio_hi)),
+        p: words::p(r.p),
+        p_adjusted: words::p(r.p_adjusted),
+    }
+}
+
+fn level(name: &str) -> String {
+    if name.trim().is_empty() {
+        "not stated".to_owned()
+    } else {
+        name.replace('_', " ")
+    }
+}
+
+fn span(lo: String, hi: String) -> String {
+    match (lo.as_str(), hi.as_str()) {
+        (words::UNDEFINED, words::UNDEFINED) => words::UNDEFINED.to_owned(),
+        _ => format!("{} to {hi}", lo.trim_end_matches("\u{a0}%")),
+    }
+}
+
+/// Which groups are hard more often than others, if the adjusted p allows to say so.
+pub(super) fn sentences(tables: &[RateTable]) -> Vec<String> {
+    tables
+        .iter()
+        .filter(|t| t.rows.iter().any(|r| r.n > 0))
+        .map(sentence)
+        .collect()
+}
+
+fn sentence(table: &RateTable) -> String {
+    let start = if table.title.is_empty() {
+        String::new()
+    } else {
+        format!("{}: ", table.title)
+    };
+    let tested = || table.rows.iter().filter(|r| r.p_adjusted.is_some_and(f64::is_finite));
+    let describe = |r: &RateRow| {
+        let (name, rate) = (words::attribute(&r.attribute).to_lowercase(), words::percent(r.rate));
+        format!("{name} {} ({} of {}, {rate})", level(&r.level), r.htl, r.n)
+    };
+    let apart: Vec<&RateRow> = tested().filter(|r| r.p_adjusted.is_some_and(|p| p < 0.05)).collect();
+    if tested().next().is_none() {
+        return format!("{start}rates are described without a test.");
+    }
+    if apart.is_empty() {
+        return format!(
+            "{start}no group is shown to be hard to learn more or less often than the others (all adjusted p\u{a0}≥ 0.05)."
+        );
+    }
+    let side = |more: bool| {
+        let of = apart.iter().filter(|r| {
+            r.rate_ratio
+                .or(r.odds_ratio)
+                .is_some_and(|x| x.is_finite() && (x > 1.0) == more)
+        });
+        of.map(|r| describe(r)).collect::<Vec<_>>().join("; ")
+    };
+    let (more, less) = (side(true), side(false));
+    let part = |word: &str, list: String| {
+        if list.is_empty() {
+            String::new()
+        } else {
+            format!(" {word} often: {list}.")
+        }
+    };
+    format!("{start}hard to learn{}{}", part("more", more), part("less", less))
+        .trim_end()
+        .to_owned()
+}

@@ -1,0 +1,95 @@
+use serde::Serialize;
+
+use crate::axis::Axis;
+use crate::summary::{self, Verdict};
+use crate::{PRIMARY_METRIC, RateTable, Results, words};
+
+use super::rates;
+
+#[derive(Serialize)]
+pub(super) struct Summary {
+    opening: String,
+    settings: Vec<SettingSummary>,
+    hard: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct SettingSummary {
+    title: String,
+    card: Option<Card>,
+    sentences: Vec<String>,
+}
+
+/// The setting's main gain at a glance.
+#[derive(Serialize)]
+struct Card {
+    change: String,
+    unit: &'static str,
+    what: String,
+    interval: String,
+    verdict: &'static str,
+    class: &'static str,
+    lo: String,
+    hi: String,
+    mean: String,
+    zero: String,
+}
+
+pub(super) fn view(results: &Results, tables: &[RateTable]) -> Summary {
+    let settings = results.settings.iter().map(|(key, setting)| SettingSummary {
+        title: words::setting(key),
+        card: card(results, key),
+        sentences: summary::sentences(results, key, setting),
+    });
+    Summary {
+        opening: summary::opening(results),
+        settings: settings.collect(),
+        hard: rates::sentences(tables),
+    }
+}
+
+/// The gain that the card shows: HTL against baseline, else the first.
+fn main_gain<'a>(results: &'a Results, key: &str) -> Option<(&'a str, &'a crate::Gain)> {
+    let setting = results.settings.get(key)?;
+    let (name, gains) = setting
+        .gain
+        .get_key_value("htl-vs-baseline")
+        .or_else(|| setting.gain.first())?;
+    Some((name, gains.get(PRIMARY_METRIC)?))
+}
+
+fn card(results: &Results, key: &str) -> Option<Card> {
+    let (name, gain) = main_gain(results, key)?;
+    let setting = results.settings.get(key)?;
+    let (a, b) = summary::pair(name)?;
+    let verdict = Verdict::of(PRIMARY_METRIC, gain);
+    let all = results
+        .settings
+        .keys()
+        .filter_map(|k| main_gain(results, k))
+        .flat_map(|(_, g)| [g.ci95[0], g.ci95[1], g.mean]);
+    let axis = Axis::around(all.chain([0.0]), 4);
+    let finite = verdict != Verdict::Undefined;
+    let at = |v: f64| if finite { axis.percent(v) } else { axis.percent(0.0) };
+    Some(Card {
+        change: words::difference(PRIMARY_METRIC, gain.mean),
+        unit: words::points(PRIMARY_METRIC),
+        what: format!(
+            "{}, {} against {}",
+            words::metric(PRIMARY_METRIC),
+            words::arm_in_sentence(a),
+            words::arm_in_sentence(b)
+        ),
+        interval: format!(
+            "95\u{a0}% {}, {}",
+            words::interval(PRIMARY_METRIC, gain.ci95),
+            words::count(summary::seeds_of(setting, name, gain), "seed")
+        ),
+        verdict: verdict.label(),
+        class: verdict.class(),
+        lo: at(gain.ci95[0]),
+        hi: at(gain.ci95[1]),
+        mean: at(gain.mean),
+        zero: axis.percent(0.0),
+    })
+}
