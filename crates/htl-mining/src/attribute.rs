@@ -55,7 +55,7 @@ impl Attribute {
         for (id, level) in values {
             let (id, level): (String, String) = (id.into(), level.map(Into::into).unwrap_or_default());
             let level = match level.trim() {
-                "" => UNKNOWN.to_string(),
+                level if level.is_empty() || level.eq_ignore_ascii_case(UNKNOWN) => UNKNOWN.to_string(),
                 level => level.to_string(),
             };
             if levels.insert(id.clone(), level).is_some() {

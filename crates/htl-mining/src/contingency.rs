@@ -64,7 +64,8 @@ impl TwoByTwo {
     /// Odds ratio with Woolf's logarithmic 95 % interval; 0.5 is added to every count if any is zero
     /// (Haldane-Anscombe). `None` where a margin is zero.
     ///
-    /// Matches `statsmodels.stats.contingency_tables.Table2x2(shift_zeros=True).oddsratio` and `oddsratio_confint`.
+    /// Matches `oddsratio` and `oddsratio_confint` of statsmodels' `Table2x2` on the corrected table (its own
+    /// `shift_zeros` adds 0.5 to the zero only).
     pub fn odds_ratio(&self) -> Option<Estimate> {
         let [a, b, c, d] = self.is_proper().then(|| self.corrected())?;
         Some(log_interval(
@@ -76,7 +77,7 @@ impl TwoByTwo {
     /// Ratio of the rate in the group to the rate outside, with Katz's logarithmic 95 % interval; corrected as
     /// [`TwoByTwo::odds_ratio`]. `None` where a margin is zero.
     ///
-    /// Matches `statsmodels.stats.contingency_tables.Table2x2(shift_zeros=True).riskratio` and `riskratio_confint`.
+    /// Matches `riskratio` and `riskratio_confint` of statsmodels' `Table2x2` on the corrected table.
     pub fn rate_ratio(&self) -> Option<Estimate> {
         let [a, b, c, d] = self.is_proper().then(|| self.corrected())?;
         let variance = 1.0 / a - 1.0 / (a + b) + 1.0 / c - 1.0 / (c + d);

@@ -407,10 +407,11 @@ impl Population {
         if header_length > size.saturating_sub(8) {
             return Err(bad("header longer than the file: truncated, or not safetensors".into()));
         }
-        let mut header = prefix.to_vec();
-        header.resize(8 + header_length as usize, 0);
-        file.read_exact(&mut header[8..]).map_err(io)?;
-        let (_, metadata) = safetensors::SafeTensors::read_metadata(&header).map_err(|e| bad(e.to_string()))?;
+        let mut header = vec![0; header_length as usize];
+        file.read_exact(&mut header).map_err(io)?;
+        // Checks names, shapes and offsets against each other; whether the file is long enough is checked below.
+        let metadata: safetensors::tensor::Metadata =
+            serde_json::from_slice(&header).map_err(|e| bad(format!("header: {e}")))?;
         let described = metadata.metadata().as_ref().and_then(|m| m.get(METADATA_KEY));
         let described = described.ok_or_else(|| bad(format!("no `{METADATA_KEY}` in its metadata")))?;
         let described: Header =

@@ -191,10 +191,9 @@ fn score_image(comparison: &Comparison<'_>, params: &ScoreValidParams, image_id:
         None => None,
     };
     let flag = |value: bool| Some(f64::from(u8::from(value)));
+    let has_opinion = dense.consensus_mask.area() > 0;
     let suspect = judged.as_ref().zip(dense_spread).map(|(judged, spread)| {
-        spread <= params.suspect_max_spread
-            && judged.dense_error >= params.suspect_min_error
-            && dense.consensus_mask.area() > 0
+        spread <= params.suspect_max_spread && judged.dense_error >= params.suspect_min_error && has_opinion
     });
     let scores = vec![
         Some(pruned.hard),
@@ -215,6 +214,7 @@ fn score_image(comparison: &Comparison<'_>, params: &ScoreValidParams, image_id:
         judged
             .as_ref()
             .zip(dense_spread)
+            .filter(|_| has_opinion)
             .map(|(judged, spread)| judged.seed_error * (1.0 - spread)),
         suspect.and_then(flag),
     ];

@@ -38,6 +38,7 @@ pub mod column {
     /// IoU(dense consensus mask, truth) - IoU(sparse consensus mask, truth).
     pub const IOU_DROP: &str = "iou_drop";
     /// Mean 1 - IoU(dense seed's mask, truth) times the seeds' agreement (1 - [`DENSE_SPREAD`]): points to the label.
+    /// Blank where the dense consensus is empty: no opinion about the label.
     pub const LABEL_CONFLICT: &str = "label_conflict";
     /// 1: dense seeds agree with each other and contradict the label; see [`crate::ScoreParams`].
     pub const SUSPECT_LABEL: &str = "suspect_label";
@@ -258,6 +259,31 @@ impl ScoreTable {
             }
         }
         Ok(())
+    }
+
+    /// The rows for which `keep` holds, as of one setting: `table.filtered(|row| row.setting == "supervised")`.
+    pub fn filtered(&self, keep: impl Fn(&ScoreRow) -> bool) -> Self {
+        let mut filtered = ScoreTable::new(self.columns.iter().cloned());
+        for row in self.rows.iter().filter(|row| keep(row)) {
+            filtered
+                .index
+                .entry(row.image_id.clone())
+                .or_default()
+                .push(filtered.rows.len());
+            filtered.rows.push(row.clone());
+        }
+        filtered
+    }
+
+    /// The settings that occur, in order of appearance.
+    pub fn settings(&self) -> Vec<&str> {
+        let mut settings: Vec<&str> = Vec::new();
+        for row in &self.rows {
+            if !settings.contains(&row.setting.as_str()) {
+                settings.push(&row.setting);
+            }
+        }
+        settings
     }
 
     /// The same rows, labelled with a setting and the fold that held the images out (`None`: in-sample).
