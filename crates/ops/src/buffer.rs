@@ -1,0 +1,136 @@
+//! Buffers that are reused: fresh memory costs a page fault for every 4 KiB touched, each training step anew.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::Mutex;
+
+use crate::real::Real;
+
+/// A free list of vectors.
+pub struct Pool<T: 'static> {
+    free: Mutex<Vec<Vec<T>>>,
+}
+
+/// The list keeps at most this many buffers, the largest going first.
+const MOST_BUFFERS: usize = 192;
+
+impl<T> Pool<T> {
+    pub(crate) const fn new() -> Self {
+        Self {
+            free: Mutex::new(Vec::new()),
+        }
+    }
+}
+
+impl<T: Real> Pool<T> {
+    fn take(&self, len: usize) -> Vec<T> {
+        let Ok(mut free) = self.free.lock() else {
+            return Vec::new();
+        };
+        let mut best: Option<(usize, usize)> = None;
+        for (index, vec) in free.iter().enumerate() {
+            let capacity = vec.capacity();
+            // Not more than twice the need, so that small requests do not hold large buffers.
+            if capacity >= len && capacity <= 2 * len + 1024 && best.is_none_or(|(_, c)| capacity < c) {
+                best = Some((index, capacity));
+            }
+        }
+        match best {
+            Some((index, _)) => free.swap_remove(index),
+            None => Vec::new(),
+        }
+    }
+
+    fn give(&self, vec: Vec<T>) {
+        if vec.capacity() == 0 {
+            return;
+        }
+        if let Ok(mut free) = self.free.lock() {
+            if free.len() >= MOST_BUFFERS
+                && let Some(largest) = (0..free.len()).max_by_key(|&i| free[i].capacity())
+            {
+                free.swap_remove(largest);
+            }
+            free.push(vec);
+        }
+    }
+
+    fn clear(&self) {
+        if let Ok(mut free) = self.free.lock() {
+            free.clear();
+        }
+    }
+}
+
+/// Frees the memory that operations keep for reuse between calls.
+pub fn release_buffers() {
+    f32::pool().clear();
+    f64::pool().clear();
+}
+
+/// A vector from the free list; returns there when dropped.
+pub(crate) struct Buffer<T: Real> {
+    data: Vec<T>,
+}
+
+impl<T: Real> Buffer<T> {
+    /// `len` elements with unspecified (old) contents.
+    pub(crate) fn stale(len: usize) -> Self {
+        let mut data = T::pool().take(len);
+        if data.len() < len {
+            data.resize(len, T::default());
+        } else {
+            data.truncate(len);
+        }
+        Self { data }
+    }
+
+    /// `len` zeros.
+    pub(crate) fn zeros(len: usize) -> Self {
+        let mut buffer = Self::stale(len);
+        buffer.data.fill(T::default());
+        buffer
+    }
+
+    /// A copy of `source`.
+    pub(crate) fn copy_of(source: &[T]) -> Self {
+        let mut buffer = Self::stale(source.len());
+        buffer.copy_from_slice(source);
+        buffer
+    }
+}
+
+impl<T: Real> Deref for Buffer<T> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
+        &self.data
+    }
+}
+
+impl<T: Real> DerefMut for Buffer<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        &mut self.data
+    }
+}
+
+impl<T: Real> Drop for Buffer<T> {
+    fn drop(&mut self) {
+        T::pool().give(std::mem::take(&mut self.data));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_come_back() {
+        let address = {
+            let buffer = Buffer::<f64>::zeros(77_777);
+            buffer.as_ptr()
+        };
+        let again = Buffer::<f64>::stale(77_777);
+        assert_eq!(again.as_ptr(), address);
+        assert_eq!(again.len(), 77_777);
+        assert_eq!(Buffer::<f64>::zeros(10).len(), 10);
+    }
+}

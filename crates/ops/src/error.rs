@@ -1,0 +1,146 @@
+//! What can go wrong, and what to do about it.
+
+use candle_core::DType;
+
+/// Every error of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpsError {
+    /// An input holds no elements.
+    #[error("{op}: `{argument}` is empty (shape {shape:?}); every dimension must be at least 1")]
+    Empty {
+        /// The operation.
+        op: &'static str,
+        /// The argument's name.
+        argument: &'static str,
+        /// The shape found.
+        shape: Vec<usize>,
+    },
+    /// An input has the wrong number of dimensions.
+    #[error("{op}: `{argument}` must have the form {expected}, found shape {found:?}")]
+    Rank {
+        /// The operation.
+        op: &'static str,
+        /// The argument's name.
+        argument: &'static str,
+        /// The form expected, such as `[batch, channels, height, width]`.
+        expected: &'static str,
+        /// The shape found.
+        found: Vec<usize>,
+    },
+    /// An input's shape does not agree with another input.
+    #[error("{op}: `{argument}` must have shape {expected:?}, found {found:?}")]
+    Shape {
+        /// The operation.
+        op: &'static str,
+        /// The argument's name.
+        argument: &'static str,
+        /// The shape expected.
+        expected: Vec<usize>,
+        /// The shape found.
+        found: Vec<usize>,
+    },
+    /// The weight's input channels do not fit the input.
+    #[error(
+        "{op}: input {input:?} has {channels} channels, which weight {weight:?} with groups = {groups} cannot take: \
+         it needs input channels = weight's second dimension x groups, and output channels divisible by groups"
+    )]
+    Channels {
+        /// The operation.
+        op: &'static str,
+        /// The input's shape.
+        input: Vec<usize>,
+        /// The input's channels.
+        channels: usize,
+        /// The weight's shape.
+        weight: Vec<usize>,
+        /// The number of groups.
+        groups: usize,
+    },
+    /// The window is larger than the padded input.
+    #[error("{op}: a window of {window} does not fit into {available} (input plus padding): input shape {shape:?}")]
+    Window {
+        /// The operation.
+        op: &'static str,
+        /// The window's extent along the offending axis.
+        window: usize,
+        /// The padded extent available.
+        available: usize,
+        /// The input's shape.
+        shape: Vec<usize>,
+    },
+    /// A parameter is out of range.
+    #[error("{op}: `{parameter}` must be {requirement}, found {found}")]
+    Parameter {
+        /// The operation.
+        op: &'static str,
+        /// The parameter's name.
+        parameter: &'static str,
+        /// What it must be.
+        requirement: &'static str,
+        /// What it is.
+        found: String,
+    },
+    /// The tensor's type is not supported.
+    #[error("{op}: `{argument}` must be {expected}, found {found:?}")]
+    DType {
+        /// The operation.
+        op: &'static str,
+        /// The argument's name.
+        argument: &'static str,
+        /// The types that are accepted.
+        expected: &'static str,
+        /// The type found.
+        found: DType,
+    },
+    /// The tensor is not on the CPU.
+    #[error("{op}: `{argument}` lies on {found}, but this operation has a CPU kernel only; move it with `to_device`")]
+    Device {
+        /// The operation.
+        op: &'static str,
+        /// The argument's name.
+        argument: &'static str,
+        /// Where the tensor lies.
+        found: String,
+    },
+    /// A class label is out of range.
+    #[error("cross_entropy: label {label} at row {row} is not below the number of classes {classes}")]
+    Label {
+        /// The offending row.
+        row: usize,
+        /// The label found.
+        label: u32,
+        /// The number of classes.
+        classes: usize,
+    },
+    /// Optimiser state does not fit the parameters.
+    #[error("optimiser state: {problem} for `{name}`; was it saved for another network?")]
+    State {
+        /// The parameter or entry.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// An environment variable has a value that is not understood.
+    #[error("{variable}={found} is not understood; use one of {expected}")]
+    Environment {
+        /// The variable.
+        variable: &'static str,
+        /// Its value.
+        found: String,
+        /// The values accepted.
+        expected: &'static str,
+    },
+    /// An error of candle itself.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}
+
+impl From<OpsError> for candle_core::Error {
+    fn from(error: OpsError) -> Self {
+        match error {
+            OpsError::Candle(inner) => inner,
+            other => candle_core::Error::wrap(other),
+        }
+    }
+}

@@ -1,0 +1,503 @@
+//! Batch normalisation, fused with the activation behind it.
+
+use std::sync::{Arc, OnceLock};
+
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, CustomOp2, DType, Layout, Shape, Tensor, WithDType};
+
+use crate::OpsError;
+use crate::cpu::vectorised;
+use crate::parallel;
+use crate::real::{Reading, Real, by_dtype, check_shape, dims4, elements};
+
+/// What follows the normalisation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Activation {
+    /// Nothing.
+    #[default]
+    None,
+    /// `max(z, 0)`; gradient 0 at 0.
+    Relu,
+    /// `min(max(z, 0), 6)`; gradient 0 at 0 and at 6.
+    Relu6,
+}
+
+/// Where mean and variance come from.
+#[derive(Debug, Clone)]
+pub enum Norm {
+    /// From the batch itself (training).
+    Batch {
+        /// Added to the variance.
+        eps: f64,
+    },
+    /// Given (evaluation). The tensors are constants: no gradient flows to them.
+    Running {
+        /// Mean of every channel, `[channels]`.
+        mean: Tensor,
+        /// Variance of every channel, `[channels]`.
+        var: Tensor,
+        /// Added to the variance.
+        eps: f64,
+    },
+}
+
+/// Mean and variance of every channel over one batch, for running averages.
+#[derive(Debug, Clone)]
+pub struct BatchStatistics {
+    /// `[channels]`.
+    pub mean: Tensor,
+    /// `[channels]`, divided by n − 1 (as `torch.nn.BatchNorm2d` keeps it); by n if n is 1.
+    pub var: Tensor,
+}
+
+/// What `Norm` becomes before an operation is made: plain numbers.
+#[derive(Debug, Clone)]
+pub(crate) enum Source {
+    Batch { eps: f64 },
+    Running { mean: Vec<f64>, var: Vec<f64>, eps: f64 },
+}
+
+impl Source {
+    pub(crate) fn of(op: &'static str, norm: &Norm, channels: usize) -> Result<Self, OpsError> {
+        let (Norm::Batch { eps } | Norm::Running { eps, .. }) = norm;
+        if !(*eps >= 0.0 && eps.is_finite()) {
+            let found = eps.to_string();
+            return Err(OpsError::Parameter {
+                op,
+                parameter: "eps",
+                requirement: "finite and not negative",
+                found,
+            });
+        }
+        Ok(match norm {
+            Norm::Batch { eps } => Source::Batch { eps: *eps },
+            Norm::Running { mean, var, eps } => {
+                let values = |argument, tensor: &Tensor| -> Result<Vec<f64>, OpsError> {
+                    if tensor.dims() != [channels] {
+                        let found = tensor.dims().to_vec();
+                        return Err(OpsError::Shape {
+                            op,
+                            argument,
+                            expected: vec![channels],
+                            found,
+                        });
+                    }
+                    Ok(tensor.detach().to_dtype(DType::F64)?.to_vec1()?)
+                };
+                Source::Running {
+                    mean: values("mean", mean)?,
+                    var: values("var", var)?,
+                    eps: *eps,
+                }
+            }
+        })
+    }
+
+    pub(crate) fn is_batch(&self) -> bool {
+        matches!(self, Source::Batch { .. })
+    }
+}
+
+/// Per-channel numbers saved by the forward pass.
+#[derive(Debug, Clone)]
+pub(crate) struct Saved {
+    pub mean: Vec<f64>,
+    /// Biased variance (divided by n).
+    pub var: Vec<f64>,
+    /// `1 / sqrt(var + eps)`.
+    pub inv_std: Vec<f64>,
+}
+
+impl Saved {
+    pub(crate) fn from_moments(mean: Vec<f64>, var: Vec<f64>, eps: f64) -> Self {
+        let inv_std = var.iter().map(|v| 1.0 / (v + eps).sqrt()).collect();
+        Self { mean, var, inv_std }
+    }
+
+    /// Scale and shift of `z = scale * y + shift`.
+    pub(crate) fn affine<T: Real>(&self, gamma: &[T], beta: &[T]) -> Vec<[T; 2]> {
+        (0..gamma.len())
+            .map(|c| {
+                let scale = gamma[c].to_f64() * self.inv_std[c];
+                [T::from_f64(scale), T::from_f64(beta[c].to_f64() - scale * self.mean[c])]
+            })
+            .collect()
+    }
+
+    pub(crate) fn statistics(&self, count: usize, like: &Tensor) -> candle_core::Result<BatchStatistics> {
+        let correction = count as f64 / (count.max(2) - 1) as f64;
+        let tensor = |values: Vec<f64>| {
+            let n = values.len();
+            Tensor::from_vec(values, n, like.device())?.to_dtype(like.dtype())
+        };
+        Ok(BatchStatistics {
+            mean: tensor(self.mean.clone())?,
+            var: tensor(self.var.iter().map(|v| v * correction).collect())?,
+        })
+    }
+}
+
+const LANES: usize = 32;
+/// Elements summed in the lanes' own precision before the total goes to `f64`.
+const CHUNK: usize = 2048;
+
+vectorised! {
+    /// Sum, in an order fixed by the length.
+    pub(crate) fn plane_sum<T: Real>(data: &[T]) -> f64 {
+        let mut total = 0f64;
+        for chunk in data.chunks(CHUNK) {
+            let mut lanes = [T::default(); LANES];
+            let mut blocks = chunk.chunks_exact(LANES);
+            for block in &mut blocks {
+                for (lane, &v) in lanes.iter_mut().zip(block) {
+                    *lane += v;
+                }
+            }
+            for (lane, &v) in lanes.iter_mut().zip(blocks.remainder()) {
+                *lane += v;
+            }
+            total += lanes.iter().map(|v| v.to_f64()).sum::<f64>();
+        }
+        total
+    }
+}
+
+vectorised! {
+    /// Sum of `v - pivot` and of its square.
+    fn moments<T: Real>(data: &[T], pivot: T) -> [f64; 2] {
+        let mut total = [0f64; 2];
+        for chunk in data.chunks(CHUNK) {
+            let mut s1 = [T::default(); LANES];
+            let mut s2 = [T::default(); LANES];
+            let mut blocks = chunk.chunks_exact(LANES);
+            for block in &mut blocks {
+                for i in 0..LANES {
+                    let d = block[i] - pivot;
+                    s1[i] += d;
+                    s2[i] += d * d;
+                }
+            }
+            for (i, &v) in blocks.remainder().iter().enumerate() {
+                let d = v - pivot;
+                s1[i] += d;
+                s2[i] += d * d;
+            }
+            total[0] += s1.iter().map(|v| v.to_f64()).sum::<f64>();
+            total[1] += s2.iter().map(|v| v.to_f64()).sum::<f64>();
+        }
+        total
+    }
+}
+
+vectorised! {
+    fn affine_none<T: Real>(y: &[T], scale: T, shift: T, out: &mut [T]) {
+        for (o, &v) in out.iter_mut().zip(y) {
+            *o = v * scale + shift;
+        }
+    }
+}
+
+vectorised! {
+    fn affine_relu<T: Real>(y: &[T], scale: T, shift: T, out: &mut [T]) {
+        let zero = T::default();
+        for (o, &v) in out.iter_mut().zip(y) {
+            *o = (v * scale + shift).maximum(zero);
+        }
+    }
+}
+
+vectorised! {
+    fn affine_relu6<T: Real>(y: &[T], scale: T, shift: T, out: &mut [T]) {
+        let (zero, six) = (T::default(), T::from_f64(6.0));
+        for (o, &v) in out.iter_mut().zip(y) {
+            *o = (v * scale + shift).maximum(zero).minimum(six);
+        }
+    }
+}
+
+/// Bounds of the pre-activation inside which the gradient passes.
+fn bounds<T: Real>(activation: Activation) -> [T; 2] {
+    let (low, high) = match activation {
+        Activation::None => (f64::NEG_INFINITY, f64::INFINITY),
+        Activation::Relu => (0.0, f64::INFINITY),
+        Activation::Relu6 => (0.0, 6.0),
+    };
+    [T::from_f64(low), T::from_f64(high)]
+}
+
+vectorised! {
+    /// Sums of `g` and of `g * (y - mean)`, where `g` is the gradient that passes the activation.
+    fn gradient_sums<T: Real>(y: &[T], grad: &[T], affine: [T; 2], mean: T, bounds: [T; 2]) -> [f64; 2] {
+        let mut total = [0f64; 2];
+        let zero = T::default();
+        for (y, grad) in y.chunks(CHUNK).zip(grad.chunks(CHUNK)) {
+            let mut s1 = [zero; LANES];
+            let mut s2 = [zero; LANES];
+            let (ys, gs) = (y.chunks_exact(LANES), grad.chunks_exact(LANES));
+            let (yr, gr) = (ys.remainder(), gs.remainder());
+            for (y, grad) in ys.zip(gs) {
+                for i in 0..LANES {
+                    let z = y[i] * affine[0] + affine[1];
+                    let g = if z > bounds[0] && z < bounds[1] { grad[i] } else { zero };
+                    s1[i] += g;
+                    s2[i] += g * (y[i] - mean);
+                }
+            }
+            for (i, (&y, &grad)) in yr.iter().zip(gr).enumerate() {
+                let z = y * affine[0] + affine[1];
+                let g = if z > bounds[0] && z < bounds[1] { grad } else { zero };
+                s1[i] += g;
+                s2[i] += g * (y - mean);
+            }
+            total[0] += s1.iter().map(|v| v.to_f64()).sum::<f64>();
+            total[1] += s2.iter().map(|v| v.to_f64()).sum::<f64>();
+        }
+        total
+    }
+}
+
+vectorised! {
+    /// `dy = a * g + b * y + c`.
+    fn gradient_input<T: Real>(y: &[T], grad: &[T], affine: [T; 2], abc: [T; 3], bounds: [T; 2], dy: &mut [T]) {
+        let zero = T::default();
+        for ((d, &y), &grad) in dy.iter_mut().zip(y).zip(grad) {
+            let z = y * affine[0] + affine[1];
+            let g = if z > bounds[0] && z < bounds[1] { grad } else { zero };
+            *d = abc[0] * g + (abc[1] * y + abc[2]);
+        }
+    }
+}
+
+/// Mean and biased variance of every channel of `[batch, channels, area]`.
+pub(crate) fn batch_moments<T: Real>(y: &[T], channels: usize, area: usize) -> (Vec<f64>, Vec<f64>) {
+    let planes = y.len() / area;
+    let count = (planes / channels * area) as f64;
+    let mut sums = vec![[0f64; 2]; channels];
+    parallel::chunks(&mut sums, 1, |c, out| {
+        // Sums around the channel's first value: no cancellation when the mean is large.
+        let pivot = y[c * area];
+        for plane in (c..planes).step_by(channels) {
+            let [s1, s2] = moments(&y[plane * area..][..area], pivot);
+            out[0][0] += s1;
+            out[0][1] += s2;
+        }
+        let d = out[0][0] / count;
+        out[0] = [pivot.to_f64() + d, (out[0][1] / count - d * d).max(0.0)];
+    });
+    sums.into_iter().map(|[m, v]| (m, v)).unzip()
+}
+
+/// `out = activation(scale * y + shift)`.
+pub(crate) fn apply<T: Real>(y: &[T], affine: &[[T; 2]], area: usize, activation: Activation, out: &mut [T]) {
+    parallel::chunks(out, area, |i, out| {
+        let y = &y[i * area..][..area];
+        let [scale, shift] = affine[i % affine.len()];
+        match activation {
+            Activation::None => affine_none(y, scale, shift, out),
+            Activation::Relu => affine_relu(y, scale, shift, out),
+            Activation::Relu6 => affine_relu6(y, scale, shift, out),
+        }
+    });
+}
+
+/// Gradients of gamma and beta, and what the input's gradient needs.
+pub(crate) struct Backward<T> {
+    pub dgamma: Vec<T>,
+    pub dbeta: Vec<T>,
+    affine: Vec<[T; 2]>,
+    abc: Vec<[T; 3]>,
+    bounds: [T; 2],
+    area: usize,
+}
+
+impl<T: Real> Backward<T> {
+    /// First pass: sums of the gradient over `y` (the normalisation's input).
+    pub(crate) fn new(
+        y: &[T],
+        grad: &[T],
+        area: usize,
+        (gamma, beta): (&[T], &[T]),
+        saved: &Saved,
+        batch: bool,
+        activation: Activation,
+    ) -> Self {
+        let channels = gamma.len();
+        let planes = y.len() / area;
+        let count = (planes / channels * area) as f64;
+        let affine = saved.affine(gamma, beta);
+        let bounds = bounds(activation);
+        let mut sums = vec![[0f64; 2]; channels];
+        parallel::chunks(&mut sums, 1, |c, out| {
+            let mean = T::from_f64(saved.mean[c]);
+            for plane in (c..planes).step_by(channels) {
+                let at = plane * area;
+                let [s1, s2] = gradient_sums(&y[at..][..area], &grad[at..][..area], affine[c], mean, bounds);
+                out[0][0] += s1;
+                out[0][1] += s2;
+            }
+        });
+        let abc = (0..channels)
+            .map(|c| {
+                let inv_std = saved.inv_std[c];
+                let a = gamma[c].to_f64() * inv_std;
+                if !batch {
+                    return [T::from_f64(a), T::default(), T::default()];
+                }
+                // dy = a * (g - mean(g) - (y - mean) / (var + eps) * mean(g * (y - mean)))
+                let b = -a * inv_std * inv_std * sums[c][1] / count;
+                [
+                    T::from_f64(a),
+                    T::from_f64(b),
+                    T::from_f64(-a * sums[c][0] / count - b * saved.mean[c]),
+                ]
+            })
+            .collect();
+        Self {
+            dgamma: (0..channels)
+                .map(|c| T::from_f64(sums[c][1] * saved.inv_std[c]))
+                .collect(),
+            dbeta: sums.iter().map(|s| T::from_f64(s[0])).collect(),
+            affine,
+            abc,
+            bounds,
+            area,
+        }
+    }
+
+    /// Second pass: the gradient of `y`.
+    pub(crate) fn input(&self, y: &[T], grad: &[T], dy: &mut [T]) {
+        parallel::chunks(dy, self.area, |i, dy| {
+            let c = i % self.abc.len();
+            let at = i * self.area;
+            let (y, grad) = (&y[at..][..self.area], &grad[at..][..self.area]);
+            gradient_input(y, grad, self.affine[c], self.abc[c], self.bounds, dy);
+        });
+    }
+}
+
+/// Gamma and beta as one `[2, channels]` tensor, so that operations need fewer inputs.
+pub(crate) fn stack_affine(
+    op: &'static str,
+    gamma: &Tensor,
+    beta: &Tensor,
+    channels: usize,
+    like: &Tensor,
+) -> Result<Tensor, OpsError> {
+    check_shape(op, "gamma", gamma, &[channels], like)?;
+    check_shape(op, "beta", beta, &[channels], like)?;
+    Ok(Tensor::stack(&[gamma, beta], 0)?)
+}
+
+/// Batch normalisation and activation: `activation(gamma * (x - mean) / sqrt(var + eps) + beta)`.
+///
+/// With [`Norm::Batch`] mean and (biased) variance are the batch's own, part of the gradient, and returned for running
+/// averages with the variance unbiased.
+///
+/// # Shapes
+/// - `x`: `[batch, channels, height, width]`, `f32` or `f64`
+/// - `gamma`, `beta`: `[channels]`
+/// - result: the shape of `x`
+///
+/// # Errors
+/// [`OpsError`] naming the shapes if they do not fit, or if anything is empty.
+///
+/// Matches `torch.nn.functional.batch_norm` followed by `relu` or `relu6`.
+pub fn batch_norm(
+    x: &Tensor,
+    gamma: &Tensor,
+    beta: &Tensor,
+    norm: &Norm,
+    activation: Activation,
+) -> Result<(Tensor, Option<BatchStatistics>), OpsError> {
+    const OP: &str = "batch_norm";
+    let [batch, channels, h, w] = dims4(OP, "x", x)?;
+    let affine = stack_affine(OP, gamma, beta, channels, x)?;
+    let source = Source::of(OP, norm, channels)?;
+    let is_batch = source.is_batch();
+    let x = x.contiguous()?;
+    let saved = Arc::new(OnceLock::new());
+    let op = BatchNormOp {
+        source,
+        activation,
+        area: h * w,
+        saved: saved.clone(),
+        x_tracked: x.track_op(),
+    };
+    let out = x.apply_op2(&affine, op)?;
+    let statistics = match saved.get() {
+        Some(saved) if is_batch => Some(saved.statistics(batch * h * w, &x)?),
+        _ => None,
+    };
+    Ok((out, statistics))
+}
+
+struct BatchNormOp {
+    source: Source,
+    activation: Activation,
+    area: usize,
+    saved: Arc<OnceLock<Saved>>,
+    x_tracked: bool,
+}
+
+/// Moments by the source's rule.
+pub(crate) fn save<T: Real>(source: &Source, y: &[T], channels: usize, area: usize) -> Saved {
+    match source {
+        Source::Batch { eps } => {
+            let (mean, var) = batch_moments(y, channels, area);
+            Saved::from_moments(mean, var, *eps)
+        }
+        Source::Running { mean, var, eps } => Saved::from_moments(mean.clone(), var.clone(), *eps),
+    }
+}
+
+impl CustomOp2 for BatchNormOp {
+    fn name(&self) -> &'static str {
+        "htl-batch-norm"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        xl: &Layout,
+        a: &CpuStorage,
+        al: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let out = by_dtype!(x.dtype(), self.name(), T => {
+            let (x, affine) = (elements::<T>(x, xl)?, elements::<T>(a, al)?);
+            let (gamma, beta) = affine.split_at(affine.len() / 2);
+            let saved = self.saved.get_or_init(|| save(&self.source, x, gamma.len(), self.area));
+            let mut out = vec![T::default(); x.len()];
+            apply(x, &saved.affine(gamma, beta), self.area, self.activation, &mut out);
+            Ok(T::to_cpu_storage_owned(out))
+        })?;
+        Ok((out, xl.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        a: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
+        let grad = grad.contiguous()?;
+        by_dtype!(x.dtype(), self.name(), T => {
+            let (xs, affine, gs) = (Reading::of(x), Reading::of(a), Reading::of(&grad));
+            let (xs, affine, gs) = (xs.get::<T>()?, affine.get::<T>()?, gs.get::<T>()?);
+            let (gamma, beta) = affine.split_at(affine.len() / 2);
+            let saved = self.saved.get_or_init(|| save(&self.source, xs, gamma.len(), self.area));
+            let batch = self.source.is_batch();
+            let back = Backward::new(xs, gs, self.area, (gamma, beta), saved, batch, self.activation);
+            let dx = if self.x_tracked {
+                let mut dx = vec![T::default(); xs.len()];
+                back.input(xs, gs, &mut dx);
+                Some(Tensor::from_vec(dx, x.shape(), x.device())?)
+            } else {
+                None
+            };
+            let da = a.track_op().then(|| Tensor::from_vec([back.dgamma, back.dbeta].concat(), a.shape(), a.device()));
+            Ok((dx, da.transpose()?))
+        })
+    }
+}

@@ -1,0 +1,73 @@
+//! Gradient clipping.
+
+use candle_core::backprop::GradStore;
+use candle_core::{Tensor, Var};
+
+use crate::OpsError;
+use crate::cpu::vectorised;
+use crate::real::{Reading, by_dtype};
+
+vectorised! {
+    fn square_sum<T: Real>(data: &[T]) -> f64 {
+        let mut total = 0f64;
+        for chunk in data.chunks(1024) {
+            let mut lanes = [T::default(); 16];
+            for block in chunk.chunks(16) {
+                for (lane, &v) in lanes.iter_mut().zip(block) {
+                    *lane += v * v;
+                }
+            }
+            total += lanes.iter().map(|v| v.to_f64()).sum::<f64>();
+        }
+        total
+    }
+}
+
+fn squared_norm(gradient: &Tensor) -> Result<f64, OpsError> {
+    let gradient = gradient.contiguous()?;
+    Ok(by_dtype!(gradient.dtype(), "gradient norm", T => Ok(square_sum(Reading::of(&gradient).get::<T>()?)))?)
+}
+
+/// Euclidean norm of all gradients together; variables without a gradient count as 0.
+///
+/// # Errors
+/// [`OpsError::Candle`] for gradients that are not `f32` or `f64` on the CPU.
+pub fn gradient_norm(gradients: &GradStore, vars: &[(String, Var)]) -> Result<f64, OpsError> {
+    let mut order: Vec<_> = vars.iter().collect();
+    order.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut total = 0f64;
+    for gradient in order.into_iter().filter_map(|(_, var)| gradients.get(var)) {
+        total += squared_norm(gradient)?;
+    }
+    Ok(total.sqrt())
+}
+
+/// Scales all gradients by one factor so that their [`gradient_norm`] is at most `max_norm`; returns the norm before.
+///
+/// # Errors
+/// [`OpsError::Parameter`] unless `max_norm` is positive.
+///
+/// Matches `torch.nn.utils.clip_grad_norm_`.
+pub fn clip_gradients(gradients: &mut GradStore, vars: &[(String, Var)], max_norm: f64) -> Result<f64, OpsError> {
+    if max_norm.is_nan() || max_norm <= 0.0 {
+        let found = max_norm.to_string();
+        let (op, parameter) = ("clip_gradients", "max_norm");
+        return Err(OpsError::Parameter {
+            op,
+            parameter,
+            requirement: "positive",
+            found,
+        });
+    }
+    let norm = gradient_norm(gradients, vars)?;
+    let factor = max_norm / (norm + 1e-6);
+    if factor < 1.0 {
+        for (_, var) in vars {
+            if let Some(gradient) = gradients.get(var) {
+                let scaled = gradient.affine(factor, 0.0)?;
+                gradients.insert(var, scaled);
+            }
+        }
+    }
+    Ok(norm)
+}

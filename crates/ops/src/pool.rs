@@ -1,0 +1,360 @@
+//! Pooling.
+
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor, WithDType};
+
+use crate::OpsError;
+use crate::cpu::vectorised;
+use crate::parallel;
+use crate::real::{Reading, Real, by_dtype, dims4, elements};
+
+/// The sizes of one pooling, checked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Window {
+    pub h: usize,
+    pub w: usize,
+    pub oh: usize,
+    pub ow: usize,
+    pub kernel: usize,
+    pub stride: usize,
+    pub padding: usize,
+}
+
+impl Window {
+    pub(crate) fn new(
+        op: &'static str,
+        x: [usize; 4],
+        kernel: usize,
+        stride: usize,
+        padding: usize,
+    ) -> Result<Self, OpsError> {
+        for (parameter, value) in [("kernel", kernel), ("stride", stride)] {
+            if value == 0 {
+                return Err(OpsError::Parameter {
+                    op,
+                    parameter,
+                    requirement: "at least 1",
+                    found: "0".into(),
+                });
+            }
+        }
+        if padding > kernel / 2 {
+            let requirement = "at most half of the kernel, or windows would see padding only";
+            return Err(OpsError::Parameter {
+                op,
+                parameter: "padding",
+                requirement,
+                found: padding.to_string(),
+            });
+        }
+        let extent = |size: usize| {
+            let available = size + 2 * padding;
+            if kernel > available {
+                Err(OpsError::Window {
+                    op,
+                    window: kernel,
+                    available,
+                    shape: x.to_vec(),
+                })
+            } else {
+                Ok((available - kernel) / stride + 1)
+            }
+        };
+        Ok(Self {
+            h: x[2],
+            w: x[3],
+            oh: extent(x[2])?,
+            ow: extent(x[3])?,
+            kernel,
+            stride,
+            padding,
+        })
+    }
+
+    fn is_halving(&self) -> bool {
+        self.kernel == 2 && self.stride == 2 && self.padding == 0
+    }
+
+    /// Input rows (or columns) of output position `o`.
+    fn range(&self, o: usize, size: usize) -> std::ops::Range<usize> {
+        let from = o * self.stride;
+        from.saturating_sub(self.padding)..(from + self.kernel - self.padding).min(size)
+    }
+
+    fn area(&self) -> usize {
+        self.h * self.w
+    }
+
+    fn out_area(&self) -> usize {
+        self.oh * self.ow
+    }
+}
+
+vectorised! {
+    /// One output row of 2x2 maxima from two input rows.
+    fn halve_max_row<T: Real>(top: &[T], bottom: &[T], out: &mut [T]) {
+        let n = out.len();
+        let (top, bottom) = (&top[..2 * n], &bottom[..2 * n]);
+        for (i, o) in out.iter_mut().enumerate() {
+            // `>` in reading order keeps the first of equal values; the maximum's value is the same either way.
+            let a = top[2 * i].maximum(top[2 * i + 1]);
+            let b = bottom[2 * i].maximum(bottom[2 * i + 1]);
+            *o = a.maximum(b);
+        }
+    }
+}
+
+vectorised! {
+    /// Two input rows of gradient from one output row: all of it to the first maximum of each window.
+    fn halve_max_row_back<T: Real>(
+        top: &[T], bottom: &[T], grad: &[T], dtop: &mut [T], dbottom: &mut [T],
+    ) {
+        let n = grad.len();
+        let (top, bottom) = (&top[..2 * n], &bottom[..2 * n]);
+        let (dtop, dbottom) = (&mut dtop[..2 * n], &mut dbottom[..2 * n]);
+        let zero = T::default();
+        for i in 0..n {
+            let (a, b, c, d) = (top[2 * i], top[2 * i + 1], bottom[2 * i], bottom[2 * i + 1]);
+            let g = grad[i];
+            let best = a.maximum(b).maximum(c.maximum(d));
+            let is_a = a == best;
+            let is_b = !is_a && b == best;
+            let is_c = !is_a && !is_b && c == best;
+            dtop[2 * i] = if is_a { g } else { zero };
+            dtop[2 * i + 1] = if is_b { g } else { zero };
+            dbottom[2 * i] = if is_c { g } else { zero };
+            dbottom[2 * i + 1] = if is_a || is_b || is_c { zero } else { g };
+        }
+    }
+}
+
+/// Position of the first maximum in a window (NaN counts as the maximum, as in PyTorch).
+fn first_max<T: Real>(window: &Window, plane: &[T], oy: usize, ox: usize) -> usize {
+    let mut best = usize::MAX;
+    for y in window.range(oy, window.h) {
+        for x in window.range(ox, window.w) {
+            let at = y * window.w + x;
+            #[allow(clippy::eq_op)]
+            if best == usize::MAX || plane[at] > plane[best] || plane[at] != plane[at] {
+                best = at;
+            }
+        }
+    }
+    best
+}
+
+pub(crate) fn max_forward<T: Real>(w: &Window, x: &[T], y: &mut [T]) {
+    parallel::chunks(y, w.out_area(), |i, out| {
+        let plane = &x[i * w.area()..][..w.area()];
+        for (oy, row) in out.chunks_mut(w.ow).enumerate() {
+            if w.is_halving() {
+                halve_max_row(&plane[2 * oy * w.w..], &plane[(2 * oy + 1) * w.w..], row);
+            } else {
+                for (ox, o) in row.iter_mut().enumerate() {
+                    *o = plane[first_max(w, plane, oy, ox)];
+                }
+            }
+        }
+    });
+}
+
+pub(crate) fn max_backward<T: Real>(w: &Window, x: &[T], dy: &[T], dx: &mut [T]) {
+    parallel::chunks(dx, w.area(), |i, dplane| {
+        let plane = &x[i * w.area()..][..w.area()];
+        let grad = &dy[i * w.out_area()..][..w.out_area()];
+        if w.is_halving() {
+            if w.h % 2 == 1 || w.w % 2 == 1 {
+                dplane.fill(T::default());
+            }
+            for (oy, grad) in grad.chunks(w.ow).enumerate() {
+                let (dtop, dbottom) = dplane[2 * oy * w.w..].split_at_mut(w.w);
+                halve_max_row_back(
+                    &plane[2 * oy * w.w..],
+                    &plane[(2 * oy + 1) * w.w..],
+                    grad,
+                    dtop,
+                    dbottom,
+                );
+            }
+        } else {
+            dplane.fill(T::default());
+            for (oy, grad) in grad.chunks(w.ow).enumerate() {
+                for (ox, &g) in grad.iter().enumerate() {
+                    dplane[first_max(w, plane, oy, ox)] += g;
+                }
+            }
+        }
+    });
+}
+
+pub(crate) fn average_forward<T: Real>(w: &Window, x: &[T], y: &mut [T]) {
+    let factor = T::from_f64(1.0 / (w.kernel * w.kernel) as f64);
+    parallel::chunks(y, w.out_area(), |i, out| {
+        let plane = &x[i * w.area()..][..w.area()];
+        for (oy, row) in out.chunks_mut(w.ow).enumerate() {
+            for (ox, o) in row.iter_mut().enumerate() {
+                let mut total = T::default();
+                for y in w.range(oy, w.h) {
+                    for &v in &plane[y * w.w..][w.range(ox, w.w)] {
+                        total += v;
+                    }
+                }
+                *o = total * factor;
+            }
+        }
+    });
+}
+
+pub(crate) fn average_backward<T: Real>(w: &Window, dy: &[T], dx: &mut [T]) {
+    let factor = T::from_f64(1.0 / (w.kernel * w.kernel) as f64);
+    parallel::chunks(dx, w.area(), |i, dplane| {
+        dplane.fill(T::default());
+        let grad = &dy[i * w.out_area()..][..w.out_area()];
+        for (oy, grad) in grad.chunks(w.ow).enumerate() {
+            for (ox, &g) in grad.iter().enumerate() {
+                let g = g * factor;
+                for y in w.range(oy, w.h) {
+                    for d in &mut dplane[y * w.w..][w.range(ox, w.w)] {
+                        *d += g;
+                    }
+                }
+            }
+        }
+    });
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Max,
+    Average,
+}
+
+struct PoolOp {
+    kind: Kind,
+    window: Window,
+}
+
+impl CustomOp1 for PoolOp {
+    fn name(&self) -> &'static str {
+        "htl-pool2d"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
+        let w = &self.window;
+        let (batch, channels, _, _) = layout.shape().dims4()?;
+        let y = by_dtype!(x.dtype(), self.name(), T => {
+            let mut y = vec![T::default(); batch * channels * w.out_area()];
+            match self.kind {
+                Kind::Max => max_forward::<T>(w, elements(x, layout)?, &mut y),
+                Kind::Average => average_forward::<T>(w, elements(x, layout)?, &mut y),
+            }
+            Ok(T::to_cpu_storage_owned(y))
+        })?;
+        Ok((y, Shape::from((batch, channels, w.oh, w.ow))))
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> candle_core::Result<Option<Tensor>> {
+        let grad = grad.contiguous()?;
+        by_dtype!(x.dtype(), self.name(), T => {
+            let mut dx = vec![T::default(); x.elem_count()];
+            let gs = Reading::of(&grad);
+            match self.kind {
+                Kind::Max => max_backward::<T>(&self.window, Reading::of(x).get()?, gs.get()?, &mut dx),
+                Kind::Average => average_backward::<T>(&self.window, gs.get()?, &mut dx),
+            }
+            Tensor::from_vec(dx, x.shape(), x.device()).map(Some)
+        })
+    }
+}
+
+/// Maximum over `kernel` x `kernel` windows; padding never wins. The gradient goes to the first maximum of a window.
+///
+/// # Shapes
+/// - `x`: `[batch, channels, height, width]`, `f32` or `f64`
+/// - result: `[batch, channels, (height + 2 padding - kernel) / stride + 1, ...]`
+///
+/// # Errors
+/// [`OpsError`] for a window that does not fit, a stride or kernel of 0, padding over half the kernel, empty input.
+///
+/// Matches `torch.nn.functional.max_pool2d`.
+pub fn max_pool2d(x: &Tensor, kernel: usize, stride: usize, padding: usize) -> Result<Tensor, OpsError> {
+    const OP: &str = "max_pool2d";
+    let window = Window::new(OP, dims4(OP, "x", x)?, kernel, stride, padding)?;
+    Ok(x.contiguous()?.apply_op1(PoolOp {
+        kind: Kind::Max,
+        window,
+    })?)
+}
+
+/// Mean over `kernel` x `kernel` windows; padding counts as zeros in the mean.
+///
+/// # Shapes
+/// - `x`: `[batch, channels, height, width]`, `f32` or `f64`
+/// - result: `[batch, channels, (height + 2 padding - kernel) / stride + 1, ...]`
+///
+/// # Errors
+/// As [`max_pool2d`].
+///
+/// Matches `torch.nn.functional.avg_pool2d` with its defaults.
+pub fn avg_pool2d(x: &Tensor, kernel: usize, stride: usize, padding: usize) -> Result<Tensor, OpsError> {
+    const OP: &str = "avg_pool2d";
+    let window = Window::new(OP, dims4(OP, "x", x)?, kernel, stride, padding)?;
+    Ok(x.contiguous()?.apply_op1(PoolOp {
+        kind: Kind::Average,
+        window,
+    })?)
+}
+
+pub(crate) fn global_average_forward<T: Real>(x: &[T], area: usize) -> Vec<T> {
+    let mut y = vec![T::default(); x.len() / area];
+    for (out, plane) in y.iter_mut().zip(x.chunks(area)) {
+        *out = T::from_f64(crate::norm::plane_sum(plane) / area as f64);
+    }
+    y
+}
+
+pub(crate) fn global_average_backward<T: Real>(dy: &[T], area: usize, dx: &mut [T]) {
+    let factor = T::from_f64(1.0 / area as f64);
+    parallel::chunks(dx, area, |i, plane| plane.fill(dy[i] * factor));
+}
+
+struct GlobalAverageOp;
+
+impl CustomOp1 for GlobalAverageOp {
+    fn name(&self) -> &'static str {
+        "htl-global-avg-pool2d"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
+        let (batch, channels, h, w) = layout.shape().dims4()?;
+        let y = by_dtype!(x.dtype(), self.name(), T => {
+            Ok(T::to_cpu_storage_owned(global_average_forward::<T>(elements(x, layout)?, h * w)))
+        })?;
+        Ok((y, Shape::from((batch, channels))))
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> candle_core::Result<Option<Tensor>> {
+        let grad = grad.contiguous()?;
+        let (_, _, h, w) = x.dims4()?;
+        by_dtype!(x.dtype(), self.name(), T => {
+            let mut dx = vec![T::default(); x.elem_count()];
+            global_average_backward::<T>(Reading::of(&grad).get()?, h * w, &mut dx);
+            Tensor::from_vec(dx, x.shape(), x.device()).map(Some)
+        })
+    }
+}
+
+/// Mean of every plane.
+///
+/// # Shapes
+/// - `x`: `[batch, channels, height, width]`, `f32` or `f64`
+/// - result: `[batch, channels]`
+///
+/// # Errors
+/// [`OpsError`] for another rank or an empty input.
+///
+/// Matches `torch.nn.functional.adaptive_avg_pool2d(x, 1).flatten(1)`.
+pub fn global_avg_pool2d(x: &Tensor) -> Result<Tensor, OpsError> {
+    dims4("global_avg_pool2d", "x", x)?;
+    Ok(x.contiguous()?.apply_op1(GlobalAverageOp)?)
+}
