@@ -58,3 +58,64 @@ pub(crate) fn entropy(map: &[f32]) -> f64 {
     let sum: f64 = map.iter().map(|&p| term(f64::from(p)) + term(1.0 - f64::from(p))).sum();
     sum / map.len() as f64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn disc(size: usize, radius: f64) -> Mask {
+        let centre = size as f64 / 2.0;
+        let inside = |i: usize| {
+            let (y, x) = ((i / size) as f64 + 0.5 - centre, (i % size) as f64 + 0.5 - centre);
+            u8::from(y.hypot(x) <= radius)
+        };
+        Mask::new(size, size, (0..size * size).map(inside).collect()).unwrap()
+    }
+
+    /// What the boundary-normalised measure is for: the same gap between outlines, whatever the lesion's size.
+    #[test]
+    fn concentric_discs_differ_by_their_gap() {
+        for (radius, gap) in [(10.0, 4.0), (30.0, 4.0), (50.0, 4.0), (40.0, 10.0)] {
+            let (a, b) = (disc(128, radius), disc(128, radius + gap));
+            let found = outline_distance(&a, &b);
+            assert!(
+                (found - gap).abs() < 0.1 * gap,
+                "radius {radius}, gap {gap}: found {found}"
+            );
+        }
+        let overlap = |radius| 1.0 - iou(&disc(128, radius), &disc(128, radius + 4.0)).unwrap();
+        assert!(
+            overlap(10.0) > 2.0 * overlap(30.0),
+            "plain disagreement does depend on size"
+        );
+    }
+
+    #[test]
+    fn outline_of_a_disc_is_its_circumference() {
+        let found = outline(&disc(256, 100.0));
+        let expected = 2.0 * std::f64::consts::PI * 100.0;
+        assert!(
+            (found - expected).abs() < 0.02 * expected,
+            "found {found}, expected {expected}"
+        );
+    }
+
+    #[test]
+    fn empty_against_everything_is_the_largest_distance() {
+        let (nothing, everything) = (Mask::filled(8, 12, 0).unwrap(), Mask::filled(8, 12, 1).unwrap());
+        assert_eq!(outline_distance(&nothing, &everything), 4.0);
+        assert_eq!(outline_distance(&everything, &everything), 0.0);
+    }
+
+    #[test]
+    fn entropy_of_certain_and_undecided_maps() {
+        assert_eq!(entropy(&[0.0, 1.0]), 0.0);
+        assert_eq!(entropy(&[0.5, 0.5]), 1.0);
+    }
+
+    #[test]
+    fn soft_overlap_of_masks_is_their_overlap() {
+        assert_eq!(soft_iou(&[1.0, 1.0, 0.0], &[0.0, 1.0, 0.0]), 0.5);
+        assert_eq!(soft_iou(&[0.0], &[0.0]), 1.0);
+    }
+}

@@ -430,7 +430,7 @@ impl Population {
                 .get(&name)
                 .ok_or_else(|| bad(format!("{} tensors, but no `{name}`", tensors.len())))?;
             let (start, end) = info.data_offsets;
-            if 8 + header_length + end as u64 > size {
+            if (end as u64).saturating_add(8 + header_length) > size {
                 return Err(bad(format!("`{name}` reaches beyond the end of the file: truncated")));
             }
             let mut bytes = vec![0u8; end - start];
