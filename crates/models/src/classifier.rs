@@ -148,8 +148,8 @@ impl Classifier {
     /// - result: `[batch, 1, height, width]`, in [0, 1]
     ///
     /// # Errors
-    /// As [`forward`](Self::forward); [`ModelError::NoSuchClass`] if a class does not exist or their number is not the
-    /// batch's.
+    /// As [`forward`](Self::forward); [`ModelError::NoSuchClass`] if a class does not exist, [`ModelError::ClassCount`]
+    /// if their number is not the batch's.
     pub fn localization_map(&self, images: &Tensor, choice: ClassChoice<'_>) -> Result<Tensor, ModelError> {
         let (maps, logits) = self.maps_and_logits(images)?;
         let (batch, classes, height, width) = maps.dims4()?;
@@ -201,11 +201,9 @@ fn choose(choice: ClassChoice<'_>, logits: &Tensor) -> Result<Vec<usize>, ModelE
         ClassChoice::PerImage(chosen) => chosen.to_vec(),
     };
     if chosen.len() != images {
-        return Err(ModelError::NoSuchClass {
-            image: chosen.len().min(images),
-            found: 0,
-            classes,
+        return Err(ModelError::ClassCount {
             images,
+            found: chosen.len(),
         });
     }
     match chosen.iter().position(|class| *class >= classes) {
@@ -213,7 +211,6 @@ fn choose(choice: ClassChoice<'_>, logits: &Tensor) -> Result<Vec<usize>, ModelE
             image,
             found: chosen[image],
             classes,
-            images,
         }),
         None => Ok(chosen),
     }

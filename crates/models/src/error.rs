@@ -24,8 +24,8 @@ pub enum ModelError {
         /// What to do.
         hint: &'static str,
     },
-    /// A class that the classifier does not know, or a list of classes of another length than the batch.
-    #[error("no class {found} for image {image}: the classifier has {classes} classes for each of {images} images")]
+    /// A class that the classifier does not know.
+    #[error("no class {found} for image {image}: the classifier has {classes} classes, counted from 0")]
     NoSuchClass {
         /// Position in the batch.
         image: usize,
@@ -33,8 +33,14 @@ pub enum ModelError {
         found: usize,
         /// How many classes there are.
         classes: usize,
+    },
+    /// A list of classes that is not one per image.
+    #[error("one class per image is needed for {images} images, found a list of {found}")]
+    ClassCount {
         /// How many images there are.
         images: usize,
+        /// How many classes were given.
+        found: usize,
     },
     /// A network of another kind than the task needs.
     #[error("this needs a {expected}, but the network is a {found}: give the checkpoint of a {expected}")]

@@ -74,15 +74,11 @@ impl ConvNormRelu {
     }
 
     fn forward(&self, input: &Tensor, mode: Mode) -> Result<Tensor, ModelError> {
-        let (mean, var) = (
-            self.running_mean.as_detached_tensor(),
-            self.running_var.as_detached_tensor(),
-        );
         let norm = match mode {
             Mode::Train => Norm::Batch { eps: EPS },
             Mode::Gradients | Mode::Evaluate => Norm::Running {
-                mean: &mean,
-                var: &var,
+                mean: self.running_mean.as_detached_tensor(),
+                var: self.running_var.as_detached_tensor(),
                 eps: EPS,
             },
         };
@@ -91,7 +87,7 @@ impl ConvNormRelu {
             mode.tensor(&self.gamma),
             mode.tensor(&self.beta),
         );
-        let (output, statistics) = conv_norm_relu(input, &weight, &gamma, &beta, norm)?;
+        let (output, statistics) = conv_norm_relu(input, &weight, &gamma, &beta, &norm)?;
         if let Some(statistics) = statistics {
             follow(&self.running_mean, &statistics.mean)?;
             follow(&self.running_var, &statistics.var)?;

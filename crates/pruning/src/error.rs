@@ -38,9 +38,7 @@ pub enum PruneError {
         problem: String,
     },
     /// A mask of another shape than its weight.
-    #[error(
-        "mask for `{name}` has shape {mask:?} but the weight has {weight:?}: was it made for another network?"
-    )]
+    #[error("mask for `{name}` has shape {mask:?} but the weight has {weight:?}: was it made for another network?")]
     MaskShape {
         /// The weight's name.
         name: String,
@@ -70,9 +68,7 @@ pub enum PruneError {
         count: usize,
     },
     /// An excluded name that is not there, probably a misspelling.
-    #[error(
-        "cannot exclude `{name}`: no prunable weight has that name or prefix; there are {known}"
-    )]
+    #[error("cannot exclude `{name}`: no prunable weight has that name or prefix; there are {known}")]
     UnknownExclusion {
         /// The name given.
         name: String,
@@ -80,9 +76,7 @@ pub enum PruneError {
         known: String,
     },
     /// A weight or score that is infinite or not a number: the training has probably diverged.
-    #[error(
-        "`{name}` holds {value} at position {index}: a network that has diverged cannot be ranked"
-    )]
+    #[error("`{name}` holds {value} at position {index}: a network that has diverged cannot be ranked")]
     NotFinite {
         /// The weight's name.
         name: String,

@@ -23,11 +23,7 @@ impl Mask {
         Self::from_keep(flat, keep.shape(), keep.device())
     }
 
-    pub(crate) fn from_keep(
-        keep: Vec<u8>,
-        shape: &Shape,
-        device: &Device,
-    ) -> Result<Self, PruneError> {
+    pub(crate) fn from_keep(keep: Vec<u8>, shape: &Shape, device: &Device) -> Result<Self, PruneError> {
         let zeros = keep.iter().filter(|keep| **keep == 0).count();
         Ok(Self {
             keep: Tensor::from_vec(keep, shape, device)?,
@@ -131,10 +127,9 @@ impl InplaceOp2 for ZeroWhereZero {
         keep: &CpuStorage,
         keep_layout: &Layout,
     ) -> candle_core::Result<()> {
-        let (Some((first, last)), Some((keep_first, keep_last))) = (
-            weight_layout.contiguous_offsets(),
-            keep_layout.contiguous_offsets(),
-        ) else {
+        let (Some((first, last)), Some((keep_first, keep_last))) =
+            (weight_layout.contiguous_offsets(), keep_layout.contiguous_offsets())
+        else {
             candle_core::bail!("{}: weight and mask must be contiguous", self.name())
         };
         let keep = &keep.as_slice::<u8>()?[keep_first..keep_last];

@@ -50,9 +50,7 @@ impl MaskSet {
             .map(|(name, weight)| Ok((name.to_string(), Mask::from_tensor(weight)?)))
             .collect::<Result<_, PruneError>>()?;
         if masks.masks.is_empty() {
-            Err(PruneError::NothingToPrune {
-                count: weights.len(),
-            })
+            Err(PruneError::NothingToPrune { count: weights.len() })
         } else {
             Ok(masks)
         }
@@ -74,11 +72,7 @@ impl MaskSet {
                 found.insert(name.as_str(), (mask, var));
             }
         }
-        if let Some(name) = self
-            .masks
-            .keys()
-            .find(|name| !found.contains_key(name.as_str()))
-        {
+        if let Some(name) = self.masks.keys().find(|name| !found.contains_key(name.as_str())) {
             return Err(PruneError::MissingWeight { name: name.clone() });
         }
         found
@@ -96,9 +90,7 @@ impl MaskSet {
             let both = match masks.get(name) {
                 Some(mine) => {
                     mine.check_shape(name, mask.as_tensor())?;
-                    Mask::from_tensor(
-                        &mine.masked(&mask.as_tensor().to_device(mine.as_tensor().device())?)?,
-                    )?
+                    Mask::from_tensor(&mine.masked(&mask.as_tensor().to_device(mine.as_tensor().device())?)?)?
                 }
                 None => mask.clone(),
             };
@@ -164,18 +156,13 @@ impl MaskSet {
     /// # Errors
     /// [`PruneError::Io`] if the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), PruneError> {
-        let tensors = self
-            .masks
-            .iter()
-            .map(|(name, mask)| (name, mask.as_tensor()));
+        let tensors = self.masks.iter().map(|(name, mask)| (name, mask.as_tensor()));
         let metadata = HashMap::from([(FORMAT.0.to_string(), FORMAT.1.to_string())]);
-        let bytes =
-            safetensors::serialize(tensors, Some(metadata)).map_err(candle_core::Error::from)?;
+        let bytes = safetensors::serialize(tensors, Some(metadata)).map_err(candle_core::Error::from)?;
         let mut name = path.file_name().unwrap_or_default().to_os_string();
         name.push(format!(".{}.tmp", std::process::id()));
         let temporary = path.with_file_name(name);
-        let written =
-            std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path));
+        let written = std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path));
         written.map_err(|source| {
             // What is half written is of no use; if it cannot be removed, the first error is the one to tell.
             let _ = std::fs::remove_file(&temporary);
@@ -202,20 +189,15 @@ impl MaskSet {
             problem,
         };
         let bytes = std::fs::read(path).map_err(io)?;
-        let (_, metadata) =
-            SafeTensors::read_metadata(&bytes).map_err(|error| not_masks(error.to_string()))?;
-        let format = metadata
-            .metadata()
-            .as_ref()
-            .and_then(|metadata| metadata.get(FORMAT.0));
+        let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| not_masks(error.to_string()))?;
+        let format = metadata.metadata().as_ref().and_then(|metadata| metadata.get(FORMAT.0));
         if format.is_none_or(|format| format != FORMAT.1) {
             return Err(not_masks(format!(
                 "its metadata says format {format:?}, expected {:?}",
                 FORMAT.1
             )));
         }
-        let file =
-            SafeTensors::deserialize(&bytes).map_err(|error| not_masks(error.to_string()))?;
+        let file = SafeTensors::deserialize(&bytes).map_err(|error| not_masks(error.to_string()))?;
         let mut masks = BTreeMap::new();
         for (name, view) in file.iter() {
             let keep = view.load(device)?;

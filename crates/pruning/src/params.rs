@@ -118,29 +118,15 @@ impl PruneValidParams {
     /// # Errors
     /// As [`masks`](Self::masks); [`PruneError::AlreadySparser`] if `previous` has more zeros than asked for;
     /// [`PruneError::MissingMask`] and [`PruneError::MaskShape`] if it belongs to another network.
-    pub fn masks_after(
-        &self,
-        weights: &WeightSet,
-        previous: &MaskSet,
-    ) -> Result<MaskSet, PruneError> {
+    pub fn masks_after(&self, weights: &WeightSet, previous: &MaskSet) -> Result<MaskSet, PruneError> {
         criteria::masks(&self.0, &self.candidates(weights)?, Some(previous))
     }
 
-    fn candidates<'a>(
-        &self,
-        weights: &'a WeightSet,
-    ) -> Result<Vec<(&'a str, &'a Tensor)>, PruneError> {
+    fn candidates<'a>(&self, weights: &'a WeightSet) -> Result<Vec<(&'a str, &'a Tensor)>, PruneError> {
         let prunable: Vec<_> = weights.prunable().collect();
         for name in &self.0.exclude {
-            if !prunable
-                .iter()
-                .any(|(candidate, _)| is_within(candidate, name))
-            {
-                let known = prunable
-                    .iter()
-                    .map(|(name, _)| *name)
-                    .collect::<Vec<_>>()
-                    .join(", ");
+            if !prunable.iter().any(|(candidate, _)| is_within(candidate, name)) {
+                let known = prunable.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
                 return Err(PruneError::UnknownExclusion {
                     name: name.clone(),
                     known,
@@ -152,9 +138,7 @@ impl PruneValidParams {
             .filter(|(name, _)| !self.0.exclude.iter().any(|part| is_within(name, part)))
             .collect();
         if kept.iter().all(|(_, tensor)| tensor.elem_count() == 0) {
-            return Err(PruneError::NothingToPrune {
-                count: weights.len(),
-            });
+            return Err(PruneError::NothingToPrune { count: weights.len() });
         }
         Ok(kept)
     }

@@ -66,9 +66,7 @@ impl Schedule {
                     return problem("`every` must be at least 1 step, found 0".into());
                 }
                 if initial > sparsity {
-                    return problem(format!(
-                        "`initial` ({initial}) must not exceed `sparsity` ({sparsity})"
-                    ));
+                    return problem(format!("`initial` ({initial}) must not exceed `sparsity` ({sparsity})"));
                 }
             }
             Self::Geometric {
@@ -142,11 +140,7 @@ impl ValidSchedule {
     /// Whether the sparsity rises at this step: the time to make new masks.
     #[must_use]
     pub fn rises_at(&self, step: u64) -> bool {
-        let before = if step == 0 {
-            0.0
-        } else {
-            self.sparsity(step - 1)
-        };
+        let before = if step == 0 { 0.0 } else { self.sparsity(step - 1) };
         self.sparsity(step) > before
     }
 
@@ -197,9 +191,7 @@ mod tests {
         .check()
         .unwrap();
         let fractions: Vec<f64> = (1..=5)
-            .map(|round| {
-                (1.0 - schedule.sparsity(round * 100)) / (1.0 - schedule.sparsity(round * 100 - 1))
-            })
+            .map(|round| (1.0 - schedule.sparsity(round * 100)) / (1.0 - schedule.sparsity(round * 100 - 1)))
             .collect();
         for fraction in &fractions {
             assert!((fraction - 0.1f64.powf(0.2)).abs() < 1e-12, "{fractions:?}");
@@ -209,12 +201,7 @@ mod tests {
 
     #[test]
     fn one_shot_may_be_at_the_first_step() {
-        let schedule = Schedule::OneShot {
-            at: 0,
-            sparsity: 0.5,
-        }
-        .check()
-        .unwrap();
+        let schedule = Schedule::OneShot { at: 0, sparsity: 0.5 }.check().unwrap();
         assert!(schedule.rises_at(0));
         assert!(!schedule.rises_at(1));
         assert_eq!(schedule.sparsity(0), 0.5);
@@ -231,10 +218,7 @@ mod tests {
             sparsity,
         };
         assert_eq!(
-            message(Schedule::OneShot {
-                at: 0,
-                sparsity: 1.0
-            }),
+            message(Schedule::OneShot { at: 0, sparsity: 1.0 }),
             "sparsity must be in [0, 1), found 1"
         );
         assert!(
@@ -244,9 +228,7 @@ mod tests {
             })
             .contains("NaN")
         );
-        assert!(
-            message(cubic(5, 5, 1, 0.0, 0.5)).contains("`end` (5) must come after `begin` (5)")
-        );
+        assert!(message(cubic(5, 5, 1, 0.0, 0.5)).contains("`end` (5) must come after `begin` (5)"));
         assert!(message(cubic(0, 5, 0, 0.0, 0.5)).contains("`every`"));
         assert!(message(cubic(0, 5, 1, 0.6, 0.5)).contains("`initial` (0.6)"));
         assert!(

@@ -13,17 +13,9 @@ pub(super) fn scores(name: &str, weight: &Tensor) -> Result<Vec<f64>, PruneError
     let largest = order.first().map_or(0.0, |first| scores[*first]);
     let mut sum = 0.0;
     for index in order {
-        let relative = if largest > 0.0 {
-            scores[index] / largest
-        } else {
-            0.0
-        };
+        let relative = if largest > 0.0 { scores[index] / largest } else { 0.0 };
         sum += relative * relative;
-        scores[index] = if sum > 0.0 {
-            relative * relative / sum
-        } else {
-            0.0
-        };
+        scores[index] = if sum > 0.0 { relative * relative / sum } else { 0.0 };
     }
     Ok(scores)
 }

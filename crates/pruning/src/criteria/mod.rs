@@ -160,20 +160,14 @@ fn keep_highest(scores: &[f64], sparsity: f64) -> Result<Vec<u8>, PruneError> {
     let asked = (sparsity * scores.len() as f64).round() as usize;
     let have = scores.iter().filter(|score| **score < 0.0).count();
     if asked < have {
-        return Err(PruneError::AlreadySparser {
-            sparsity,
-            asked,
-            have,
-        });
+        return Err(PruneError::AlreadySparser { sparsity, asked, have });
     }
     let mut keep = vec![1u8; scores.len()];
     if asked == 0 {
         return Ok(keep);
     }
     let mut order: Vec<usize> = (0..scores.len()).collect();
-    order.select_nth_unstable_by(asked - 1, |a, b| {
-        scores[*a].total_cmp(&scores[*b]).then(a.cmp(b))
-    });
+    order.select_nth_unstable_by(asked - 1, |a, b| scores[*a].total_cmp(&scores[*b]).then(a.cmp(b)));
     for index in &order[..asked] {
         keep[*index] = 0;
     }

@@ -1,0 +1,364 @@
+//! Shapes, initial weights, copies, modes, class activation maps, training, pruning.
+
+use candle_core::{DType, Device, ModuleT, Tensor};
+use htl_models::{Architecture, ClassChoice, Classifier, ClassifierConfig, Mode, ModelError, Network, UNetConfig};
+use htl_ops::optim::{AdamW, AdamWParams};
+use htl_pruning::{Criterion, MaskSet, PruneParams, WeightSet};
+
+fn unet(width: usize) -> Architecture {
+    Architecture::UNet(UNetConfig {
+        width,
+        ..UNetConfig::default()
+    })
+}
+
+fn classifier(width: usize, classes: usize) -> Architecture {
+    Architecture::UNetEncoderClassifier(ClassifierConfig {
+        width,
+        classes,
+        ..ClassifierConfig::default()
+    })
+}
+
+fn build(architecture: &Architecture, seed: u64) -> Network {
+    Network::build(architecture, seed, &Device::Cpu).unwrap()
+}
+
+/// Smooth, different from image to image and from channel to channel.
+fn images(batch: usize, height: usize, width: usize) -> Tensor {
+    let count = batch * 3 * height * width;
+    let values: Vec<f32> = (0..count)
+        .map(|i| (i as f32 * 0.013).sin() + (i as f32 * 0.71).cos())
+        .collect();
+    Tensor::from_vec(values, (batch, 3, height, width), &Device::Cpu).unwrap()
+}
+
+fn flat(tensor: &Tensor) -> Vec<f32> {
+    tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+}
+
+fn state(network: &Network) -> Vec<(String, Vec<f32>)> {
+    network
+        .parameters()
+        .all()
+        .iter()
+        .map(|(name, var)| (name.clone(), flat(var)))
+        .collect()
+}
+
+#[test]
+fn names_and_counts_are_those_of_the_reference() {
+    let network = build(&unet(16), 0);
+    let parameters = network.parameters();
+    let names: Vec<&str> = parameters.trainable().iter().map(|(name, _)| name.as_str()).collect();
+    assert!(names.is_sorted());
+    assert_eq!(names.len(), 7 * 6 + 2);
+    for name in [
+        "encoder.0.0.weight",
+        "encoder.0.1.bias",
+        "encoder.3.3.weight",
+        "decoder.2.4.weight",
+        "head.bias",
+    ] {
+        assert!(names.contains(&name), "{name}");
+    }
+    assert_eq!(parameters.buffers().len(), 7 * 4);
+    assert_eq!(parameters.get("decoder.0.0.weight").unwrap().dims(), [64, 192, 3, 3]);
+    assert_eq!(parameters.get("encoder.1.1.running_var").unwrap().dims(), [32]);
+    assert!(parameters.get("encoder.1.2.weight").is_none());
+    // sum(p.numel() for p in UNet(16).parameters()) in PyTorch
+    assert_eq!(parameters.trainable_count(), 488_001);
+}
+
+#[test]
+fn outputs_have_the_documented_shapes() {
+    for (height, width) in [(8, 8), (16, 24), (32, 8)] {
+        let x = images(2, height, width);
+        let logits = build(&unet(3), 1).forward(&x, Mode::Evaluate).unwrap();
+        assert_eq!(logits.dims(), [2, 1, height, width]);
+        let network = build(&classifier(3, 5), 1);
+        assert_eq!(network.forward(&x, Mode::Evaluate).unwrap().dims(), [2, 5]);
+        let network = network.as_classifier().unwrap();
+        let (features, logits) = network.features_and_logits(&x, Mode::Evaluate).unwrap();
+        assert_eq!(
+            (features.dims(), logits.dims()),
+            (&[2, 24, height / 8, width / 8][..], &[2, 5][..])
+        );
+        assert_eq!(
+            network.class_activation_maps(&x).unwrap().dims(),
+            [2, 5, height / 8, width / 8]
+        );
+    }
+}
+
+#[test]
+fn bad_shapes_are_told() {
+    let network = build(&unet(2), 0);
+    let message = |shape: &[usize]| {
+        let x = Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
+        network.forward(&x, Mode::Evaluate).unwrap_err().to_string()
+    };
+    assert_eq!(
+        message(&[1, 3, 100, 96]),
+        "the network takes images of shape [batch, 3, height, width] with height and width divisible by 8, found \
+         [1, 3, 100, 96]: resize or pad the images so that height and width are multiples of 8"
+    );
+    assert!(message(&[1, 1, 96, 96]).contains("the number of channels differs"));
+    assert!(message(&[3, 96, 96]).contains("give a batch"));
+    assert!(message(&[0, 3, 96, 96]).contains("the batch is empty"));
+    assert!(message(&[1, 3, 0, 8]).contains("multiples of 8"));
+}
+
+#[test]
+fn bad_sizes_are_told() {
+    let message = |architecture| Network::build(&architecture, 0, &Device::Cpu).unwrap_err().to_string();
+    assert_eq!(message(unet(0)), "`width` must be in 1..=1024, found 0");
+    assert_eq!(message(unet(5000)), "`width` must be in 1..=1024, found 5000");
+    assert_eq!(message(classifier(4, 1)), "`classes` must be in 2..=1024, found 1");
+    let grey = Architecture::UNet(UNetConfig {
+        in_channels: 0,
+        ..UNetConfig::default()
+    });
+    assert_eq!(message(grey), "`in_channels` must be in 1..=1024, found 0");
+    let error = Network::build_with_dtype(&unet(2), 0, DType::U8, &Device::Cpu).unwrap_err();
+    assert!(matches!(error, ModelError::Config { key: "dtype", .. }), "{error}");
+}
+
+#[test]
+fn the_seed_determines_the_weights() {
+    assert_eq!(state(&build(&unet(3), 5)), state(&build(&unet(3), 5)));
+    let (five, six) = (state(&build(&unet(3), 5)), state(&build(&unet(3), 6)));
+    for ((name, a), (_, b)) in five.iter().zip(&six) {
+        let random = name.starts_with("head.") || (name.ends_with("weight") && a.len() > 24);
+        assert_eq!(a != b, random, "{name}");
+    }
+    // A parameter's value depends on its name, not on what else the network has.
+    let classifier = build(&classifier(3, 4), 5);
+    for (name, values) in &five {
+        if name.starts_with("encoder.") {
+            assert_eq!(&flat(classifier.parameters().get(name).unwrap()), values, "{name}");
+        }
+    }
+}
+
+/// PyTorch draws from U(-1/√fan_in, 1/√fan_in), of standard deviation 1/√(3 fan_in).
+#[test]
+fn initial_weights_have_torchs_distribution() {
+    let network = build(&unet(16), 3);
+    for (name, fan_in) in [
+        ("encoder.0.0.weight", 27),
+        ("encoder.3.3.weight", 128 * 9),
+        ("decoder.0.0.weight", 192 * 9),
+    ] {
+        let values = flat(network.parameters().get(name).unwrap());
+        let bound = 1.0 / (fan_in as f32).sqrt();
+        let largest = values.iter().fold(0f32, |largest, value| largest.max(value.abs()));
+        assert!(largest <= bound && largest > 0.98 * bound, "{name}: {largest} {bound}");
+        let n = values.len() as f32;
+        let mean = values.iter().sum::<f32>() / n;
+        let deviation = (values.iter().map(|value| (value - mean).powi(2)).sum::<f32>() / n).sqrt();
+        assert!(mean.abs() < 4.0 * bound / (3.0 * n).sqrt(), "{name}: mean {mean}");
+        assert!(
+            (deviation * 3f32.sqrt() / bound - 1.0).abs() < 0.1,
+            "{name}: deviation {deviation}"
+        );
+    }
+}
+
+#[test]
+fn a_duplicate_is_independent() {
+    let network = build(&unet(2), 1);
+    network.forward(&images(2, 16, 16), Mode::Train).unwrap(); // running statistics away from 0 and 1
+    let copy = network.duplicate().unwrap();
+    assert_eq!(state(&copy), state(&network));
+    let before = state(&copy);
+    for (_, var) in network.parameters().all() {
+        var.set(&(var.as_detached_tensor() + 1.0).unwrap()).unwrap();
+    }
+    assert_eq!(state(&copy), before);
+    copy.copy_from(&network).unwrap();
+    assert_eq!(state(&copy), state(&network));
+    assert_ne!(state(&copy), before);
+    network.copy_from(&network).unwrap();
+}
+
+#[test]
+fn copying_from_another_architecture_is_refused() {
+    let error = build(&unet(2), 0).copy_from(&build(&unet(3), 0)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the weights belong to another network: they are of a unet of width 3, expected a unet of width 2"
+    );
+    let parameters = build(&unet(2), 0).parameters().clone();
+    let error = parameters.copy_from(build(&unet(3), 0).parameters()).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("tensor `decoder.0.0.weight` has shape [12, 36, 3, 3], expected [8, 24, 3, 3]")
+    );
+}
+
+#[test]
+fn evaluation_tracks_no_gradient_and_changes_nothing() {
+    for architecture in [unet(2), classifier(2, 3)] {
+        let network = build(&architecture, 0);
+        let before = state(&network);
+        let x = images(2, 16, 16);
+        let out = network.forward(&x, Mode::Evaluate).unwrap();
+        assert!(!out.track_op(), "{architecture}");
+        assert_eq!(flat(&network.forward_t(&x, false).unwrap()), flat(&out));
+        assert!(network.forward(&x, Mode::Gradients).unwrap().track_op());
+        assert_eq!(state(&network), before);
+        assert!(network.forward_t(&x, true).unwrap().track_op());
+        assert_ne!(state(&network), before, "training moves the running statistics");
+    }
+}
+
+/// An image's evaluation does not depend on what else is in the batch.
+#[test]
+fn evaluation_is_image_by_image() {
+    let network = build(&unet(4), 2);
+    let x = images(3, 16, 16);
+    let together = network.forward(&x, Mode::Evaluate).unwrap();
+    for image in 0..3 {
+        let alone = network
+            .forward(&x.narrow(0, image, 1).unwrap(), Mode::Evaluate)
+            .unwrap();
+        let same = together.narrow(0, image, 1).unwrap();
+        for (a, b) in flat(&alone).iter().zip(flat(&same)) {
+            assert!((a - b).abs() < 1e-5);
+        }
+    }
+}
+
+#[test]
+fn mean_of_the_class_activation_maps_plus_bias_is_the_logit() {
+    let config = ClassifierConfig {
+        width: 3,
+        classes: 4,
+        ..ClassifierConfig::default()
+    };
+    let network = Classifier::new(&config, 9, DType::F64, &Device::Cpu).unwrap();
+    let x = images(2, 24, 16).to_dtype(DType::F64).unwrap();
+    let maps = network.class_activation_maps(&x).unwrap();
+    let bias = network.parameters().get("head.bias").unwrap();
+    let mean = maps
+        .mean((2, 3))
+        .unwrap()
+        .broadcast_add(bias)
+        .unwrap()
+        .to_vec2::<f64>()
+        .unwrap();
+    let logits = network.forward(&x, Mode::Evaluate).unwrap().to_vec2::<f64>().unwrap();
+    for (mean, logit) in mean.iter().flatten().zip(logits.iter().flatten()) {
+        assert!((mean - logit).abs() < 1e-12, "{mean} {logit}");
+    }
+}
+
+#[test]
+fn localization_maps_are_of_the_class_asked_for() {
+    let network = build(&classifier(4, 3), 4);
+    let network = network.as_classifier().unwrap();
+    let x = images(2, 32, 16);
+    let map = |choice| network.localization_map(&x, choice).unwrap();
+    let of = |class: usize| flat(&map(ClassChoice::Class(class)));
+    for class in 0..3 {
+        for image in of(class).chunks(32 * 16) {
+            let (low, high) = image
+                .iter()
+                .fold((f32::MAX, f32::MIN), |(low, high), v| (low.min(*v), high.max(*v)));
+            assert_eq!((low, high), (0.0, 1.0));
+        }
+    }
+    assert_ne!(of(0), of(1));
+    let mixed = flat(&map(ClassChoice::PerImage(&[2, 1])));
+    assert_eq!(mixed, [&of(2)[..512], &of(1)[512..]].concat());
+    let logits = network.forward(&x, Mode::Evaluate).unwrap().to_vec2::<f32>().unwrap();
+    let best: Vec<usize> = logits
+        .iter()
+        .map(|row| (0..3).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap())
+        .collect();
+    assert_eq!(
+        flat(&map(ClassChoice::Predicted)),
+        flat(&map(ClassChoice::PerImage(&best)))
+    );
+    assert_eq!(map(ClassChoice::Predicted).dims(), [2, 1, 32, 16]);
+
+    let message = |choice| network.localization_map(&x, choice).unwrap_err().to_string();
+    assert!(message(ClassChoice::Class(3)).contains("no class 3 for image 0: the classifier has 3 classes"));
+    assert!(message(ClassChoice::PerImage(&[0, 7])).contains("no class 7 for image 1"));
+    assert!(message(ClassChoice::PerImage(&[0])).contains("2 images, found a list of 1"));
+}
+
+#[test]
+fn a_flat_map_localizes_nothing() {
+    let network = build(&classifier(2, 2), 0);
+    let x = images(1, 8, 8); // one position of features: the map is flat
+    let map = network
+        .as_classifier()
+        .unwrap()
+        .localization_map(&x, ClassChoice::Predicted)
+        .unwrap();
+    assert!(flat(&map).iter().all(|value| *value == 0.0));
+}
+
+#[test]
+fn a_network_knows_its_kind() {
+    let error = build(&unet(2), 0).as_classifier().unwrap_err().to_string();
+    assert!(
+        error.contains("needs a classifier (unet-encoder-classifier), but the network is a localizer"),
+        "{error}"
+    );
+    assert!(build(&classifier(2, 2), 0).as_unet().is_err());
+}
+
+#[test]
+fn architectures_are_tagged_json() {
+    let json = r#"{"kind":"unet","width":8,"in_channels":3}"#;
+    assert_eq!(serde_json::to_string(&unet(8)).unwrap(), json);
+    assert_eq!(serde_json::from_str::<Architecture>(json).unwrap(), unet(8));
+    let json = r#"{"kind":"unet-encoder-classifier","width":8,"classes":4}"#;
+    assert_eq!(serde_json::from_str::<Architecture>(json).unwrap(), classifier(8, 4));
+    let message = |json: &str| serde_json::from_str::<Architecture>(json).unwrap_err().to_string();
+    assert!(message(r#"{"kind":"unet","widht":8}"#).contains("widht"));
+    assert!(message(r#"{"kind":"vit"}"#).contains("vit"));
+}
+
+/// The loss falls, and the weights that pruning removed are zero after every step, in the optimiser's momentum too.
+#[test]
+fn a_masked_network_learns_and_stays_sparse() {
+    let network = build(&unet(4), 1);
+    let vars = network.parameters().trainable();
+    let x = images(4, 16, 16);
+    let target = x
+        .narrow(1, 0, 1)
+        .unwrap()
+        .gt(0.0)
+        .unwrap()
+        .to_dtype(DType::F32)
+        .unwrap();
+    let masks = PruneParams::new(Criterion::GlobalMagnitude)
+        .sparsity(0.8)
+        .check()
+        .unwrap();
+    let masks = masks.masks(&WeightSet::from_vars(vars)).unwrap();
+    assert_eq!(masks.zeros(), (0.8 * masks.weights() as f64).round() as usize);
+    assert_eq!(masks.iter().count(), 15, "14 convolutions of the blocks and the head");
+    masks.apply(vars).unwrap();
+    let mut optimiser = AdamW::new(vars.to_vec(), AdamWParams::default()).unwrap();
+    let mut losses = Vec::new();
+    for _ in 0..30 {
+        let logits = network.forward(&x, Mode::Train).unwrap();
+        let loss = htl_ops::bce_with_logits(&logits, &target, None)
+            .unwrap()
+            .mean_all()
+            .unwrap();
+        optimiser.step(&loss.backward().unwrap(), 1e-2).unwrap();
+        masks.apply(vars).unwrap();
+        let zeros = MaskSet::from_zeros(&WeightSet::from_vars(vars)).unwrap();
+        assert_eq!(zeros.and(&masks).unwrap().zeros(), zeros.zeros());
+        assert!(zeros.zeros() >= masks.zeros());
+        losses.push(loss.to_scalar::<f32>().unwrap());
+    }
+    assert!(losses[29] < 0.5 * losses[0], "{losses:?}");
+}
