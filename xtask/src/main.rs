@@ -2,16 +2,24 @@
 //!
 //! Small and quick to build: it plans stages and runs `htl`, and knows no network.
 
+mod bench;
+mod check_iou;
 mod child;
+mod ci;
 mod data;
+mod isic_tables;
+mod make_data_folder;
+mod make_embedded;
 mod plan;
 mod profile;
 mod progress;
+mod readme;
 mod reproduce;
 mod run_file;
 mod scheduler;
 mod stage;
 mod table;
+mod tidy;
 mod workspace;
 
 use clap::{Parser, Subcommand};
@@ -31,10 +39,41 @@ struct Cli {
 enum Command {
     /// The whole experiment: trains, prunes, mines, attends, evaluates, analyses, reports
     Reproduce(reproduce::Args),
+    /// Everything CI runs
+    Ci(ci::Args),
+    /// Compares fresh localization with the committed baseline
+    CheckIou(check_iou::Args),
+    /// Speed and memory as JSON
+    Bench(bench::Args),
+    /// Keeps the results in README.md equal to the committed ones
+    Readme(readme::Args),
+    /// House rules that no compiler checks
+    Tidy,
+    /// Makes the embedded data set again from collected ISIC copies
+    MakeEmbedded(make_embedded::MakeEmbedded),
+    /// Makes a data folder of the documented layout from collected ISIC copies
+    MakeDataFolder(make_data_folder::MakeDataFolder),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().command {
+fn main() -> std::process::ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
         Command::Reproduce(args) => reproduce::run(&args),
+        Command::Ci(args) => ci::run(&args),
+        Command::CheckIou(args) => check_iou::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Readme(args) => readme::run(&args),
+        Command::Tidy => tidy::run(),
+        Command::MakeEmbedded(command) => command.run(),
+        Command::MakeDataFolder(command) => command.run(),
     }
 }

@@ -58,7 +58,7 @@ const EMBEDDED: Profile = Profile {
     batch: 16,
     image_steps: 6000,
     fine_tune_steps: 1500,
-    learning_rate: 2e-3,
+    learning_rate: 3e-3,
     fine_tune_rate: 1e-3,
     supervised_seeds: 3,
     cross_fit_seeds: 2,

@@ -38,7 +38,7 @@ pub struct Args {
 }
 
 /// Data in the repository.
-const EMBEDDED_DATA: &str = "data-manifest/embedded";
+pub const EMBEDDED_DATA: &str = "data-manifest/embedded";
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {

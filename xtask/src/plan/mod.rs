@@ -100,6 +100,41 @@ pub fn experiment(
     }
 }
 
+/// Trains and tests the supervised baseline with seeds 0, 1, ..., once for each relative change of the learning rate.
+/// Gives the per-image results by change, then seed. `plant` is a mistake for `htl` to make.
+pub fn trainings(
+    profile: &Profile,
+    data: &Path,
+    count: u64,
+    nudges: &[f64],
+    plant: Option<&str>,
+) -> (Plan, Vec<Vec<String>>) {
+    let mut plan = Plan::new(String::new());
+    let data = Value::Data {
+        folder: data.into(),
+        file: String::new(),
+    };
+    let mut builder = Builder {
+        plan: &mut plan,
+        profile,
+        data,
+        metadata: true,
+    };
+    let mut results = Vec::new();
+    for (index, nudge) in nudges.iter().enumerate() {
+        let mut config = builder
+            .config("supervised")
+            .with("learning_rate", profile.learning_rate * (1. + nudge));
+        if let Some(plant) = plant {
+            config = config.with("plant", plant);
+        }
+        let name = format!("training-{index}");
+        let arm = builder.arm(&name, &config, count);
+        results.push(arm.into_iter().map(|seed| seed.per_image).collect());
+    }
+    (plan, results)
+}
+
 /// Seeds 0, 1, ... of a setting.
 fn seeds(count: u64) -> std::ops::Range<u64> {
     0..count
