@@ -15,14 +15,24 @@ pub fn rows(path: &Path, columns: &[&str]) -> Result<Vec<Row>> {
     let mut reader = csv::Reader::from_path(path).with_context(|| format!("cannot read {}", path.display()))?;
     let header = reader.headers()?.clone();
     for column in columns {
-        ensure!(header.iter().any(|found| found == *column), "{} has no column `{column}`", path.display());
+        ensure!(
+            header.iter().any(|found| found == *column),
+            "{} has no column `{column}`",
+            path.display()
+        );
     }
-    reader.deserialize().collect::<Result<_, _>>().with_context(|| format!("in {}", path.display()))
+    reader
+        .deserialize()
+        .collect::<Result<_, _>>()
+        .with_context(|| format!("in {}", path.display()))
 }
 
 /// The field, or nothing if blank or unknown.
 pub fn known(row: &Row, column: &str) -> Option<String> {
-    row.get(column).map(|value| value.trim()).filter(|value| !matches!(*value, "" | "unknown")).map(str::to_owned)
+    row.get(column)
+        .map(|value| value.trim())
+        .filter(|value| !matches!(*value, "" | "unknown"))
+        .map(str::to_owned)
 }
 
 /// For each id the smallest id of its group: images of one lesion, and near-duplicates, directly or through others.
@@ -66,7 +76,13 @@ mod tests {
         let path = folder.path().join("near_duplicates.csv");
         std::fs::write(&path, "image_id_a,image_id_b\nd,b\ne,unlisted\n").unwrap();
         let lesion = |id: &str, lesion: Option<&str>| (id.to_owned(), lesion.map(str::to_owned));
-        let lesions = [lesion("a", Some("L")), lesion("b", None), lesion("c", None), lesion("d", Some("L")), lesion("e", None)];
+        let lesions = [
+            lesion("a", Some("L")),
+            lesion("b", None),
+            lesion("c", None),
+            lesion("d", Some("L")),
+            lesion("e", None),
+        ];
         let groups = groups(&lesions, &path).unwrap();
         let of = |id: &str| groups[id].as_str();
         assert_eq!([of("a"), of("b"), of("c"), of("d"), of("e")], ["a", "a", "c", "a", "e"]);

@@ -18,7 +18,9 @@ use crate::isic_tables::{Row, groups, known, rows};
 const SIDE: u32 = 128;
 const JPEG_QUALITY: u8 = 90;
 /// Each block of ten in the stratified order is dealt 6 : 1 : 3.
-const BLOCK: [&str; 10] = ["train", "train", "train", "train", "train", "train", "val", "test", "test", "test"];
+const BLOCK: [&str; 10] = [
+    "train", "train", "train", "train", "train", "train", "val", "test", "test", "test",
+];
 /// Blocks per diagnosis. The rarer two get more than their share of the source (21 % and 8 %), so that classifiers and
 /// tables by diagnosis have something to work on.
 const BLOCKS: [(&str, usize); 3] = [("nv", 24), ("mel", 10), ("sk", 6)];
@@ -57,13 +59,20 @@ impl MakeEmbedded {
     /// Chooses, shrinks and writes.
     pub fn run(&self) -> Result<()> {
         let candidates = self.candidates()?;
-        println!("{} candidates (ISIC 2017 train and val, one per lesion or near-duplicate group)", candidates.len());
+        println!(
+            "{} candidates (ISIC 2017 train and val, one per lesion or near-duplicate group)",
+            candidates.len()
+        );
         let mut rng = ChaCha8Rng::seed_from_u64(SEED);
         let chosen = choose(&candidates, &mut rng)?;
         let labelled = labelled(&chosen, &mut rng);
         check_represented(&chosen)?;
 
-        let parent = self.out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let parent = self
+            .out
+            .parent()
+            .filter(|p| !p.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
         fs::create_dir_all(parent)?;
         let fresh = tempfile::Builder::new().prefix(".embedded-").tempdir_in(parent)?;
         self.write(fresh.path(), &chosen, &labelled)?;
@@ -87,17 +96,27 @@ impl MakeEmbedded {
         extra.retain(|row| row["source"] == "isic2018" && matches!(row["isic2017_split"].as_str(), "train" | "val"));
         extra.sort_by(|a, b| a["image_id"].cmp(&b["image_id"]));
         // Lesion ids are used to keep photographs of one lesion apart, and go no further.
-        let lesions: Vec<_> = extra.iter().map(|row| (row["image_id"].clone(), known(row, "lesion_id"))).collect();
+        let lesions: Vec<_> = extra
+            .iter()
+            .map(|row| (row["image_id"].clone(), known(row, "lesion_id")))
+            .collect();
         let groups = groups(&lesions, &self.isic.join("near_duplicates.csv"))?;
 
         let demographics = self.isic_2017("Data_metadata.csv", &["image_id", "age_approximate", "sex"])?;
-        let diagnoses = self.isic_2017("Part3_GroundTruth.csv", &["image_id", "melanoma", "seborrheic_keratosis"])?;
+        let diagnoses = self.isic_2017(
+            "Part3_GroundTruth.csv",
+            &["image_id", "melanoma", "seborrheic_keratosis"],
+        )?;
         let mut taken = HashSet::new();
         let mut candidates = Vec::new();
         for row in &extra {
             let id = &row["image_id"];
-            let area: f64 = row["mask_fraction"].parse().with_context(|| format!("mask_fraction of {id}"))?;
-            let (Some(person), Some(diagnosis)) = (demographics.get(id), diagnoses.get(id)) else { continue };
+            let area: f64 = row["mask_fraction"]
+                .parse()
+                .with_context(|| format!("mask_fraction of {id}"))?;
+            let (Some(person), Some(diagnosis)) = (demographics.get(id), diagnoses.get(id)) else {
+                continue;
+            };
             if area > LARGEST || !taken.insert(&groups[id]) {
                 continue;
             }
@@ -134,12 +153,16 @@ impl MakeEmbedded {
 
     fn image(&self, id: &str) -> Result<RgbImage> {
         let path = self.isic.join(format!("isic2018/images/{id}.jpg"));
-        Ok(image::open(&path).with_context(|| format!("cannot read {}", path.display()))?.into_rgb8())
+        Ok(image::open(&path)
+            .with_context(|| format!("cannot read {}", path.display()))?
+            .into_rgb8())
     }
 
     fn mask(&self, id: &str) -> Result<GrayImage> {
         let path = self.isic.join(format!("isic2018/masks/{id}.png"));
-        Ok(image::open(&path).with_context(|| format!("cannot read {}", path.display()))?.into_luma8())
+        Ok(image::open(&path)
+            .with_context(|| format!("cannot read {}", path.display()))?
+            .into_luma8())
     }
 
     fn write(&self, out: &Path, chosen: &[(Candidate, &str)], labelled: &[String]) -> Result<()> {
@@ -154,7 +177,10 @@ impl MakeEmbedded {
             fs::write(out.join(format!("images/{id}.jpg")), jpeg)?;
             shrink(&self.mask(id)?).save(out.join(format!("masks/{id}.png")))?;
             let age = age.map(|age| age.to_string()).unwrap_or_default();
-            table.push_str(&format!("{id},{split},{age},{},,{dx}\n", sex.as_deref().unwrap_or_default()));
+            table.push_str(&format!(
+                "{id},{split},{age},{},,{dx}\n",
+                sex.as_deref().unwrap_or_default()
+            ));
         }
         fs::write(out.join("metadata.csv"), table)?;
         fs::write(out.join("labelled.csv"), format!("image_id\n{}\n", labelled.join("\n")))?;
@@ -168,7 +194,10 @@ impl MakeEmbedded {
                     let bytes = fs::read(&path)?;
                     let name = path.strip_prefix(out)?.to_string_lossy().into_owned();
                     total += bytes.len();
-                    let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+                    let digest: String = Sha256::digest(&bytes)
+                        .iter()
+                        .map(|byte| format!("{byte:02x}"))
+                        .collect();
                     files.push((name, digest, bytes.len()));
                 }
             }
@@ -176,8 +205,10 @@ impl MakeEmbedded {
         ensure!(total < 8_000_000, "{total} bytes are too many to embed");
         files.sort();
         println!("{} files, {total} bytes", files.len());
-        let files: Vec<_> =
-            files.into_iter().map(|(path, sha256, bytes)| json!({"path": path, "sha256": sha256, "bytes": bytes})).collect();
+        let files: Vec<_> = files
+            .into_iter()
+            .map(|(path, sha256, bytes)| json!({"path": path, "sha256": sha256, "bytes": bytes}))
+            .collect();
         let manifest = json!({
             "name": "embedded",
             "description": "400 dermoscopy images with lesion masks at 128 x 128 pixels: 240 train, 40 val, 120 test; \
@@ -192,7 +223,10 @@ impl MakeEmbedded {
                        average to 128, cut at one half",
             "files": files,
         });
-        fs::write(out.join("manifest.json"), serde_json::to_string_pretty(&manifest)? + "\n")?;
+        fs::write(
+            out.join("manifest.json"),
+            serde_json::to_string_pretty(&manifest)? + "\n",
+        )?;
         Ok(())
     }
 }
@@ -204,12 +238,19 @@ fn contrast(image: &RgbImage, mask: &GrayImage) -> f64 {
         let side = usize::from(inside.0[0] > 128);
         if side == 1 || pixel.0.iter().any(|value| *value > 50) {
             let sum = &mut sums[side];
-            pixel.0.iter().zip(sum.iter_mut()).for_each(|(value, sum)| *sum += f64::from(*value));
+            pixel
+                .0
+                .iter()
+                .zip(sum.iter_mut())
+                .for_each(|(value, sum)| *sum += f64::from(*value));
             sum[3] += 1.;
         }
     }
     let mean = |side: usize, channel: usize| sums[side][channel] / sums[side][3].max(1.);
-    (0..3).map(|channel| (mean(0, channel) - mean(1, channel)).powi(2)).sum::<f64>().sqrt()
+    (0..3)
+        .map(|channel| (mean(0, channel) - mean(1, channel)).powi(2))
+        .sum::<f64>()
+        .sqrt()
 }
 
 /// Area average to the new size, white where at least half of the pixel is.
@@ -265,7 +306,11 @@ fn choose(candidates: &[Candidate], rng: &mut ChaCha8Rng) -> Result<Vec<(Candida
     for (dx, blocks) in BLOCKS {
         let wanted = blocks * BLOCK.len();
         let sorted: Vec<&Candidate> = sorted.iter().filter(|candidate| candidate.dx == dx).collect();
-        ensure!(sorted.len() >= wanted, "{} images of {dx} are too few for {wanted}", sorted.len());
+        ensure!(
+            sorted.len() >= wanted,
+            "{} images of {dx} are too few for {wanted}",
+            sorted.len()
+        );
         let taken = (0..wanted).map(|index| sorted[(2 * index + 1) * sorted.len() / (2 * wanted)]);
         for block in taken.collect::<Vec<_>>().chunks(BLOCK.len()) {
             let mut splits = BLOCK;
@@ -279,8 +324,11 @@ fn choose(candidates: &[Candidate], rng: &mut ChaCha8Rng) -> Result<Vec<(Candida
 
 /// One in five training images, stratified in the same way.
 fn labelled(chosen: &[(Candidate, &str)], rng: &mut ChaCha8Rng) -> Vec<String> {
-    let train: Vec<Candidate> =
-        chosen.iter().filter(|(_, split)| *split == "train").map(|(candidate, _)| candidate.clone()).collect();
+    let train: Vec<Candidate> = chosen
+        .iter()
+        .filter(|(_, split)| *split == "train")
+        .map(|(candidate, _)| candidate.clone())
+        .collect();
     let mut ids: Vec<String> = stratified(&train, rng)
         .chunks(LABELLED_OF)
         .filter_map(|block| block.choose_one(rng).map(|candidate| candidate.id.clone()))
@@ -308,7 +356,10 @@ fn check_represented(chosen: &[(Candidate, &str)]) -> Result<()> {
         let levels = [
             format!("dx {}", c.dx),
             format!("sex {}", c.sex.as_deref().unwrap_or("unknown")),
-            format!("age {}", ["under 30", "30-44", "45-59", "60-74", "75 and over", "unknown"][band(c.age)]),
+            format!(
+                "age {}",
+                ["under 30", "30-44", "45-59", "60-74", "75 and over", "unknown"][band(c.age)]
+            ),
             format!("size {}", ["small", "middle", "large"][size(c.area)]),
             format!("contrast {}", ["low", "middle", "high"][contrast(c.contrast)]),
         ];
@@ -318,8 +369,16 @@ fn check_represented(chosen: &[(Candidate, &str)]) -> Result<()> {
     }
     for (level, splits) in &counts {
         let of = |split| splits.get(split).copied().unwrap_or(0);
-        println!("{level:20} train {:3}  val {:2}  test {:2}", of("train"), of("val"), of("test"));
-        ensure!(of("train") >= 10 && of("val") >= 1 && of("test") >= 5, "`{level}` is hardly represented: {splits:?}");
+        println!(
+            "{level:20} train {:3}  val {:2}  test {:2}",
+            of("train"),
+            of("val"),
+            of("test")
+        );
+        ensure!(
+            of("train") >= 10 && of("val") >= 1 && of("test") >= 5,
+            "`{level}` is hardly represented: {splits:?}"
+        );
     }
     Ok(())
 }
@@ -333,7 +392,11 @@ mod tests {
         // 320 to 128: each pixel covers 2.5. White left of column 125 is exactly 50 new columns.
         let mask = GrayImage::from_fn(320, 320, |x, _| image::Luma([if x < 125 { 255 } else { 0 }]));
         let small = shrink(&mask);
-        assert!(small.enumerate_pixels().all(|(x, _, value)| (value.0[0] == 255) == (x < 50)));
+        assert!(
+            small
+                .enumerate_pixels()
+                .all(|(x, _, value)| (value.0[0] == 255) == (x < 50))
+        );
         let mask = GrayImage::from_fn(320, 320, |x, _| image::Luma([if x < 126 { 255 } else { 0 }]));
         assert_eq!(shrink(&mask).get_pixel(50, 3).0[0], 0);
         let mask = GrayImage::from_fn(320, 320, |x, _| image::Luma([if x < 127 { 255 } else { 0 }]));
@@ -347,7 +410,7 @@ mod tests {
                 id: format!("id{index:04}"),
                 dx: ["mel", "nv", "nv", "nv", "sk"][index % 5],
                 sex: Some(["female", "male"][index % 2].to_owned()),
-                age: Some(index as u32 % 80),
+                age: Some(index as u32 * 3 % 97),
                 area: (index * 7 % 1000) as f64,
                 contrast: (index * 13 % 1000) as f64,
             })
@@ -359,10 +422,17 @@ mod tests {
         assert_ne!(ids(&chosen), ids(&pick(2)));
         let count = |split, dx| chosen.iter().filter(|(c, s)| *s == split && c.dx == dx).count();
         assert_eq!(ids(&chosen).iter().collect::<HashSet<_>>().len(), 400);
-        assert_eq!([count("train", "mel"), count("val", "sk"), count("test", "nv")], [60, 6, 72]);
+        assert_eq!(
+            [count("train", "mel"), count("val", "sk"), count("test", "nv")],
+            [60, 6, 72]
+        );
         let labelled = labelled(&chosen, &mut ChaCha8Rng::seed_from_u64(3));
         assert_eq!(labelled.len(), 48);
-        assert!(labelled.iter().all(|id| chosen.iter().any(|(c, split)| c.id == *id && *split == "train")));
+        assert!(
+            labelled
+                .iter()
+                .all(|id| chosen.iter().any(|(c, split)| c.id == *id && *split == "train"))
+        );
         check_represented(&chosen).unwrap();
     }
 }

@@ -188,7 +188,7 @@ mod tests {
         let skin = [220, 180, 160];
         let rgb = RgbImage::from_fn(100, 100, |x, y| {
             let far = ((f64::from(x) - 50.).powi(2) + (f64::from(y) - 50.).powi(2)).sqrt();
-            Rgb(if far <= 22. {
+            Rgb(if far <= 21. {
                 [90, 60, 50]
             } else if x > 60 {
                 [5, 5, 5]
