@@ -27,7 +27,7 @@ pub(crate) fn exp(x: f32) -> f32 {
     if x < -87.3 { 0.0 } else { scaled }
 }
 
-/// `ln(1 + x)` for `x` in [0, 1]: relative error below 2e-7.
+/// `ln(1 + x)` for `x` in [0, 1]: relative error below 3e-7.
 #[inline(always)]
 pub(crate) fn ln_1p_unit(x: f32) -> f32 {
     // 2 artanh(x / (2 + x)); the argument is at most 1/3.
@@ -51,7 +51,7 @@ mod tests {
             let x = i as f32 * 1e-6;
             let exact = f64::from(x).ln_1p();
             let error = (f64::from(super::ln_1p_unit(x)) / exact - 1.0).abs();
-            assert!(error < 2e-7, "relative error {error:e} at {x}");
+            assert!(error < 3e-7, "relative error {error:e} at {x}");
         }
         assert_eq!(super::ln_1p_unit(0.0), 0.0);
     }

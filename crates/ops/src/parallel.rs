@@ -5,9 +5,14 @@
 
 use rayon::prelude::*;
 
+/// Threads to run on.
+pub(crate) fn threads() -> usize {
+    rayon::current_num_threads()
+}
+
 /// True if there is only one thread to run on.
 pub(crate) fn single() -> bool {
-    rayon::current_num_threads() == 1
+    threads() == 1
 }
 
 /// Calls `task(i)` for every `i < count`.

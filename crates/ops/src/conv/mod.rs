@@ -1,6 +1,8 @@
 //! Two-dimensional convolution.
 
+mod direct;
 mod general;
+mod micro;
 mod op;
 
 pub use op::conv2d;
@@ -125,18 +127,33 @@ impl Geometry {
 /// `y = conv(x, weight)`, every element of `y` written.
 pub(crate) fn forward<T: Real>(g: &Geometry, x: &[T], weight: &[T], y: &mut [T]) {
     debug_assert_eq!((x.len(), weight.len(), y.len()), (g.x_len(), g.w_len(), g.y_len()));
+    if direct::applies(g)
+        && let (Some(x), Some(weight), Some(y)) = (T::as_f32(x), T::as_f32(weight), T::as_f32_mut(y))
+    {
+        return direct::forward(g, x, weight, y);
+    }
     general::forward(g, x, weight, y);
 }
 
 /// Gradient of the input, every element of `dx` written.
 pub(crate) fn backward_input<T: Real>(g: &Geometry, dy: &[T], weight: &[T], dx: &mut [T]) {
     debug_assert_eq!((dx.len(), weight.len(), dy.len()), (g.x_len(), g.w_len(), g.y_len()));
+    if direct::applies(g)
+        && let (Some(dy), Some(weight), Some(dx)) = (T::as_f32(dy), T::as_f32(weight), T::as_f32_mut(dx))
+    {
+        return direct::backward_input(g, dy, weight, dx);
+    }
     general::backward_input(g, dy, weight, dx);
 }
 
 /// Gradient of the weight, every element of `dw` written.
 pub(crate) fn backward_weight<T: Real>(g: &Geometry, x: &[T], dy: &[T], dw: &mut [T]) {
     debug_assert_eq!((x.len(), dw.len(), dy.len()), (g.x_len(), g.w_len(), g.y_len()));
+    if direct::applies(g)
+        && let (Some(x), Some(dy), Some(dw)) = (T::as_f32(x), T::as_f32(dy), T::as_f32_mut(dw))
+    {
+        return direct::backward_weight(g, x, dy, dw);
+    }
     general::backward_weight(g, x, dy, dw);
 }
 

@@ -1,0 +1,286 @@
+//! The innermost loops of the direct convolution, written once for every vector type.
+//!
+//! Forward (and backward to the input, which is a forward convolution with turned weights): a register tile of
+//! `channels` output channels times three vectors of output positions; per input channel and tap three loads, and one
+//! broadcast weight per channel. Backward to the weight: a tile of `channels` output channels times three taps, each a
+//! vector of partial sums over positions.
+
+/// A vector register of `f32`.
+///
+/// # Safety
+/// Implementors read and write exactly `LANES` elements at the pointers given. Methods may only run where the
+/// processor has the instructions of the implementing type.
+pub(super) unsafe trait Vector: Copy {
+    const LANES: usize;
+    unsafe fn zero() -> Self;
+    unsafe fn load(from: *const f32) -> Self;
+    unsafe fn splat(from: *const f32) -> Self;
+    /// `self + a * b`.
+    unsafe fn add_product(self, a: Self, b: Self) -> Self;
+    unsafe fn store(self, to: *mut f32);
+}
+
+/// Four lanes that every compiler target can do something with.
+#[derive(Clone, Copy)]
+pub(super) struct Four([f32; 4]);
+
+// SAFETY: reads and writes four elements; needs no special instruction.
+unsafe impl Vector for Four {
+    const LANES: usize = 4;
+    #[inline(always)]
+    unsafe fn zero() -> Self {
+        Self([0.0; 4])
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: the caller's pointer is readable for four elements.
+        Self(unsafe { from.cast::<[f32; 4]>().read_unaligned() })
+    }
+    #[inline(always)]
+    unsafe fn splat(from: *const f32) -> Self {
+        // SAFETY: the caller's pointer is readable for one element.
+        Self([unsafe { *from }; 4])
+    }
+    #[inline(always)]
+    unsafe fn add_product(self, a: Self, b: Self) -> Self {
+        let mut out = self.0;
+        for i in 0..4 {
+            out[i] += a.0[i] * b.0[i];
+        }
+        Self(out)
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        // SAFETY: the caller's pointer is writable for four elements.
+        unsafe { to.cast::<[f32; 4]>().write_unaligned(self.0) }
+    }
+}
+
+/// What a forward tile reads.
+#[derive(Clone, Copy)]
+pub(super) struct ForwardTile {
+    /// First channel of the padded input.
+    pub x: *const f32,
+    /// Where the three vectors of positions start.
+    pub at: [usize; 3],
+    /// Elements between channels.
+    pub plane: usize,
+    /// Elements between rows.
+    pub pitch: usize,
+    /// Input channels.
+    pub channels: usize,
+    /// Weights `[channels][taps][tile channels]`.
+    pub weight: *const f32,
+    /// Result `[tile channels][3][lanes]`.
+    pub out: *mut f32,
+}
+
+/// # Safety
+/// All reads and writes that `tile` describes are in bounds, and `V`'s instructions exist.
+#[inline(always)]
+unsafe fn forward_tile<V: Vector, const C: usize, const K: usize>(tile: ForwardTile) {
+    // SAFETY: by the caller's promise; offsets follow the layout described at `ForwardTile`.
+    unsafe {
+        let mut acc = [[V::zero(); 3]; C];
+        let mut x = tile.at.map(|at| tile.x.add(at));
+        let mut weight = tile.weight;
+        for _ in 0..tile.channels {
+            for ky in 0..K {
+                for kx in 0..K {
+                    let tap = ky * tile.pitch + kx;
+                    let v = [V::load(x[0].add(tap)), V::load(x[1].add(tap)), V::load(x[2].add(tap))];
+                    for c in 0..C {
+                        let w = V::splat(weight.add(c));
+                        for i in 0..3 {
+                            acc[c][i] = acc[c][i].add_product(v[i], w);
+                        }
+                    }
+                    weight = weight.add(C);
+                }
+            }
+            x = x.map(|x| x.add(tile.plane));
+        }
+        for c in 0..C {
+            for i in 0..3 {
+                acc[c][i].store(tile.out.add((c * 3 + i) * V::LANES));
+            }
+        }
+    }
+}
+
+/// What a weight-gradient tile reads.
+#[derive(Clone, Copy)]
+pub(super) struct WeightTile {
+    /// Output gradient `[vectors][tile channels][lanes]`.
+    pub dy: *const f32,
+    /// The input at three taps.
+    pub x: [*const f32; 3],
+    /// Where each vector of positions starts in the input.
+    pub at: *const u32,
+    /// Vectors.
+    pub count: usize,
+    /// Partial sums `[tile channels][3][lanes]`, added to.
+    pub acc: *mut f32,
+}
+
+/// # Safety
+/// All reads and writes that `tile` describes are in bounds, and `V`'s instructions exist.
+#[inline(always)]
+unsafe fn weight_tile<V: Vector, const C: usize>(tile: WeightTile) {
+    // SAFETY: by the caller's promise; offsets follow the layout described at `WeightTile`.
+    unsafe {
+        let mut acc = [[V::zero(); 3]; C];
+        for c in 0..C {
+            for i in 0..3 {
+                acc[c][i] = V::load(tile.acc.add((c * 3 + i) * V::LANES));
+            }
+        }
+        let mut dy = tile.dy;
+        for vector in 0..tile.count {
+            let at = *tile.at.add(vector) as usize;
+            let v = [V::load(tile.x[0].add(at)), V::load(tile.x[1].add(at)), V::load(tile.x[2].add(at))];
+            for c in 0..C {
+                let g = V::load(dy.add(c * V::LANES));
+                for i in 0..3 {
+                    acc[c][i] = acc[c][i].add_product(v[i], g);
+                }
+            }
+            dy = dy.add(C * V::LANES);
+        }
+        for c in 0..C {
+            for i in 0..3 {
+                acc[c][i].store(tile.acc.add((c * 3 + i) * V::LANES));
+            }
+        }
+    }
+}
+
+/// One instruction set's kernels.
+#[derive(Clone, Copy)]
+pub(super) struct Kernels {
+    pub lanes: usize,
+    /// Output channels of a tile.
+    pub channels: usize,
+    /// By kernel size: 1, 3, 5, 7.
+    forward: [unsafe fn(ForwardTile); 4],
+    pub weight: unsafe fn(WeightTile),
+}
+
+impl Kernels {
+    /// The forward kernel for a square window.
+    pub(super) fn forward(&self, window: usize) -> Option<unsafe fn(ForwardTile)> {
+        (window % 2 == 1).then(|| self.forward.get(window / 2).copied()).flatten()
+    }
+
+    /// The kernels of the active path.
+    pub(super) fn active() -> Self {
+        match crate::cpu::CpuPath::active() {
+            #[cfg(target_arch = "x86_64")]
+            crate::cpu::CpuPath::Avx512 => x86::AVX512,
+            #[cfg(target_arch = "x86_64")]
+            crate::cpu::CpuPath::Avx2 => x86::AVX2,
+            _ => PLAIN,
+        }
+    }
+}
+
+macro_rules! kernels {
+    ($name:ident, $vector:ty, $channels:literal $(, #[$feature:meta])?) => {
+        pub(in crate::conv) const $name: Kernels = {
+            $(#[$feature])?
+            unsafe fn forward<const K: usize>(tile: ForwardTile) {
+                // SAFETY: the caller's promise; the instructions exist where this function may be called.
+                unsafe { forward_tile::<$vector, $channels, K>(tile) }
+            }
+            $(#[$feature])?
+            unsafe fn weight(tile: WeightTile) {
+                // SAFETY: as above.
+                unsafe { weight_tile::<$vector, $channels>(tile) }
+            }
+            Kernels {
+                lanes: <$vector as Vector>::LANES,
+                channels: $channels,
+                forward: [forward::<1>, forward::<3>, forward::<5>, forward::<7>],
+                weight,
+            }
+        };
+    };
+}
+
+kernels!(PLAIN, Four, 4);
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::*;
+
+    use super::{ForwardTile, Kernels, Vector, WeightTile, forward_tile, weight_tile};
+
+    #[derive(Clone, Copy)]
+    pub(super) struct Eight(__m256);
+
+    // SAFETY: reads and writes eight elements; needs AVX2 and FMA.
+    unsafe impl Vector for Eight {
+        const LANES: usize = 8;
+        #[inline(always)]
+        unsafe fn zero() -> Self {
+            // SAFETY: the trait's contract.
+            Self(unsafe { _mm256_setzero_ps() })
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self {
+            // SAFETY: the trait's contract.
+            Self(unsafe { _mm256_loadu_ps(from) })
+        }
+        #[inline(always)]
+        unsafe fn splat(from: *const f32) -> Self {
+            // SAFETY: the trait's contract.
+            Self(unsafe { _mm256_set1_ps(*from) })
+        }
+        #[inline(always)]
+        unsafe fn add_product(self, a: Self, b: Self) -> Self {
+            // SAFETY: the trait's contract.
+            Self(unsafe { _mm256_fmadd_ps(a.0, b.0, self.0) })
+        }
+        #[inline(always)]
+        unsafe fn store(self, to: *mut f32) {
+            // SAFETY: the trait's contract.
+            unsafe { _mm256_storeu_ps(to, self.0) }
+        }
+    }
+
+    #[derive(Clone, Copy)]
+    pub(super) struct Sixteen(__m512);
+
+    // SAFETY: reads and writes sixteen elements; needs AVX-512 F.
+    unsafe impl Vector for Sixteen {
+        const LANES: usize = 16;
+        #[inline(always)]
+        unsafe fn zero() -> Self {
+            // SAFETY: the trait's contract.
+            Self(unsafe { _mm512_setzero_ps() })
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self {
+            // SAFETY: the trait's contract.
+            Self(unsafe { _mm512_loadu_ps(from) })
+        }
+        #[inline(always)]
+        unsafe fn splat(from: *const f32) -> Self {
+            // SAFETY: the trait's contract.
+            Self(unsafe { _mm512_set1_ps(*from) })
+        }
+        #[inline(always)]
+        unsafe fn add_product(self, a: Self, b: Self) -> Self {
+            // SAFETY: the trait's contract.
+            Self(unsafe { _mm512_fmadd_ps(a.0, b.0, self.0) })
+        }
+        #[inline(always)]
+        unsafe fn store(self, to: *mut f32) {
+            // SAFETY: the trait's contract.
+            unsafe { _mm512_storeu_ps(to, self.0) }
+        }
+    }
+
+    kernels!(AVX2, Eight, 4, #[target_feature(enable = "avx2,fma")]);
+    kernels!(AVX512, Sixteen, 8, #[target_feature(enable = "avx512f,avx2,fma")]);
+}
