@@ -264,7 +264,11 @@ fn image_band(baseline: &Baseline, before: &[f64], after: &[f64]) -> Result<f64,
     let images = changes.len() as f64;
     let Some(sd) = standard_deviation(&changes) else {
         let expected = "at least 2, or a baseline of several seeds";
-        return Err(MetricError::Range { what: "images of a check", found: images, expected });
+        return Err(MetricError::Range {
+            what: "images of a check",
+            found: images,
+            expected,
+        });
     };
     let spread = t_quantile(images - 1.0, baseline.params.false_alarm) * sd / images.sqrt();
     Ok(baseline.params.floor.max(spread))

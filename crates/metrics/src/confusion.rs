@@ -14,7 +14,7 @@ pub const JACCARD_THRESHOLD: f64 = 0.65;
 /// One per image gives per-image metrics; the sum over images gives *pooled* ones (all pixels of all images in one
 /// table), which many papers report and which are not the mean over images: never mix the two.
 ///
-/// All ratios match `isic-challenge-scoring` 5.6.0 (`tests/isic_golden.rs`): where truth and prediction are both empty
+/// All ratios match `isic-challenge-scoring` 5.6.0 (`tests/golden/isic.rs`): where truth and prediction are both empty
 /// Jaccard and Dice are 1, and an undefined sensitivity or specificity (no lesion, no background) is 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Confusion {

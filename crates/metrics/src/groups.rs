@@ -28,7 +28,7 @@ pub enum Against {
 /// A metric by group: overall, in every group, and how far groups lie apart.
 ///
 /// Images whose level is unknown (`None`) count in the overall mean and in no group. Same values as Fairlearn's
-/// `MetricFrame` with the mean as metric (`tests/fairlearn_golden.rs`); beside it, groups may be asked to have a minimum
+/// `MetricFrame` with the mean as metric (`tests/golden/fairlearn.rs`); beside it, groups may be asked to have a minimum
 /// number of images before they count in a comparison, since the worst of many small groups is mostly the smallest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MetricByGroup {

@@ -3,7 +3,7 @@ use crate::error::{MetricError, check_size};
 /// Resizes a map bilinearly with half-pixel centres and without antialiasing.
 ///
 /// The same values as `torch.nn.functional.interpolate(mode="bilinear", align_corners=False)` to rounding
-/// (`tests/torch_golden.rs`). This is how probabilities reach the stored mask's size before they are binarised.
+/// (`tests/golden/torch.rs`). This is how probabilities reach the stored mask's size before they are binarised.
 ///
 /// # Shapes
 /// - `map`: `[height * width]` of `from = (height, width)`

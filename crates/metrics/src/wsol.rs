@@ -82,8 +82,32 @@ impl ScoreMap {
         &self.values
     }
 
+    /// The boxes proposed by a cut at this share of the map's maximum (pixels strictly above it after rounding down to
+    /// 8-bit grey); none if nothing is above.
+    ///
+    /// # Errors
+    /// [`MetricError::Range`] unless the share lies in [0, 1].
+    pub fn boxes_above(&self, share: f64, proposals: Proposals) -> Result<Vec<PixelBox>, MetricError> {
+        if !(0.0..=1.0).contains(&share) {
+            let expected = "a number in [0, 1]";
+            return Err(MetricError::Range {
+                what: "share of the map's maximum",
+                found: share,
+                expected,
+            });
+        }
+        let grey = self.grey();
+        Ok(proposed(
+            &mut Contours::default(),
+            &grey,
+            self,
+            level_of(share, &grey),
+            proposals,
+        ))
+    }
+
     fn grey(&self) -> Vec<u8> {
-        self.values.iter().map(|&v| (v * 255.0) as u8).collect()
+        self.values.iter().map(|&v| (f64::from(v) * 255.0) as u8).collect()
     }
 }
 
@@ -95,6 +119,8 @@ pub enum Proposals {
     #[default]
     LargestContour,
     /// The boxes of all contours, the best of which counts: what `wsolevaluation` turns on for its MaxBoxAccV2.
+    ///
+    /// Holes have contours too, so the box around a hole is proposed like any other.
     AllContours,
 }
 
@@ -105,7 +131,7 @@ pub enum Proposals {
 /// images together* is taken, so the threshold is tuned on the very images it is judged on: report it as the evaluation
 /// defines it, not as a localizer's quality. An empty cut counts as the pixel at the upper left corner.
 ///
-/// Matches clovaai `wsolevaluation` (`tests/wsol_golden.rs`), including its box convention: corners are (left, top,
+/// Matches clovaai `wsolevaluation` (`tests/golden/wsol.rs`), including its box convention: corners are (left, top,
 /// right, bottom) with right and bottom *outside* the contour by one pixel but not outside the image, and an extent is
 /// counted as difference + 1. True boxes are brought to the same convention here.
 #[derive(Debug, Clone, PartialEq)]
@@ -148,15 +174,15 @@ impl BoxAccuracy {
         }
         let truth: Vec<Corners> = truth.iter().map(|&b| Corners::of(b, map)).collect();
         let grey = map.grey();
-        let top = grey.iter().copied().max().unwrap_or(0);
         let mut contours = Contours::default();
         let mut known: Option<(u8, [bool; 3])> = None;
         for (step, counts) in self.right.iter_mut().enumerate() {
-            let level = (step as f64 * 0.001 * f64::from(top)) as u8;
+            let level = level_of(edge(step), &grey);
             let hits = match known {
                 Some((same, hits)) if same == level => hits,
                 _ => {
-                    let iou = best_iou(&mut contours, &grey, map, level, self.proposals, &truth);
+                    let boxes = proposed(&mut contours, &grey, map, level, self.proposals);
+                    let iou = best_iou(&boxes, map, &truth);
                     BOX_IOU_THRESHOLDS.map(|t| iou >= t)
                 }
             };
@@ -231,17 +257,26 @@ impl Corners {
     }
 }
 
-fn best_iou(
-    contours: &mut Contours,
-    grey: &[u8],
-    map: &ScoreMap,
-    level: u8,
-    proposals: Proposals,
-    truth: &[Corners],
-) -> f64 {
+/// The grey level of a cut at a share of the maximum.
+fn level_of(share: f64, grey: &[u8]) -> u8 {
+    (share * f64::from(grey.iter().copied().max().unwrap_or(0))) as u8
+}
+
+fn proposed(contours: &mut Contours, grey: &[u8], map: &ScoreMap, level: u8, proposals: Proposals) -> Vec<PixelBox> {
     let found = contours.above(map.height, map.width, grey, level);
+    match proposals {
+        Proposals::LargestContour => contours.largest(map.height, map.width, &found).into_iter().collect(),
+        Proposals::AllContours => {
+            let holes = contours.hole_boxes(map.height, map.width);
+            found.iter().map(|c| c.pixel_box).chain(holes).collect()
+        }
+    }
+}
+
+/// The best IoU of any proposed with any true box; no proposal counts as the pixel at the upper left corner.
+fn best_iou(proposed: &[PixelBox], map: &ScoreMap, truth: &[Corners]) -> f64 {
     let best_of = |corners: Corners| truth.iter().map(|&t| corners.iou(t)).fold(0.0, f64::max);
-    if found.is_empty() {
+    if proposed.is_empty() {
         return best_of(Corners {
             x0: 0,
             y0: 0,
@@ -249,18 +284,10 @@ fn best_iou(
             y1: 0,
         });
     }
-    match proposals {
-        Proposals::LargestContour => contours
-            .largest(map.height, map.width, &found)
-            .map_or(0.0, |b| best_of(Corners::of(b, map))),
-        // Contours of holes are proposed by the evaluation too; see `hole_boxes`.
-        Proposals::AllContours => contours
-            .hole_boxes(map.height, map.width)
-            .into_iter()
-            .chain(found.iter().map(|c| c.pixel_box))
-            .map(|b| best_of(Corners::of(b, map)))
-            .fold(0.0, f64::max),
-    }
+    proposed
+        .iter()
+        .map(|&b| best_of(Corners::of(b, map)))
+        .fold(0.0, f64::max)
 }
 
 /// Area under the pixel precision-recall curve: PxAP.
