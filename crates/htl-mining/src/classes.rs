@@ -1,7 +1,8 @@
 use std::collections::HashMap;
 
+use crate::column;
 use crate::error::{MiningError, Result};
-use crate::table::{ScoreRow, ScoreTable, column};
+use crate::table::{ScoreRow, ScoreTable};
 
 /// Class predictions of K seeds for the same images, for the classifiers of the weakly-supervised setting.
 #[derive(Debug, Clone, PartialEq)]

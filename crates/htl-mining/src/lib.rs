@@ -17,9 +17,11 @@
 //! assert_eq!(top(&table, column::DISAGREEMENT, 0.5)?.ids, ["hard"]);
 //! # Ok::<(), htl_mining::MiningError>(())
 //! ```
+mod adaptive;
 mod adjust;
 mod attribute;
 mod classes;
+pub mod column;
 mod contingency;
 mod correlate;
 mod error;
@@ -28,6 +30,7 @@ mod metadata;
 mod overlap;
 mod params;
 mod population;
+mod population_file;
 mod query;
 mod rank;
 mod rates;
@@ -35,21 +38,26 @@ mod scores;
 mod select;
 mod table;
 
+pub use adaptive::{AdaptiveParams, LEAST_SEEDS, adaptive, knockoff_threshold, split_statistics};
 pub use adjust::Adjustment;
 pub use attribute::{AGE_BANDS, Attribute, UNKNOWN, age_band};
 pub use classes::{ClassPopulation, class_scores, modal_class};
+pub use column::SCORE_COLUMNS;
 pub use contingency::{Estimate, TwoByTwo, wilson};
 pub use correlate::{Correlation, correlate, spearman};
 pub use error::{MiningError, Result};
 pub use metadata::{ColumnReading, MOST_LEVELS, Metadata, read_column};
 pub use params::{ScoreParams, ScoreValidParams};
-pub use population::{Encoding, MapKind, Population};
+pub use population::{MapKind, Population};
+pub use population_file::Encoding;
 pub use query::{QueryRule, query};
 pub use rank::rank;
 pub use rates::{RATE_COLUMNS, RateRow, demographics, write_rates};
 pub use scores::{Comparison, Truth, scores};
-pub use select::{
-    AdaptiveParams, LEAST_SEEDS, Outcome, RandomPool, Selection, adaptive, knockoff_threshold, random_like,
-    split_statistics, top, weights,
-};
-pub use table::{HTL_COLUMN, KEY_COLUMNS, SCORE_COLUMNS, ScoreRow, ScoreTable, column};
+pub use select::{Outcome, RandomPool, Selection, random_like, top, weights};
+pub use table::{HTL_COLUMN, KEY_COLUMNS, ScoreRow, ScoreTable};
+
+/// The example of the README, run as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

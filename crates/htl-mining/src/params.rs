@@ -64,14 +64,8 @@ impl ScoreParams {
 }
 
 /// [`ScoreParams`] that were checked.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct ScoreValidParams(ScoreParams);
-
-impl Default for ScoreValidParams {
-    fn default() -> Self {
-        Self(ScoreParams::default())
-    }
-}
 
 impl std::ops::Deref for ScoreValidParams {
     type Target = ScoreParams;

@@ -1,5 +1,6 @@
+use crate::column;
 use crate::error::{MiningError, Result};
-use crate::table::{ScoreTable, column};
+use crate::table::ScoreTable;
 
 /// Image ids from hardest to easiest by a score column: images flagged `both_empty` first, then by falling score; ties
 /// in order of the id. Images without a value in the column are left out, unless they are flagged.

@@ -1,11 +1,12 @@
 use htl_metrics::Mask;
 use rayon::prelude::*;
 
+use crate::column::SCORE_COLUMNS;
 use crate::error::{MiningError, Result};
 use crate::overlap::{entropy, iou, largest_distance, outline_distance, soft_iou};
 use crate::params::ScoreValidParams;
 use crate::population::{MapKind, Population, consensus, modal_mask, same_images};
-use crate::table::{SCORE_COLUMNS, ScoreRow, ScoreTable};
+use crate::table::{ScoreRow, ScoreTable};
 
 /// Gives the true mask of an image by id, of the maps' size, or `None` where there is none. Asked once per image,
 /// possibly from several threads, so that masks need not all be in memory.
