@@ -129,7 +129,7 @@ pub(crate) fn check_size(what: &'static str, height: usize, width: usize, found:
     if height == 0 || width == 0 {
         return Err(MetricError::NoPixels { what, height, width });
     }
-    let expected = height.checked_mul(width).unwrap_or(usize::MAX);
+    let expected = height.saturating_mul(width);
     if expected == found {
         Ok(())
     } else {

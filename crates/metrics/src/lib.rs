@@ -51,3 +51,7 @@ pub use resize::resize_bilinear;
 pub use scores::{IMAGE_SCORE_COLUMNS, ImageScores, MeanScores, OfficialScores, PooledScores, ScoreRow, ScoreSummary};
 pub use trivial::{CentredDisc, otsu_darkness, otsu_threshold, whole_image};
 pub use wsol::{BOX_IOU_THRESHOLDS, BoxAccuracy, MAP_THRESHOLDS, PixelPrecision, Proposals, ScoreMap};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

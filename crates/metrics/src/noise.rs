@@ -90,7 +90,7 @@ pub struct BaselineImage {
 /// band = max(floor, t(1 - false_alarm; k - 1) * sd * sqrt(1/k + 1/m)),
 ///
 /// with sd their standard deviation (k - 1 in the denominator). Unlike "two standard deviations" it keeps its false alarm
-/// rate with few seeds: at the default 1 % it is 3.0 sd wide for ten seeds, 4.1 for five and 45 for two, so a useful
+/// rate with few seeds: at the default 1 % it is 3.0 sd wide for ten seeds, 4.1 for five and 39 for two, so a useful
 /// baseline has five seeds or more. Means of runs are assumed to be about normal.
 ///
 /// A baseline of a single run knows no sd. Then the change is compared with its own standard error over images (paired,

@@ -93,6 +93,8 @@ pub struct Gain {
 ///
 /// With few seeds the interval is too narrow: k rows drawn from k understate the variance of seeds by (k - 1) / k, and a
 /// percentile knows no heavy tails. So under five seeds it is labelled [`Reading::Descriptive`] and has no p.
+/// `tests/coverage.rs` measures how often it holds the true gain, in made-up tables of 120 images: between .88 and .99
+/// with three seeds, between .90 and .99 with five, the lower end where seeds differ much and images little.
 ///
 /// # Shapes
 /// - `method`, `control`: `[seeds][images]`, the same seeds and the same images in the same order on both sides
