@@ -251,6 +251,7 @@ mod tests {
     use super::*;
     use crate::generator;
     use proptest::prelude::*;
+    use rand::Rng;
 
     proptest! {
         /// Parameters that allow no change give the image back bit by bit, whatever the seed.

@@ -224,6 +224,7 @@ fn blur(plane: &mut [f32], size: usize) {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use rand::Rng;
 
     fn picture(size: usize, seed: u64) -> Vec<f32> {
         let mut rng = generator(seed, "picture", 0);

@@ -1,0 +1,292 @@
+//! Opening data folders: what is read, what is refused and in which words.
+
+mod common;
+
+use std::{collections::HashMap, fs};
+
+use common::{Folder, GOOD, HEADER, good, says};
+use htl_datasets::{DataFolder, FolderStats, OpenOptions, Split};
+
+#[test]
+fn a_good_folder_is_read() {
+    let folder = good();
+    folder.table(
+        &format!("{HEADER},lesion_id"),
+        &GOOD.map(|row| format!("{row},L1")).each_ref().map(String::as_str),
+    );
+    let data = DataFolder::open(folder.root()).unwrap();
+    assert_eq!(data.samples().len(), 4);
+    assert_eq!(
+        data.split(Split::Train)
+            .iter()
+            .map(|s| s.image_id.as_str())
+            .collect::<Vec<_>>(),
+        ["a", "d"]
+    );
+    let c = data.get("c").unwrap();
+    assert_eq!(
+        (c.age_approx, c.sex.as_deref(), c.dx.as_deref()),
+        (Some(55.5), Some("female"), Some("mel"))
+    );
+    assert_eq!(c.anatom_site, None);
+    assert_eq!(c.other.get("lesion_id").map(String::as_str), Some("L1"));
+    assert_eq!(c.field("lesion_id").as_deref(), Some("L1"));
+    assert!(c.mask.as_ref().unwrap().ends_with("masks/c.png"));
+    let d = data.get("d").unwrap();
+    assert_eq!(
+        (d.age_approx, &d.sex),
+        (Some(0.), &None),
+        "age 0 is an age, `unknown` is nothing"
+    );
+    let b = data.get("b").unwrap();
+    assert_eq!((b.age_approx, &b.sex, &b.dx), (None, &None, &None));
+    assert!(data.get("e").is_none() && data.splits_file().is_none());
+    assert_eq!(data.problems().len(), 0);
+    assert!(!folder.path("splits.csv").exists());
+}
+
+#[test]
+fn masks_are_optional_and_may_have_the_challenge_name() {
+    let folder = good();
+    fs::rename(folder.path("masks/a.png"), folder.path("masks/a_segmentation.png")).unwrap();
+    fs::remove_file(folder.path("masks/b.png")).unwrap();
+    let data = DataFolder::open(folder.root()).unwrap();
+    assert!(data.get("a").unwrap().mask.is_some() && data.get("b").unwrap().mask.is_none());
+    fs::copy(folder.path("masks/c.png"), folder.path("masks/a.png")).unwrap();
+    says(&folder.problem(), &["a.png", "a_segmentation.png", "remove one"]);
+    fs::remove_dir_all(folder.path("masks")).unwrap();
+    assert!(
+        DataFolder::open(folder.root())
+            .unwrap()
+            .samples()
+            .iter()
+            .all(|sample| sample.mask.is_none())
+    );
+}
+
+#[test]
+fn missing_columns_are_named() {
+    let folder = good();
+    folder.table("image_id,split,age,sex", &["a,train,1,male"]);
+    says(
+        &folder.problem(),
+        &[
+            "metadata.csv",
+            "`age_approx`",
+            "`anatom_site`",
+            "`dx`",
+            "found `image_id`",
+            "`age`",
+        ],
+    );
+    folder.table("image_id,split,age_approx,sex,anatom_site,dx,sex", &[]);
+    says(&folder.problem(), &["`sex` occurs more than once"]);
+}
+
+#[test]
+fn bad_rows_are_named_by_line() {
+    let folder = good();
+    let with = |row: &'static str| {
+        let mut rows = GOOD;
+        rows[3] = row;
+        folder.table(HEADER, &rows);
+        folder.problem()
+    };
+    says(
+        &with("a,train,40,male,back,nv"),
+        &["metadata.csv line 5", "`a`", "line 2", "one row"],
+    );
+    says(
+        &with("d,train,forty,,,"),
+        &["line 5", "age_approx of `d` is `forty`", "blank if unknown"],
+    );
+    says(&with("d,train,-3,,,"), &["`-3`"]);
+    says(&with("d,train,inf,,,"), &["`inf`"]);
+    says(
+        &with("d,held-out,40,,,"),
+        &["line 5", "split of `d` is `held-out`", "train, val or test"],
+    );
+    says(&with("d,,40,,,"), &["line 5", "split of `d` is ``"]);
+    says(&with("d,train,40,,"), &["line 5", "5 field(s)", "6"]);
+    says(&with(",train,40,,,"), &["line 5", "image_id is blank"]);
+    says(
+        &with("e,train,40,,,"),
+        &["line 5", "no image for `e`", "images", "e.jpg"],
+    );
+    fs::write(
+        folder.path("metadata.csv"),
+        [HEADER.as_bytes(), b"\na,train,1,m\xff,,\n"].concat(),
+    )
+    .unwrap();
+    says(&folder.problem(), &["line 2", "UTF-8"]);
+}
+
+#[test]
+fn splits_must_all_have_rows() {
+    let folder = good();
+    folder.table(HEADER, &["a,train,,,,", "b,train,,,,", "c,test,,,,", "d,test,,,,"]);
+    says(
+        &folder.problem(),
+        &[
+            "metadata.csv",
+            "split `val` is empty",
+            "leave the whole split column blank",
+        ],
+    );
+}
+
+#[test]
+fn images_without_a_row_are_named() {
+    let folder = good();
+    folder.table(HEADER, &GOOD[..3]);
+    says(&folder.problem(), &["1 image(s)", "`d`", "metadata.csv"]);
+}
+
+#[test]
+fn two_files_for_one_id_are_refused() {
+    let folder = good();
+    common::picture(12, 8).save(folder.path("images/a.jpg")).unwrap();
+    says(&folder.problem(), &["a.jpg", "a.png", "`a`", "remove one"]);
+}
+
+#[test]
+fn other_folders_are_refused() {
+    let empty = tempfile::tempdir().unwrap();
+    let message = |path| DataFolder::open(path).unwrap_err().to_string();
+    says(
+        &message(empty.path().to_path_buf()),
+        &["is not a data folder", "images/<id>.jpg"],
+    );
+    says(&message(empty.path().join("none")), &["none", "is not a data folder"]);
+    fs::create_dir(empty.path().join("images")).unwrap();
+    says(&message(empty.path().to_path_buf()), &["images", "holds no"]);
+}
+
+fn many() -> (Folder, Vec<String>) {
+    let ids: Vec<String> = (0..40).map(|index| format!("id{index:02}")).collect();
+    (
+        Folder::without_table(&ids.iter().map(String::as_str).collect::<Vec<_>>()),
+        ids,
+    )
+}
+
+#[test]
+fn a_missing_split_is_made_grouped_kept_and_read_again() {
+    let (folder, ids) = many();
+    let rows: Vec<String> = ids
+        .iter()
+        .enumerate()
+        .map(|(i, id)| format!("{id},train,,,,,L{},P{}", i / 2, i % 2 * 100 + i / 4))
+        .collect();
+    let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
+    folder.table(&format!("{HEADER},lesion_id,patient_id"), &rows);
+    let data = DataFolder::open(folder.root()).unwrap();
+    assert_eq!(data.splits_file(), Some(folder.path("splits.csv").as_path()));
+    let mut side = HashMap::new();
+    for sample in data.samples() {
+        for column in ["lesion_id", "patient_id"] {
+            let key = (column, sample.other[column].clone());
+            assert_eq!(*side.entry(key).or_insert(sample.split), sample.split);
+        }
+    }
+    assert!(Split::ALL.iter().all(|split| !data.split(*split).is_empty()));
+
+    // What is written rules, whatever the seed.
+    let again = DataFolder::open_with(
+        folder.root(),
+        &OpenOptions {
+            split_seed: 9,
+            ..Default::default()
+        },
+    )
+    .unwrap();
+    assert_eq!(again.samples(), data.samples());
+    assert_eq!(again.sha256().unwrap(), data.sha256().unwrap());
+    let elsewhere = folder.path("other.csv");
+    let options = OpenOptions {
+        split_seed: 9,
+        splits_file: Some(elsewhere.clone()),
+        ..Default::default()
+    };
+    let other = DataFolder::open_with(folder.root(), &options).unwrap();
+    assert!(elsewhere.exists() && other.samples() != data.samples());
+    assert_ne!(
+        other.sha256().unwrap(),
+        data.sha256().unwrap(),
+        "another split is other data"
+    );
+}
+
+#[test]
+fn no_table_means_a_made_split_too() {
+    let (folder, ids) = many();
+    let data = DataFolder::open(folder.root()).unwrap();
+    assert_eq!(data.samples().len(), ids.len());
+    let counts = Split::ALL.map(|split| data.split(split).len());
+    assert_eq!(counts, [24, 4, 12]);
+    let text = fs::read_to_string(folder.path("splits.csv")).unwrap();
+    assert!(text.starts_with("image_id,split\nid00,") && text.lines().count() == 41);
+}
+
+#[test]
+fn a_split_that_cannot_be_written_says_where_else() {
+    let (folder, _) = many();
+    // A folder that does not exist stands for a read-only one: the superuser may write anywhere.
+    let options = OpenOptions {
+        splits_file: Some(folder.path("absent/splits.csv")),
+        ..Default::default()
+    };
+    let message = DataFolder::open_with(folder.root(), &options).unwrap_err().to_string();
+    says(
+        &message,
+        &["cannot be saved", "absent/splits.csv", "pass another place"],
+    );
+}
+
+#[test]
+fn a_stale_splits_file_is_refused() {
+    let (folder, _) = many();
+    DataFolder::open(folder.root()).unwrap();
+    common::picture(4, 4).save(folder.path("images/new.png")).unwrap();
+    says(&folder.problem(), &["splits.csv", "no row for `new`", "delete it"]);
+    fs::remove_file(folder.path("images/new.png")).unwrap();
+    fs::remove_file(folder.path("images/id07.png")).unwrap();
+    says(&folder.problem(), &["splits.csv", "`id07` is not among the images"]);
+    fs::write(folder.path("splits.csv"), "image_id,split\nid00,later\n").unwrap();
+    says(&folder.problem(), &["splits.csv line 2", "`later`"]);
+    fs::write(folder.path("splits.csv"), "image_id\nid00\n").unwrap();
+    says(&folder.problem(), &["splits.csv", "`split`"]);
+}
+
+#[test]
+fn the_checksum_follows_content_and_not_place() {
+    let (one, two) = (good(), good());
+    let sum = |folder: &Folder| DataFolder::open(folder.root()).unwrap().sha256().unwrap();
+    assert_eq!(sum(&one), sum(&two));
+    common::picture(12, 9).save(two.path("images/b.png")).unwrap();
+    let changed_image = sum(&two);
+    assert_ne!(sum(&one), changed_image);
+    fs::copy(one.path("images/b.png"), two.path("images/b.png")).unwrap();
+    assert_eq!(sum(&one), sum(&two));
+    fs::remove_file(two.path("masks/b.png")).unwrap();
+    assert_ne!(sum(&one), sum(&two));
+    assert_eq!(sum(&one).len(), 64);
+}
+
+#[test]
+fn stats_count_splits_fields_and_areas() {
+    let folder = good();
+    let stats = FolderStats::of(&DataFolder::open(folder.root()).unwrap()).unwrap();
+    assert_eq!(stats.images[&Split::Train], 2);
+    assert_eq!(stats.masks[&Split::Test], 1);
+    assert_eq!(stats.fields["sex"]["unknown"][&Split::Train], 1);
+    assert_eq!(stats.fields["age_approx"]["50-59"][&Split::Test], 1);
+    assert_eq!(stats.fields["dx"]["nv"][&Split::Train], 2);
+    let white = common::disc(12, 8).iter().filter(|value| **value > 0).count() as f64 / 96.;
+    assert_eq!(stats.area[&Split::Val].median, white);
+    assert!(
+        serde_json::to_string(&stats)
+            .unwrap()
+            .contains("\"50-59\":{\"test\":1}")
+    );
+}
