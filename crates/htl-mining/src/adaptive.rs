@@ -46,7 +46,7 @@ impl Default for AdaptiveParams {
 /// To validate a selection, put a second sham in the place of the sparse population: little should be selected.
 ///
 /// # Errors
-/// [`MiningError::NoSham`], [`MiningError::SeedCount`], and as [`crate::scores`] and [`rank`].
+/// [`MiningError::NoSham`], [`MiningError::SeedCount`], and as [`crate::scores`] and [`crate::rank`].
 pub fn adaptive(
     table: &ScoreTable,
     comparison: &Comparison<'_>,

@@ -4,10 +4,10 @@ use std::path::Path;
 use crate::attribute::Attribute;
 use crate::error::{MiningError, Result};
 
-/// A categorical column with more levels than this is an id or free text, and a numeric one is cut into terciles only
-/// if it has more than [`FEW_VALUES`] values.
+/// A categorical column with more levels than this is taken for an id or free text, and skipped.
 pub const MOST_LEVELS: usize = 30;
 
+/// Numbers with more different values than this are cut into terciles; fewer are categories.
 const FEW_VALUES: usize = 10;
 
 /// Columns that are read as years and cut into [`crate::AGE_BANDS`].
