@@ -21,14 +21,22 @@ fn main() -> Result<(), Box<dyn Error>> {
     let train = data.split(Split::Train);
     for sample in train.iter().take(3) {
         if let Some(mask) = &sample.mask {
-            println!("{}: {:?}", sample.image_id, attributes(&read_rgb(&sample.image)?, &read_mask(mask)?)?);
+            println!(
+                "{}: {:?}",
+                sample.image_id,
+                attributes(&read_rgb(&sample.image)?, &read_mask(mask)?)?
+            );
         }
     }
 
     let size = 64;
     let start = Instant::now();
     let set = ImageSet::load(&train, size, MaskUse::IfPresent)?;
-    println!("{} images read in {:.0} ms", set.len(), start.elapsed().as_secs_f64() * 1e3);
+    println!(
+        "{} images read in {:.0} ms",
+        set.len(),
+        start.elapsed().as_secs_f64() * 1e3
+    );
     let sampler = Sampler::uniform(set.len(), 0)?;
     let mut times = Vec::new();
     for step in 0..30 {
@@ -43,6 +51,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         times.push(start.elapsed().as_secs_f64() * 1e3);
     }
     times.sort_by(f64::total_cmp);
-    println!("a batch of 16 at {size} px is augmented in {:.1} ms (median), {:.1} ms (best)", times[15], times[0]);
+    println!(
+        "a batch of 16 at {size} px is augmented in {:.1} ms (median), {:.1} ms (best)",
+        times[15], times[0]
+    );
     Ok(())
 }

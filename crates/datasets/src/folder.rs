@@ -142,6 +142,49 @@ impl DataFolder {
         self.samples.get(index)
     }
 
+    /// The samples that a CSV file with a column `image_id` lists (such as the labelled part of a training set), in its
+    /// order.
+    ///
+    /// # Errors
+    /// [`DatasetError::Read`]; a missing column, an id that is not in this folder or comes twice, with its line.
+    pub fn listed(&self, path: &Path) -> Result<Vec<&Sample>, DatasetError> {
+        let text = fs::read(path).map_err(DatasetError::read(path))?;
+        let table = Table::parse(&text, path)?;
+        table.require(&["image_id"])?;
+        let column = table
+            .header
+            .iter()
+            .position(|column| column == "image_id")
+            .unwrap_or_default();
+        let mut first_lines: HashMap<&str, u64> = HashMap::new();
+        let mut samples = Vec::with_capacity(table.rows.len());
+        for (line, record) in &table.rows {
+            let image_id = record.get(column).map(String::as_str).unwrap_or_default();
+            let Some(sample) = self.get(image_id) else {
+                let reason = format!(
+                    "`{image_id}` is not in {}; remove the row or add the image",
+                    self.root.display()
+                );
+                return Err(DatasetError::Table {
+                    path: path.into(),
+                    line: *line,
+                    reason,
+                });
+            };
+            if let Some(first_line) = first_lines.insert(&sample.image_id, *line) {
+                let image_id = image_id.to_owned();
+                return Err(DatasetError::DuplicateId {
+                    path: path.into(),
+                    image_id,
+                    first_line,
+                    line: *line,
+                });
+            }
+            samples.push(sample);
+        }
+        Ok(samples)
+    }
+
     /// Columns of `metadata.csv` in its order, the six known ones included.
     pub fn columns(&self) -> &[String] {
         &self.columns

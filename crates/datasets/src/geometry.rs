@@ -317,6 +317,43 @@ mod tests {
         assert!(worst < 0.03, "{worst}");
     }
 
+    /// A factor of 2 makes things twice as large; a shift moves the content by that part of the side.
+    #[test]
+    fn scale_and_shift_mean_what_they_say() {
+        let size = 40;
+        let square: Vec<f32> = (0..size * size)
+            .map(|i| {
+                f32::from(u8::from(
+                    (15..25).contains(&(i % size)) && (15..25).contains(&(i / size)),
+                ))
+            })
+            .collect();
+        let mut rng = generator(1, "test", 5);
+        let larger = GeometryParams {
+            scale: (2., 2.),
+            ..GeometryParams::identity()
+        };
+        let moved = Geometry::sample(&mut rng, &larger).apply_mask(&square, size);
+        assert!((moved.iter().sum::<f32>() - 400.).abs() < 1.);
+        let centre = |mask: &[f32]| {
+            let sum: f32 = mask.iter().sum();
+            mask.iter().enumerate().map(|(i, v)| (i % size) as f32 * v).sum::<f32>() / sum
+        };
+        let shifted = GeometryParams {
+            shift: 0.2,
+            ..GeometryParams::identity()
+        };
+        let shifts: Vec<f32> = (0..100)
+            .map(|_| centre(&Geometry::sample(&mut rng, &shifted).apply(&square, size)) - centre(&square))
+            .collect();
+        let largest = shifts.iter().copied().fold(0., f32::max);
+        let smallest = shifts.iter().copied().fold(0., f32::min);
+        assert!(
+            (7. ..8.01).contains(&largest) && (-8.01..-7.).contains(&smallest),
+            "{smallest} {largest}"
+        );
+    }
+
     #[test]
     fn image_and_mask_move_together() {
         let size = 32;

@@ -61,3 +61,7 @@ pub use sample::{Sample, Split};
 pub use sampler::Sampler;
 pub use split::{SplitFractions, grouped_split};
 pub use stats::{AreaStats, FolderStats};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -65,6 +65,34 @@ fn masks_are_optional_and_may_have_the_challenge_name() {
 }
 
 #[test]
+fn a_list_of_ids_is_looked_up() {
+    let folder = good();
+    let data = DataFolder::open(folder.root()).unwrap();
+    let path = folder.path("list.csv");
+    let listed = |text: &str| {
+        fs::write(&path, text).unwrap();
+        data.listed(&path)
+    };
+    let found = listed("note,image_id\nx,c\n,a\n").unwrap();
+    assert_eq!(
+        found.iter().map(|sample| sample.image_id.as_str()).collect::<Vec<_>>(),
+        ["c", "a"]
+    );
+    says(
+        &listed("image_id\na\nz\n").unwrap_err().to_string(),
+        &["list.csv line 3", "`z` is not in"],
+    );
+    says(
+        &listed("image_id\na\nb\na\n").unwrap_err().to_string(),
+        &["line 4", "`a` was already on line 2"],
+    );
+    says(
+        &listed("id\na\n").unwrap_err().to_string(),
+        &["missing column(s) `image_id`"],
+    );
+}
+
+#[test]
 fn missing_columns_are_named() {
     let folder = good();
     folder.table("image_id,split,age,sex", &["a,train,1,male"]);

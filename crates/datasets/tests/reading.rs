@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use common::{disc, good, picture, says};
+use common::{disc, good, says};
 use htl_datasets::{
     DataFolder, ImageSet, MaskUse, RgbImage, Sample, image_size, read_mask, read_mask_for, read_rgb, resize_mask,
 };
@@ -57,7 +57,7 @@ fn exif_orientation_is_not_applied() {
     assert_eq!(image_size(&golden("oriented.jpg")).unwrap(), (48, 32));
 }
 
-/// Every prefix of a file is refused in words that name it; decoders alone accept most cut JPEGs.
+/// A file cut anywhere is refused in words that name it; decoders alone accept most cut JPEGs.
 #[test]
 fn truncated_files_are_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -76,7 +76,7 @@ fn truncated_files_are_refused() {
         } else {
             whole.len()
         };
-        for length in 0..needed {
+        for length in (0..needed).step_by(11).chain(needed - 3..needed) {
             fs::write(&path, &whole[..length]).unwrap();
             match read_rgb(&path) {
                 Ok(_) => panic!("{name} cut to {length} of {} was read", whole.len()),
@@ -225,5 +225,4 @@ fn errors_are_deterministic() {
         );
     }
     assert_eq!(data.problems().len(), 2);
-    let _ = picture(1, 1);
 }
