@@ -79,13 +79,15 @@ impl Axis {
     }
 }
 
-/// The next of 1, 2, 5 times a power of ten at or above a step.
+/// The 1, 2 or 5 times a power of ten nearest to a step.
 fn round_step(rough: f64) -> f64 {
     let power = 10f64.powf(rough.log10().floor());
-    let factor = [1.0, 2.0, 5.0]
-        .into_iter()
-        .find(|f| f * power >= rough * 0.999)
-        .unwrap_or(10.0);
+    let factor = match rough / power {
+        f if f < 1.5 => 1.0,
+        f if f < 3.5 => 2.0,
+        f if f < 7.5 => 5.0,
+        _ => 10.0,
+    };
     factor * power
 }
 

@@ -71,8 +71,8 @@ pub fn overlay(
             Resample::CatmullRom,
         )
     };
-    // About 1 % of the picture's side, so that outlines look alike at every size.
-    let radius = (canvas.width().min(canvas.height()) as f32 / 180.0).clamp(0.6, 4.0);
+    // Lines of about 2 % of the picture's side, so that outlines look alike at every size and in a thumbnail.
+    let radius = (canvas.width().min(canvas.height()) as f32 / 115.0).clamp(0.6, 5.0);
     for (mask, colour) in masks {
         let distance = outline_distance(mask, height, width, scale, radius + EDGE + 1.0);
         for (pixel, d) in canvas.pixels_mut().zip(&distance) {

@@ -204,9 +204,9 @@ fn gain_sentence((a, b): (&str, &str), metric: &str, gain: &Gain, seeds: usize) 
             )
         }
         Verdict::NotShown => format!(
-            "{a} changed test {name} by {change}{unit} against {b} (95\u{a0}% interval {interval}{seeds}, p\u{a0}= {}): no \
+            "{a} changed test {name} by {change}{unit} against {b} (95\u{a0}% interval {interval}{seeds}, {}): no \
              difference is shown.",
-            words::p(gain.p)
+            p_text(gain.p)
         ),
         Verdict::Better | Verdict::Worse => {
             let verb = if verdict == Verdict::Better {
@@ -214,13 +214,19 @@ fn gain_sentence((a, b): (&str, &str), metric: &str, gain: &Gain, seeds: usize) 
             } else {
                 "worsened"
             };
+            let change = change.trim_start_matches(['+', '−']);
             format!(
-                "{a} {verb} test {name} by {change}{unit} against {b} (95\u{a0}% interval {interval}{seeds}, p\u{a0}= {}).",
-                words::p(gain.p)
+                "{a} {verb} test {name} by {change}{unit} against {b} (95\u{a0}% interval {interval}{seeds}, {}).",
+                p_text(gain.p)
             )
-            .replace("p\u{a0}= <", "p\u{a0}< ")
         }
     }
+}
+
+fn p_text(p: Option<f64>) -> String {
+    let text = words::p(p);
+    text.strip_prefix('<')
+        .map_or_else(|| format!("p\u{a0}= {text}"), |bound| format!("p\u{a0}< {bound}"))
 }
 
 /// Means compared where no paired gain was computed.
@@ -312,7 +318,7 @@ mod tests {
         let loss = Gain::new(-0.018, [-0.03, -0.006], Some(0.002), 8);
         let both = text(&setting(win.clone(), win.clone()));
         assert!(
-            both.contains("improved test Jaccard by +1.8 points") && both.contains("p\u{a0}< 0.001"),
+            both.contains("improved test Jaccard by 1.8 points") && both.contains("p\u{a0}< 0.001"),
             "{both}"
         );
         assert!(both.contains("helped here"), "{both}");

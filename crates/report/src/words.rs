@@ -219,6 +219,15 @@ pub(crate) fn attribute(key: &str) -> String {
     }
 }
 
+/// Name of an attribute inside a sentence.
+pub(crate) fn attribute_in_sentence(key: &str) -> String {
+    match key {
+        "contrast" | "contrast_tercile" | "delta_e" => "contrast".to_owned(),
+        "ita" | "ita_tercile" | "ita_degrees" | "skin_tone" => "skin tone".to_owned(),
+        other => attribute(other).to_lowercase(),
+    }
+}
+
 /// `worst_group-jaccard` to `Worst group jaccard`.
 pub(crate) fn spell(key: &str) -> String {
     let spaced = key.replace(['_', '-'], " ");

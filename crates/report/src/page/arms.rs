@@ -31,6 +31,8 @@ struct Row {
     seeds: Vec<String>,
     dots: Vec<String>,
     mean: Option<String>,
+    /// Below or above the axis: `low`, `high`.
+    beyond: Option<&'static str>,
     second: Vec<String>,
     more: Vec<String>,
 }
@@ -80,7 +82,7 @@ fn axis(results: &Results, setting: &Setting) -> Axis {
     let near = (hi - lo).max(0.02) * 1.5;
     let trivial = results.trivial.values().filter_map(|m| m.get(PRIMARY_METRIC).copied());
     let shown = trivial.filter(|v| learnt.is_empty() || (lo - near..=hi + near).contains(v));
-    Axis::around(learnt.iter().copied().chain(shown), 4)
+    Axis::around(learnt.iter().copied().chain(shown), 3)
 }
 
 fn further_metrics(results: &Results, setting: &Setting) -> Vec<String> {
@@ -109,6 +111,7 @@ fn arm_row(results: &Results, name: &str, arm: &Arm, axis: &Axis, more: &[String
         seeds: values.iter().map(|v| words::value(PRIMARY_METRIC, Some(*v))).collect(),
         dots: values.iter().map(|v| axis.percent(*v)).collect(),
         mean: mean.map(|v| axis.percent(v)),
+        beyond: None,
         second: SECOND.iter().map(|m| words::value(m, arm.mean(m))).collect(),
         more: more.iter().map(|m| words::value(m, arm.mean(m))).collect(),
     }
@@ -116,7 +119,8 @@ fn arm_row(results: &Results, name: &str, arm: &Arm, axis: &Axis, more: &[String
 
 fn trivial_row(name: &str, metrics: &Metrics, axis: &Axis, more: &[String]) -> Row {
     let of = |m: &str| metrics.get(m).copied();
-    let shown = of(PRIMARY_METRIC).filter(|v| v.is_finite() && axis.shows(*v));
+    let value = of(PRIMARY_METRIC).filter(|v| v.is_finite());
+    let (shown, beyond): (Vec<f64>, Vec<f64>) = value.iter().partition(|v| axis.shows(**v));
     Row {
         name: words::trivial(name),
         style: 0,
@@ -124,6 +128,9 @@ fn trivial_row(name: &str, metrics: &Metrics, axis: &Axis, more: &[String]) -> R
         seeds: Vec::new(),
         dots: shown.iter().map(|v| axis.percent(*v)).collect(),
         mean: None,
+        beyond: beyond
+            .first()
+            .map(|v| if axis.share(*v) < 0.5 { "low" } else { "high" }),
         second: SECOND.iter().map(|m| words::value(m, of(m))).collect(),
         more: more.iter().map(|m| words::value(m, of(m))).collect(),
     }

@@ -154,7 +154,7 @@ fn mean_line(seeds: &IndexMap<u64, Series>) -> Series {
 
 fn chart(results: &Results, title: String, arms: &Arms) -> Chart {
     let all = || arms.values().flat_map(IndexMap::values).flatten();
-    let x = Axis::around(all().map(|(step, _)| *step as f64), 4);
+    let x = Axis::around(all().map(|(step, _)| *step as f64), 5);
     let y = Axis::around(all().map(|(_, v)| *v), 4);
     let place_x = |share: f64| LEFT + share * (WIDTH - LEFT - RIGHT);
     let place_y = |share: f64| HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM);

@@ -91,14 +91,18 @@ pub(super) fn view(results: &Results) -> Forest {
     }
 }
 
+/// `HTL attention vs random attention`: the second name in lower case, unless it is an abbreviation.
 fn comparison(pair: &str) -> String {
-    summary::pair(pair).map_or_else(
-        || words::spell(pair),
-        |(a, b)| {
-            let lower = |name: &str| words::arm_in_sentence(name).trim_start_matches("the ").to_owned();
-            format!("{} vs {}", words::arm(a), lower(b))
-        },
-    )
+    let Some((a, b)) = summary::pair(pair) else {
+        return words::spell(pair);
+    };
+    let (a, b) = (words::arm(a), words::arm(b));
+    let abbreviated = b.chars().take(2).all(char::is_uppercase);
+    let mut letters = b.chars();
+    let lower = letters
+        .next()
+        .map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect());
+    format!("{a} vs {}", if abbreviated { b } else { lower })
 }
 
 fn row(results: &Results, pair: &str, gain: &Gain, axis: &Axis, seeds: usize) -> Row {

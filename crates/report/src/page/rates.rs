@@ -58,7 +58,7 @@ pub(super) fn view(tables: &[RateTable]) -> Vec<Rates> {
 
 fn rates(table: &RateTable) -> Rates {
     let ends = table.rows.iter().flat_map(|r| [r.rate, r.rate_lo, r.rate_hi]).flatten();
-    let axis = Axis::around(ends.chain([0.0]).map(|v| v * 100.0), 4);
+    let axis = Axis::around(ends.chain([0.0]).map(|v| v * 100.0), 3);
     let attributes = by_attribute(&table.rows).into_iter().map(|(key, rows)| {
         let (n, htl) = rows.iter().fold((0, 0), |(n, htl), r| (n + r.n, htl + r.htl));
         Attribute {
@@ -147,7 +147,7 @@ fn sentence(table: &RateTable) -> String {
     };
     let tested = || table.rows.iter().filter(|r| r.p_adjusted.is_some_and(f64::is_finite));
     let describe = |r: &RateRow| {
-        let (name, rate) = (words::attribute(&r.attribute).to_lowercase(), words::percent(r.rate));
+        let (name, rate) = (words::attribute_in_sentence(&r.attribute), words::percent(r.rate));
         format!("{name} {} ({} of {}, {rate})", level(&r.level), r.htl, r.n)
     };
     let apart: Vec<&RateRow> = tested().filter(|r| r.p_adjusted.is_some_and(|p| p < 0.05)).collect();
@@ -165,17 +165,15 @@ fn sentence(table: &RateTable) -> String {
                 .or(r.odds_ratio)
                 .is_some_and(|x| x.is_finite() && (x > 1.0) == more)
         });
-        of.map(|r| describe(r)).collect::<Vec<_>>().join("; ")
+        of.map(|r| describe(r)).collect::<Vec<_>>().join(", ")
     };
-    let (more, less) = (side(true), side(false));
-    let part = |word: &str, list: String| {
-        if list.is_empty() {
-            String::new()
-        } else {
-            format!(" {word} often: {list}.")
-        }
-    };
-    format!("{start}hard to learn{}{}", part("more", more), part("less", less))
-        .trim_end()
-        .to_owned()
+    let groups = [("more", side(true)), ("less", side(false))];
+    let parts = groups.iter().filter(|(_, list)| !list.is_empty());
+    let parts: Vec<String> = parts
+        .map(|(word, list)| format!("hard to learn {word} often than the others are {list}"))
+        .collect();
+    if parts.is_empty() {
+        return format!("{start}{} groups differ from the others; see the table.", apart.len());
+    }
+    format!("{start}{}.", parts.join("; "))
 }

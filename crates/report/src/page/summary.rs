@@ -63,6 +63,17 @@ fn card(results: &Results, key: &str) -> Option<Card> {
     let setting = results.settings.get(key)?;
     let (a, b) = summary::pair(name)?;
     let verdict = Verdict::of(PRIMARY_METRIC, gain);
+    // Above the baseline is not yet better: the control decides.
+    let control = || {
+        let gain = setting.gain.get("htl-vs-random")?.get(PRIMARY_METRIC)?;
+        Some(Verdict::of(PRIMARY_METRIC, gain))
+    };
+    let (label, class) = match verdict {
+        Verdict::Better if name == "htl-vs-baseline" && control() != Some(Verdict::Better) => {
+            ("Not shown above random", Verdict::NotShown.class())
+        }
+        other => (other.label(), other.class()),
+    };
     let all = results
         .settings
         .keys()
@@ -81,12 +92,12 @@ fn card(results: &Results, key: &str) -> Option<Card> {
             words::arm_in_sentence(b)
         ),
         interval: format!(
-            "95\u{a0}% {}, {}",
+            "95\u{a0}% interval {}, {}",
             words::interval(PRIMARY_METRIC, gain.ci95),
             words::count(summary::seeds_of(setting, name, gain), "seed")
         ),
-        verdict: verdict.label(),
-        class: verdict.class(),
+        verdict: label,
+        class,
         lo: at(gain.ci95[0]),
         hi: at(gain.ci95[1]),
         mean: at(gain.mean),

@@ -1,0 +1,306 @@
+//! The page as a browser sees it: complete, well formed, self-contained, escaped, and free of numbers that are none.
+
+use htl_report::{Arm, CurvePoint, Gain, GalleryItem, Metrics, Panel, RateRow, RateTable, Report, Setting, render};
+use scraper::{Html, Selector};
+
+mod fixture;
+
+const SECTIONS: [&str; 9] = [
+    "summary",
+    "results",
+    "gains",
+    "curves",
+    "hard",
+    "who",
+    "examples",
+    "limits",
+    "provenance",
+];
+
+/// Parses a page, refusing whatever the HTML standard calls a parse error.
+fn parse(page: &str) -> Html {
+    let html = Html::parse_document(page);
+    let errors: Vec<_> = html.errors.iter().collect();
+    assert!(errors.is_empty(), "{errors:?}");
+    html
+}
+
+fn all<'a>(html: &'a Html, selector: &str) -> Vec<scraper::ElementRef<'a>> {
+    html.select(&Selector::parse(selector).unwrap()).collect()
+}
+
+fn text(html: &Html) -> String {
+    all(html, "body")
+        .iter()
+        .flat_map(|b| b.text())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn page(report: &Report) -> (String, Html) {
+    let page = render(report).unwrap();
+    let html = parse(&page);
+    for id in SECTIONS {
+        assert_eq!(all(&html, &format!("section#{id} > h2")).len(), 1, "section {id}");
+        assert_eq!(all(&html, &format!("nav a[href='#{id}']")).len(), 1, "link to {id}");
+    }
+    let text = text(&html);
+    for word in ["NaN", "nan ", "inf ", "Infinity"] {
+        assert!(!text.contains(word), "`{word}` is printed");
+    }
+    for node in all(&html, "body *").iter().flat_map(|e| e.text()) {
+        assert!(
+            !["none", "None", "null", "undefined", "true", "false"].contains(&node.trim()),
+            "`{node}` is printed"
+        );
+    }
+    assert!(text.contains("For research use, not a medical device"));
+    // In attributes too: a figure's coordinates are numbers.
+    for element in all(&html, "svg *, [style]") {
+        for (name, value) in element.value().attrs() {
+            assert!(!value.contains("NaN") && !value.contains("inf"), "{name}={value}");
+        }
+    }
+    (page, html)
+}
+
+#[test]
+fn a_full_report_has_every_part() {
+    let (_, html) = page(&fixture::report());
+    let text = text(&html);
+    for part in [
+        "HTL attention improved test Jaccard by 0.8 points against the baseline (95\u{a0}% interval 0.2 to 1.5, 6 seeds, p\u{a0}= 0.012)",
+        "cannot be put down to which samples",
+        "3 seeds: descriptive",
+        "below Otsu's threshold on darkness",
+        "Predictors that learn nothing",
+        "Oracle-tuned",
+        "Jaccard, HTL images",
+        "Lesion size small (26 of 80, 32\u{a0}%)",
+        "cargo xtask reproduce --profile embedded",
+    ] {
+        assert!(text.to_lowercase().contains(&part.to_lowercase()), "missing: {part}");
+    }
+    assert_eq!(all(&html, "table.arms").len(), 4);
+    assert_eq!(all(&html, ".forest .line:not(.axis)").len(), 10);
+    assert_eq!(all(&html, "svg.chart").len(), 8);
+    assert_eq!(all(&html, "#hard article").len(), 6);
+    assert_eq!(all(&html, "#hard img").len(), 24);
+    assert_eq!(all(&html, ".rates .line:not(.axis)").len(), 17);
+}
+
+#[test]
+fn nothing_is_loaded_and_nothing_runs() {
+    let (page, html) = page(&fixture::report());
+    for element in all(&html, "*") {
+        let e = element.value();
+        for (name, value) in e.attrs() {
+            match name {
+                "src" => assert!(value.starts_with("data:image/png;base64,"), "{value:.80}"),
+                "href" => assert!(value.starts_with('#'), "{value}"),
+                "srcset" | "poster" | "data" | "action" | "xlink:href" | "background" => panic!("{name}={value}"),
+                _ => assert!(!name.starts_with("on"), "{name}"),
+            }
+        }
+        assert!(
+            !["script", "link", "iframe", "object", "embed", "base", "form"].contains(&e.name()),
+            "{}",
+            e.name()
+        );
+    }
+    assert!(!page.contains("url(") && !page.contains("@import"));
+}
+
+#[test]
+fn a_reader_without_eyes_or_a_mouse_gets_it_too() {
+    let (_, html) = page(&fixture::report());
+    for image in all(&html, "img") {
+        let alt = image.value().attr("alt").unwrap_or_default();
+        assert!(alt.contains(" of ISIC_"), "{alt}");
+        assert!(image.value().attr("width").is_some() && image.value().attr("height").is_some());
+    }
+    for chart in all(&html, "svg") {
+        let e = chart.value();
+        // Nested drawings belong to a hidden one.
+        let named =
+            e.attr("role") == Some("img") && e.attr("aria-label").is_some_and(|l| l.contains("Last mean over seeds"));
+        let nested = chart
+            .parent()
+            .and_then(scraper::ElementRef::wrap)
+            .is_some_and(|p| p.value().name() == "svg");
+        assert!(named || nested || e.attr("aria-hidden") == Some("true"), "{:?}", e);
+    }
+    for table in all(&html, "table") {
+        let within = |s: &str| table.select(&Selector::parse(s).unwrap()).count();
+        assert_eq!(within("caption"), 1);
+        assert!(within("th[scope=col]") > 1);
+        let scrolls = table
+            .parent()
+            .and_then(scraper::ElementRef::wrap)
+            .and_then(|p| p.value().attr("class"));
+        assert_eq!(scrolls, Some("scroll"), "a table must scroll inside its box");
+    }
+    assert_eq!(all(&html, "h1").len(), 1);
+    let ids: Vec<_> = all(&html, "[id]").iter().filter_map(|e| e.value().attr("id")).collect();
+    for label in all(&html, "[aria-labelledby]") {
+        assert!(ids.contains(&label.value().attr("aria-labelledby").unwrap()));
+    }
+    assert!(
+        ids.iter()
+            .all(|id| ids.iter().filter(|other| other == &id).count() == 1),
+        "{ids:?}"
+    );
+}
+
+#[test]
+fn names_from_outside_are_text() {
+    let evil = "<script>alert(1)</script>\"'&";
+    let mut report = fixture::report();
+    report.title = evil.to_owned();
+    report.notes.push(evil.to_owned());
+    report.attribution.push(evil.to_owned());
+    report.reproduce.push(evil.to_owned());
+    report.provenance.insert(evil.to_owned(), evil.to_owned());
+    report.results.dataset.name = evil.to_owned();
+    report.results.profile = evil.to_owned();
+    let (_, mut setting) = report.results.settings.pop().unwrap();
+    let arm = setting.arms.first().unwrap().1.clone();
+    setting.arms.insert(
+        evil.to_owned(),
+        Arm {
+            note: Some(evil.to_owned()),
+            ..arm
+        },
+    );
+    setting.notes.push(evil.to_owned());
+    let gain = setting.gain.first().unwrap().1.clone();
+    setting.gain.insert(format!("{evil}-vs-{evil}"), gain);
+    report.results.settings.insert(evil.to_owned(), setting);
+    report.results.trivial.insert(
+        evil.to_owned(),
+        Metrics::from([("jaccard".to_owned(), 0.2), (evil.to_owned(), 0.1)]),
+    );
+    for item in report.gallery.iter_mut().chain(&mut report.examples) {
+        item.image_id = format!("{evil} of ISIC_");
+        item.caption = evil.to_owned();
+        item.scores.insert(evil.to_owned(), 1.0);
+        item.setting = evil.to_owned();
+        item.panels[0].title = evil.to_owned();
+    }
+    for point in &mut report.curves {
+        point.measure = evil.to_owned();
+    }
+    report.rates.push(RateTable {
+        title: evil.to_owned(),
+        note: evil.to_owned(),
+        rows: vec![RateRow::new(evil, evil, 4, 2, [0.1, 0.9])],
+    });
+    let (page, html) = page(&report);
+    assert!(!page.contains("<script"));
+    assert!(all(&html, "script").is_empty());
+    assert!(text(&html).contains(evil), "the text itself is shown");
+}
+
+#[test]
+fn an_empty_report_says_what_is_missing() {
+    let (_, html) = page(&Report::default());
+    let text = text(&html);
+    for part in [
+        "No setting was run",
+        "No paired gain",
+        "No training history",
+        "No gallery",
+        "No demographic table",
+        "No example",
+    ] {
+        assert!(text.contains(part), "{part}");
+    }
+}
+
+#[test]
+fn numbers_that_are_none_become_dashes() {
+    let nan = f64::NAN;
+    let mut report = fixture::report();
+    for setting in report.results.settings.values_mut() {
+        setting.sparsity = Some(nan);
+        for seed in setting.arms.values_mut().flat_map(|a| &mut a.seeds) {
+            seed.test.values_mut().for_each(|v| *v = nan);
+        }
+        for gain in setting.gain.values_mut().flat_map(|g| g.values_mut()) {
+            *gain = Gain::new(nan, [f64::NEG_INFINITY, f64::INFINITY], Some(nan), 8);
+        }
+    }
+    report
+        .results
+        .trivial
+        .values_mut()
+        .flat_map(|m| m.values_mut())
+        .for_each(|v| *v = f64::INFINITY);
+    report.curves = vec![CurvePoint {
+        train_loss: Some(nan),
+        validation: Some(f64::INFINITY),
+        ..CurvePoint::default()
+    }];
+    report.rates[0].rows = vec![RateRow {
+        rate: Some(nan),
+        rate_ratio: Some(f64::INFINITY),
+        p_adjusted: Some(nan),
+        ..RateRow::new("sex", "x", 0, 0, [nan, nan])
+    }];
+    report.gallery[0].scores.insert("score".to_owned(), nan);
+    page(&report);
+}
+
+#[test]
+fn odd_shapes_are_drawn() {
+    let one = |v: f64| Metrics::from([("jaccard".to_owned(), v)]);
+    let mut report = Report {
+        title: "Odd".to_owned(),
+        ..Report::default()
+    };
+    report.results.settings.insert("no arms".to_owned(), Setting::default());
+    let arms = (0..11)
+        .map(|i| (format!("arm {i}"), Arm::new([(0, one(0.5))])))
+        .collect();
+    report.results.settings.insert(
+        "many".to_owned(),
+        Setting {
+            arms,
+            ..Setting::default()
+        },
+    );
+    // One point, a long noisy line, a setting without results.
+    report.curves.push(CurvePoint {
+        setting: "many".into(),
+        arm: "arm 0".into(),
+        train_loss: Some(0.4),
+        ..CurvePoint::default()
+    });
+    report.curves.extend((0..10_000).map(|step| CurvePoint {
+        setting: "elsewhere".into(),
+        arm: "x".into(),
+        step,
+        train_loss: Some(1.0 / (1.0 + step as f64)),
+        ..CurvePoint::default()
+    }));
+    report.gallery.push(GalleryItem {
+        image_id: "no panels".into(),
+        ..GalleryItem::default()
+    });
+    report.gallery.push(GalleryItem {
+        image_id: "not a png".into(),
+        panels: vec![Panel {
+            title: "x".into(),
+            png: vec![1, 2, 3],
+        }],
+        ..GalleryItem::default()
+    });
+    let (page, html) = page(&report);
+    assert!(page.len() < 120_000, "long histories are thinned: {} bytes", page.len());
+    assert_eq!(all(&html, "svg.chart").len(), 2);
+}
+
+#[test]
+fn the_same_report_gives_the_same_page() {
+    assert_eq!(render(&fixture::report()).unwrap(), render(&fixture::report()).unwrap());
+}
