@@ -86,6 +86,9 @@ pub(crate) fn opening(results: &Results) -> String {
         (lo, hi) => format!("each with {lo} to {hi} seeds"),
     };
     let arms = arms().count();
+    if arms == 0 {
+        return "No arm has a result.".to_owned();
+    }
     format!(
         "{} {} in {} {}, {trained}, on {}: {} training, {} validation and {} test images. All figures are test results, per \
          image and averaged, unless a line says otherwise.",
