@@ -1,2 +1,97 @@
-//! The `htl` command.
-fn main() {}
+//! The `htl` command: each step of the method on your own images.
+
+mod commands;
+mod device;
+mod parent;
+mod per_image;
+mod progress;
+mod run_file;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use commands::{analyze, bench, check, data, evaluate, mine, predict, prune, query, report, score, sparsity, train};
+
+/// Finds the samples on which dense and pruned networks part ways, attends to them in training, and says who they are.
+/// For research use, not a medical device.
+#[derive(Parser)]
+#[command(name = "htl", version, propagate_version = true)]
+struct Cli {
+    /// Where networks run
+    #[arg(long, global = true, value_name = "auto|cpu|cuda|metal", default_value = "auto")]
+    device: device::Choice,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// List, fetch, verify and count data
+    #[command(subcommand)]
+    Data(data::Data),
+    /// Train a localizer or classifier
+    Train(train::Train),
+    /// Set the weights that matter least to zero
+    Prune(prune::Prune),
+    /// Find the largest sparsity that keeps validation quality
+    Sparsity(sparsity::Sparsity),
+    /// Score images by the disagreement of dense and sparse networks
+    Mine(mine::Mine),
+    /// Choose which images to annotate next
+    Query(query::Query),
+    /// Say who the hard-to-learn samples are
+    Analyze(analyze::Analyze),
+    /// Measure localization per image
+    Evaluate(evaluate::Evaluate),
+    /// Compare localization with a baseline, for your own CI
+    Check(check::Check),
+    /// Write masks and overlays of images
+    Predict(predict::Predict),
+    /// Official ISIC metrics of two folders of masks
+    Score(score::Score),
+    /// Write results.json and report.html of a run
+    Report(report::ReportCommand),
+    /// Measure speed
+    #[command(subcommand)]
+    Bench(bench::Bench),
+}
+
+fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("HTL_LOG")
+                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn")),
+        )
+        .with_writer(std::io::stderr)
+        .without_time()
+        .init();
+    parent::exit_with_parent();
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let device = || cli.device.open();
+    match cli.command {
+        Command::Data(command) => command.run()?,
+        Command::Train(command) => command.run(&device()?)?,
+        Command::Prune(command) => command.run()?,
+        Command::Sparsity(command) => command.run(&device()?)?,
+        Command::Mine(command) => command.run(&device()?)?,
+        Command::Query(command) => command.run()?,
+        Command::Analyze(command) => command.run()?,
+        Command::Evaluate(command) => command.run(&device()?)?,
+        Command::Check(command) => return command.run(),
+        Command::Predict(command) => command.run(&device()?)?,
+        Command::Score(command) => command.run()?,
+        Command::Report(command) => command.run(&device()?)?,
+        Command::Bench(command) => command.run(&device()?)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

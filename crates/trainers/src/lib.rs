@@ -1,1 +1,44 @@
-//! Being written.
+//! Training of localizers and classifiers: supervised, semi-supervised and weakly-supervised, with attention to hard
+//! samples.
+//!
+//! A [`TrainConfig`] says everything that determines a training; [`train`] reads the data folder, runs the steps and
+//! writes a checkpoint, its state and a history. An interrupted training goes on where it stopped, bit for bit.
+//!
+//! ```
+//! use htl_trainers::{Setting, TrainConfig};
+//!
+//! let config = TrainConfig {
+//!     setting: Setting::Supervised,
+//!     data: "data-manifest/embedded".into(),
+//!     image_steps: 6000,
+//!     ..TrainConfig::default()
+//! }
+//! .check()?;
+//! assert_eq!(config.steps(), 375);
+//! // htl_trainers::train(&config, &candle_core::Device::Cpu, "out/first".as_ref(), &mut |done, all| ())?;
+//! # Ok::<(), htl_trainers::TrainError>(())
+//! ```
+mod attention;
+mod batches;
+mod config;
+mod error;
+mod files;
+mod fit;
+mod history;
+mod objective;
+mod predict;
+pub mod quality;
+mod samples;
+mod schedule;
+mod state;
+
+pub use config::{
+    AttendedSet, Attention, AttentionForm, BoxTargets, Boxes, MeanTeacher, Setting, Suspects, TrainConfig,
+    ValidTrainConfig,
+};
+pub use error::TrainError;
+pub use files::read_ids;
+pub use fit::{names, train};
+pub use history::{HistoryRow, read_history};
+pub use predict::{class_logits, localization_maps, map_of};
+pub use samples::{stored_masks, validation};

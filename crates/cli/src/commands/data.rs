@@ -1,0 +1,100 @@
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::Subcommand;
+use htl_datasets::{Access, DataFolder, FolderStats, Manifest, catalogue, fetch};
+
+use crate::progress::Progress;
+
+/// `htl data`.
+#[derive(Subcommand)]
+pub enum Data {
+    /// The data sets this program knows
+    List,
+    /// Download the files of a data set; an interrupted download goes on where it stopped
+    Fetch {
+        /// Name in `htl data list`
+        name: String,
+        /// The folder for the files
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Check a data folder: its manifest's checksums if it has one, and that every image and mask can be read
+    Verify {
+        /// The data folder
+        #[arg(long)]
+        data: PathBuf,
+    },
+    /// Count a data folder: images per split, masks, demographics, lesion areas, as JSON
+    Stats {
+        /// The data folder
+        #[arg(long)]
+        data: PathBuf,
+    },
+}
+
+impl Data {
+    pub fn run(self) -> anyhow::Result<()> {
+        match self {
+            Self::List => list(),
+            Self::Fetch { name, out } => return fetch_all(&name, &out),
+            Self::Verify { data } => return verify(&data),
+            Self::Stats { data } => {
+                let stats = FolderStats::of(&DataFolder::open(&data)?)?;
+                println!("{}", serde_json::to_string_pretty(&stats)?);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn list() {
+    for entry in catalogue() {
+        let how = match entry.access {
+            Access::Embedded => "comes with this repository",
+            Access::Download => "htl data fetch",
+            _ => "by hand, from its page",
+        };
+        println!("{}: {}\n  {how}; licence {}; {}\n", entry.name, entry.description, entry.licence, entry.page);
+    }
+}
+
+fn fetch_all(name: &str, out: &Path) -> anyhow::Result<()> {
+    let names: Vec<&str> = catalogue().iter().map(|e| e.name).collect();
+    let entry = catalogue()
+        .iter()
+        .find(|e| e.name == name)
+        .with_context(|| format!("unknown data set `{name}`; there are {}", names.join(", ")))?;
+    if entry.files.is_empty() {
+        bail!("`{name}` has no file to download: see {}", entry.page);
+    }
+    std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
+    for file in entry.files {
+        let mut progress = Progress::new(file.name);
+        let fetched = fetch(file.url, &out.join(file.name), None, &mut |done, total| {
+            progress.set(done as usize, total.unwrap_or(done) as usize);
+        })?;
+        println!("{}  {}  {} bytes", fetched.sha256, fetched.path.display(), fetched.bytes);
+    }
+    Ok(())
+}
+
+fn verify(root: &Path) -> anyhow::Result<()> {
+    let manifest = root.join("manifest.json");
+    if manifest.exists() {
+        let verification = Manifest::read(&manifest)?.verify(root)?;
+        let intact = verification.intact;
+        verification.into_result(root)?;
+        println!("{intact} files match {}", manifest.display());
+    }
+    let data = DataFolder::open(root)?;
+    let problems = data.problems();
+    for problem in &problems {
+        eprintln!("{problem}");
+    }
+    if !problems.is_empty() {
+        bail!("{} of {} images have a problem", problems.len(), data.samples().len());
+    }
+    println!("{} images can be read", data.samples().len());
+    Ok(())
+}

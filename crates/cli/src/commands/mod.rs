@@ -1,0 +1,51 @@
+//! One file per command.
+
+pub mod analyze;
+pub mod bench;
+pub mod check;
+pub mod data;
+pub mod evaluate;
+pub mod mine;
+pub mod predict;
+pub mod prune;
+pub mod query;
+pub mod report;
+pub mod score;
+pub mod sparsity;
+pub mod train;
+
+use std::path::Path;
+
+use anyhow::Context;
+
+/// Writes under a temporary name in the same folder, then renames.
+fn write_atomically(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let write = || -> std::io::Result<()> {
+        std::fs::create_dir_all(folder)?;
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        std::io::Write::write_all(&mut file, bytes)?;
+        file.persist(path).map_err(|e| e.error)?;
+        Ok(())
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Rows as CSV, written atomically.
+fn write_csv<R: serde::Serialize>(path: &Path, rows: impl IntoIterator<Item = R>) -> anyhow::Result<()> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for row in rows {
+        writer.serialize(row)?;
+    }
+    write_atomically(path, &writer.into_inner()?)
+}
+
+/// A split by its word.
+fn parse_split(text: &str) -> Result<htl_datasets::Split, String> {
+    match text {
+        "train" => Ok(htl_datasets::Split::Train),
+        "val" => Ok(htl_datasets::Split::Val),
+        "test" => Ok(htl_datasets::Split::Test),
+        _ => Err(format!("unknown split `{text}`: choose train, val or test")),
+    }
+}

@@ -1,0 +1,55 @@
+use std::path::PathBuf;
+
+use clap::Args;
+use htl_mining::{QueryRule, ScoreTable, column, query};
+use serde::Serialize;
+
+use super::write_csv;
+
+/// `htl query`.
+#[derive(Args)]
+pub struct Query {
+    /// The score table of `htl mine`
+    #[arg(long)]
+    scores: PathBuf,
+    /// How many images to annotate
+    #[arg(long)]
+    budget: usize,
+    /// How they are chosen: drawn from the hardest fifth, the hardest, or at random
+    #[arg(long, default_value = "top-fifth")]
+    strategy: Strategy,
+    /// The score that ranks
+    #[arg(long, default_value = column::DISAGREEMENT)]
+    by: String,
+    /// Seed of the draw
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// CSV with a column image_id
+    #[arg(long)]
+    out: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Strategy {
+    TopFifth,
+    Top,
+    Random,
+}
+
+#[derive(Serialize)]
+struct Row {
+    image_id: String,
+}
+
+impl Query {
+    pub fn run(self) -> anyhow::Result<()> {
+        let table = ScoreTable::read(&self.scores)?;
+        let rule = match self.strategy {
+            Strategy::TopFifth => QueryRule::SampledTop { fraction: 0.2 },
+            Strategy::Top => QueryRule::Top,
+            Strategy::Random => QueryRule::Random,
+        };
+        let ids = query(&table, &self.by, self.budget, rule, self.seed)?;
+        write_csv(&self.out, ids.into_iter().map(|image_id| Row { image_id }))
+    }
+}

@@ -1,0 +1,139 @@
+//! Pictures: the hardest training images with both populations' masks, and test images with their predictions.
+
+use std::{collections::BTreeMap, path::Path};
+
+use anyhow::Context;
+use candle_core::Device;
+use htl_datasets::{DataFolder, RgbImage, Sample, Split};
+use htl_metrics::resize_bilinear;
+use htl_mining::{Population, ScoreTable, column};
+use htl_models::Checkpoint;
+use htl_report::{Colour, GalleryItem, Panel, overlay};
+use indexmap::IndexMap;
+
+use crate::run_file::RunFile;
+
+/// Pictures in each gallery.
+const HARDEST: usize = 8;
+const EXAMPLES: usize = 6;
+
+/// Pictures are enlarged to about this many pixels.
+const SIDE: usize = 256;
+
+/// The hardest images by out-of-fold disagreement.
+pub fn hardest(run: &RunFile, root: &Path, data: &DataFolder) -> anyhow::Result<Vec<GalleryItem>> {
+    let populations =
+        run.analysis.maps.iter().map(|path| Population::load(root.join(path))).collect::<Result<Vec<_>, _>>()?;
+    let table = ScoreTable::read(root.join(&run.analysis.scores))?;
+    let of_folds = populations.iter().flat_map(Population::ids);
+    let out_of_fold: BTreeMap<&String, IndexMap<String, f64>> = of_folds
+        .filter_map(|id| {
+            let row = table.rows().iter().find(|row| row.image_id == *id && row.fold.is_some())?;
+            let scores = table.columns().iter().zip(&row.scores);
+            Some((id, scores.filter_map(|(name, score)| Some((name.clone(), (*score)?))).collect()))
+        })
+        .collect();
+    let hardness = |scores: &IndexMap<String, f64>| scores.get(column::DISAGREEMENT).copied().unwrap_or(f64::MIN);
+    let mut hardest: Vec<_> = out_of_fold.into_iter().collect();
+    hardest.sort_by(|a, b| hardness(&b.1).total_cmp(&hardness(&a.1)).then(a.0.cmp(b.0)));
+    let mut items = Vec::new();
+    for (id, scores) in hardest.into_iter().take(HARDEST) {
+        let Some(sample) = data.get(id) else { continue };
+        let Some((population, position)) = populations.iter().find_map(|p| Some((p, p.position(id)?))) else {
+            continue;
+        };
+        let planes = population.planes(position)?;
+        let (height, width) = population.size();
+        let picture = Picture::of(sample)?;
+        let mut panels = vec![picture.panel("image", &[])?];
+        if let Some(truth) = picture.truth(sample)? {
+            panels.push(picture.panel("truth", &[(truth, Colour::TRUTH)])?);
+        }
+        for ((title, colour), plane) in [("dense", Colour::DENSE), ("sparse", Colour::SPARSE)].into_iter().zip(&planes) {
+            panels.push(picture.panel(title, &[(picture.mask(plane, height, width)?, colour)])?);
+        }
+        let shown = [column::DISAGREEMENT, column::SHAM, column::DENSE_ERROR];
+        let scores = shown.iter().filter_map(|name| Some((name.replace('_', " "), *scores.get(*name)?))).collect();
+        let (image_id, setting) = (id.clone(), String::new());
+        items.push(GalleryItem { image_id, setting, caption: caption(sample), scores, panels });
+    }
+    Ok(items)
+}
+
+/// Test images evenly spread over the sorted ids, with the predictions of the first seed's baseline and attended network.
+pub fn examples(run: &RunFile, root: &Path, data: &DataFolder, device: &Device) -> anyhow::Result<Vec<GalleryItem>> {
+    let Some(setting) = run.settings.get("supervised") else { return Ok(Vec::new()) };
+    let mut networks = Vec::new();
+    for (arm, colour) in [("baseline", Colour::DENSE), ("htl", Colour::SPARSE)] {
+        let Some(first) = setting.arms.get(arm).and_then(|seeds| seeds.first()) else { continue };
+        let path = root.join(&first.folder).join(htl_trainers::names::CHECKPOINT);
+        networks.push((arm, colour, Checkpoint::load(&path, device)?));
+    }
+    let test: Vec<&Sample> = data.split(Split::Test).into_iter().filter(|s| s.mask.is_some()).collect();
+    let count = EXAMPLES.min(test.len());
+    let mut items = Vec::new();
+    for index in 0..count {
+        let sample = test[index * test.len() / count];
+        let picture = Picture::of(sample)?;
+        let mut panels = Vec::new();
+        if let Some(truth) = picture.truth(sample)? {
+            panels.push(picture.panel("truth", &[(truth, Colour::TRUTH)])?);
+        }
+        for (arm, colour, (meta, network)) in &networks {
+            let map: Vec<f32> = htl_trainers::map_of(network, &picture.rgb, &meta.preprocessing, device)?
+                .flatten_all()?
+                .to_vec1()?;
+            let size = meta.preprocessing.size;
+            panels.push(picture.panel(arm, &[(picture.mask(&map, size, size)?, *colour)])?);
+        }
+        items.push(GalleryItem {
+            image_id: sample.image_id.clone(),
+            setting: String::new(),
+            caption: caption(sample),
+            scores: IndexMap::new(),
+            panels,
+        });
+    }
+    Ok(items)
+}
+
+/// An image to draw on.
+struct Picture {
+    rgb: RgbImage,
+}
+
+impl Picture {
+    fn of(sample: &Sample) -> anyhow::Result<Self> {
+        Ok(Self { rgb: htl_datasets::read_rgb(&sample.image)? })
+    }
+
+    fn size(&self) -> (usize, usize) {
+        (self.rgb.height() as usize, self.rgb.width() as usize)
+    }
+
+    fn truth(&self, sample: &Sample) -> anyhow::Result<Option<Vec<u8>>> {
+        let Some(path) = &sample.mask else { return Ok(None) };
+        Ok(Some(htl_datasets::read_mask(path)?.into_raw()))
+    }
+
+    /// A map's mask at the picture's size.
+    fn mask(&self, map: &[f32], height: usize, width: usize) -> anyhow::Result<Vec<u8>> {
+        let resized = resize_bilinear(map, (height, width), self.size())?;
+        Ok(resized.iter().map(|p| u8::from(*p > 0.5)).collect())
+    }
+
+    fn panel(&self, title: &str, masks: &[(Vec<u8>, Colour)]) -> anyhow::Result<Panel> {
+        let (height, width) = self.size();
+        let masks: Vec<(&[u8], Colour)> = masks.iter().map(|(mask, colour)| (mask.as_slice(), *colour)).collect();
+        let scale = (SIDE / height.max(width).max(1)).clamp(1, htl_report::MAX_SCALE);
+        let png = overlay(self.rgb.as_raw(), height, width, &masks, scale).with_context(|| format!("panel {title}"))?;
+        Ok(Panel { title: title.to_owned(), png })
+    }
+}
+
+/// What is known of the person and the lesion.
+fn caption(sample: &Sample) -> String {
+    let age = sample.age_approx.map(|age| format!("{age:.0} years"));
+    let known = [age, sample.sex.clone(), sample.anatom_site.clone(), sample.dx.clone()];
+    known.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,358 @@
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::TrainError;
+
+/// Which labels a training uses, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Setting {
+    /// Masks of every training image, or of those in `labelled`.
+    Supervised,
+    /// Masks of the images in `labelled`, the others without: mean teacher with confident pseudo-labels.
+    SemiSupervised,
+    /// Diagnoses only: a classifier whose class activation map localizes.
+    WeaklySupervised,
+    /// Tight boxes only.
+    WeaklySupervisedBoxes,
+}
+
+/// Everything that determines a training; read from TOML, checked once by [`TrainConfig::check`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainConfig {
+    /// Which labels are used.
+    pub setting: Setting,
+    /// The data folder.
+    pub data: PathBuf,
+    /// One seed for initialisation, order and augmentation.
+    pub seed: u64,
+    /// Side of the square the network sees, in pixels; a multiple of 8.
+    pub size: usize,
+    /// Channels of the first block.
+    pub width: usize,
+    /// Labelled images per gradient step.
+    pub batch: usize,
+    /// Labelled images through the gradient in all: `image_steps / batch` gradient steps.
+    pub image_steps: usize,
+    /// Peak of the one-cycle learning rate.
+    pub learning_rate: f64,
+    /// AdamW's decoupled weight decay.
+    pub weight_decay: f64,
+    /// Epochs between two looks at the validation split.
+    pub validate_every: usize,
+    /// CSV with a column `image_id`: the images whose masks may be used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labelled: Option<PathBuf>,
+    /// Checkpoint to start from; the zeros of a sparse one stay zero.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init: Option<PathBuf>,
+    /// Attention to a set of samples.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attention: Option<Attention>,
+    /// Mean teacher, for `semi-supervised`.
+    pub mean_teacher: MeanTeacher,
+    /// Box supervision, for `weakly-supervised-boxes`.
+    pub boxes: Boxes,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            setting: Setting::Supervised,
+            data: PathBuf::new(),
+            seed: 0,
+            size: 64,
+            width: 8,
+            batch: 16,
+            image_steps: 6000,
+            learning_rate: 3e-3,
+            weight_decay: 1e-2,
+            validate_every: 5,
+            labelled: None,
+            init: None,
+            attention: None,
+            mean_teacher: MeanTeacher::default(),
+            boxes: Boxes::default(),
+        }
+    }
+}
+
+/// Which samples get more attention, and in which form.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attention {
+    /// The score table of `htl mine`.
+    pub scores: PathBuf,
+    /// Which set of its images.
+    #[serde(default)]
+    pub set: AttendedSet,
+    /// What the set is given more of.
+    #[serde(default)]
+    pub form: AttentionForm,
+    /// How much more; 1 is none.
+    #[serde(default = "double")]
+    pub weight: f64,
+    /// What happens to images whose label the dense networks contradict in agreement.
+    #[serde(default)]
+    pub suspects: Suspects,
+}
+
+fn double() -> f64 {
+    2.0
+}
+
+/// The attended set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AttendedSet {
+    /// The table's `htl` column.
+    #[default]
+    Htl,
+    /// The control: as many images of the table, drawn at random from the training's seed.
+    Random,
+}
+
+/// The form of attention.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AttentionForm {
+    /// Drawn more often.
+    #[default]
+    Sampling,
+    /// Weighted more in the loss.
+    Loss,
+}
+
+/// What attention does with suspected label errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Suspects {
+    /// They are attended to as any other image of the set.
+    #[default]
+    Keep,
+    /// They get no additional attention.
+    LeaveOut,
+}
+
+/// Mean teacher (Tarvainen & Valpola 2017) with confident pseudo-labels and strong views (Sohn et al. 2020).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MeanTeacher {
+    /// Unlabelled images per gradient step.
+    pub unlabelled_batch: usize,
+    /// Decay of the teacher's moving average per step, reached after a short warm-up.
+    pub decay: f64,
+    /// A teacher's pixel counts if max(p, 1 - p) is at least this, in [0.5, 1).
+    pub confidence: f64,
+    /// Weight of the unlabelled loss after the ramp.
+    pub weight: f64,
+    /// Share of the steps over which that weight rises from 0.
+    pub ramp: f64,
+}
+
+impl Default for MeanTeacher {
+    fn default() -> Self {
+        Self { unlabelled_batch: 16, decay: 0.99, confidence: 0.8, weight: 1.0, ramp: 0.3 }
+    }
+}
+
+/// Training from tight boxes.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Boxes {
+    /// What stands in for the masks.
+    pub targets: BoxTargets,
+    /// Share of the steps trained on ellipses before the first refinement (`refined` only).
+    pub warm_up: f64,
+    /// Number of refinements, evenly spread over the rest (`refined` only).
+    pub refinements: usize,
+}
+
+impl Default for Boxes {
+    fn default() -> Self {
+        Self { targets: BoxTargets::Refined, warm_up: 0.4, refinements: 4 }
+    }
+}
+
+/// The pseudo-mask made from a box.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BoxTargets {
+    /// The filled box.
+    FilledBox,
+    /// The ellipse inscribed in the box.
+    Ellipse,
+    /// The ellipse at first; then the network's own map inside the box, cut where its tight box fits best.
+    Refined,
+}
+
+impl TrainConfig {
+    /// Reads a TOML file and applies `overrides` (`key=value`, dotted keys, values in TOML syntax or bare strings).
+    ///
+    /// # Errors
+    /// [`TrainError::ConfigRead`] and [`TrainError::ConfigSyntax`], which name the file or the override and the key.
+    pub fn read(path: &Path, overrides: &[String]) -> Result<Self, TrainError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| TrainError::ConfigRead { path: path.to_owned(), source })?;
+        Self::parse(&path.display().to_string(), &text, overrides)
+    }
+
+    fn parse(name: &str, text: &str, overrides: &[String]) -> Result<Self, TrainError> {
+        let syntax = |path: &str, message: String| TrainError::ConfigSyntax { path: path.to_owned(), message };
+        // A first strict parse gives messages with line numbers of the user's own file.
+        toml::from_str::<Self>(text).map_err(|e| syntax(name, e.to_string()))?;
+        let mut table: toml::Table = toml::from_str(text).map_err(|e| syntax(name, e.to_string()))?;
+        for item in overrides {
+            let (key, value) = item
+                .split_once('=')
+                .ok_or_else(|| syntax(&format!("--set {item}"), "expected key=value".into()))?;
+            let value = format!("v = {value}")
+                .parse::<toml::Table>()
+                .ok()
+                .and_then(|mut t| t.remove("v"))
+                .unwrap_or_else(|| toml::Value::String(value.to_owned()));
+            insert(&mut table, key.trim(), value)
+                .map_err(|message| syntax(&format!("--set {item}"), message))?;
+        }
+        let name = if overrides.is_empty() { name.to_owned() } else { format!("{name} with --set") };
+        toml::Value::Table(table).try_into().map_err(|e: toml::de::Error| syntax(&name, e.to_string()))
+    }
+
+    /// Checks every parameter.
+    ///
+    /// # Errors
+    /// [`TrainError::Parameter`] names the first key outside its range.
+    pub fn check(self) -> Result<ValidTrainConfig, TrainError> {
+        let c = &self;
+        let need = |ok: bool, key, message, found: String| {
+            if ok { Ok(()) } else { Err(TrainError::Parameter { key, message, found }) }
+        };
+        need(!c.data.as_os_str().is_empty(), "data", "names the data folder", "nothing".into())?;
+        need(c.size >= 8 && c.size % 8 == 0, "size", "a multiple of 8, at least 8", c.size.to_string())?;
+        need((1..=1024).contains(&c.width), "width", "from 1 to 1024", c.width.to_string())?;
+        need(c.batch >= 1, "batch", "at least 1", c.batch.to_string())?;
+        need(c.image_steps >= c.batch, "image_steps", "at least `batch`", c.image_steps.to_string())?;
+        need(
+            c.learning_rate > 0.0 && c.learning_rate <= 1.0,
+            "learning_rate",
+            "above 0 and at most 1",
+            c.learning_rate.to_string(),
+        )?;
+        need((0.0..1.0).contains(&c.weight_decay), "weight_decay", "in [0, 1)", c.weight_decay.to_string())?;
+        need(c.validate_every >= 1, "validate_every", "at least 1", c.validate_every.to_string())?;
+        if c.setting == Setting::SemiSupervised {
+            need(c.labelled.is_some(), "labelled", "a CSV of the labelled ids (semi-supervised)", "nothing".into())?;
+        }
+        if let Some(a) = &c.attention {
+            need(a.weight > 0.0 && a.weight.is_finite(), "attention.weight", "above 0", a.weight.to_string())?;
+        }
+        let m = &c.mean_teacher;
+        need(m.unlabelled_batch >= 1, "mean_teacher.unlabelled_batch", "at least 1", m.unlabelled_batch.to_string())?;
+        need((0.0..1.0).contains(&m.decay), "mean_teacher.decay", "in [0, 1)", m.decay.to_string())?;
+        need((0.5..1.0).contains(&m.confidence), "mean_teacher.confidence", "in [0.5, 1)", m.confidence.to_string())?;
+        need(m.weight >= 0.0 && m.weight.is_finite(), "mean_teacher.weight", "at least 0", m.weight.to_string())?;
+        need((0.0..=1.0).contains(&m.ramp), "mean_teacher.ramp", "in [0, 1]", m.ramp.to_string())?;
+        let b = &c.boxes;
+        need((0.0..1.0).contains(&b.warm_up), "boxes.warm_up", "in [0, 1)", b.warm_up.to_string())?;
+        need(b.refinements >= 1, "boxes.refinements", "at least 1", b.refinements.to_string())?;
+        Ok(ValidTrainConfig(self))
+    }
+}
+
+fn insert(table: &mut toml::Table, key: &str, value: toml::Value) -> Result<(), String> {
+    match key.split_once('.') {
+        None => {
+            table.insert(key.to_owned(), value);
+            Ok(())
+        }
+        Some((head, rest)) => {
+            match table.entry(head.to_owned()).or_insert_with(|| toml::Value::Table(toml::Table::new())) {
+                toml::Value::Table(inner) => insert(inner, rest, value),
+                _ => Err(format!("`{head}` is not a section")),
+            }
+        }
+    }
+}
+
+/// A configuration whose numbers make sense; made by [`TrainConfig::check`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct ValidTrainConfig(TrainConfig);
+
+impl ValidTrainConfig {
+    /// Gradient steps in all.
+    pub fn steps(&self) -> usize {
+        self.0.image_steps / self.0.batch
+    }
+
+    /// The effective configuration as TOML.
+    pub fn to_toml(&self) -> String {
+        toml::to_string_pretty(&self.0).unwrap_or_default()
+    }
+}
+
+impl std::ops::Deref for ValidTrainConfig {
+    type Target = TrainConfig;
+
+    fn deref(&self) -> &TrainConfig {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINIMAL: &str = "setting = \"supervised\"\ndata = \"d\"\n";
+
+    fn message(text: &str, overrides: &[&str]) -> String {
+        let overrides: Vec<String> = overrides.iter().map(|s| s.to_string()).collect();
+        match TrainConfig::parse("c.toml", text, &overrides).and_then(TrainConfig::check) {
+            Ok(_) => String::new(),
+            Err(e) => e.to_string(),
+        }
+    }
+
+    #[test]
+    fn overrides_reach_nested_keys_and_strings() {
+        let set = ["mean_teacher.decay=0.5".to_string(), "labelled=a.csv".into(), "seed=7".into()];
+        let c = TrainConfig::parse("c.toml", MINIMAL, &set).unwrap();
+        assert_eq!((c.mean_teacher.decay, c.seed, c.labelled), (0.5, 7, Some("a.csv".into())));
+    }
+
+    #[test]
+    fn unknown_keys_are_named() {
+        assert!(message("sead = 1\n", &[]).contains("sead"));
+        assert!(message(MINIMAL, &["boxes.target=ellipse"]).contains("target"));
+    }
+
+    #[test]
+    fn every_range_is_checked() {
+        for (key, bad) in [
+            ("size", "20"),
+            ("width", "0"),
+            ("batch", "0"),
+            ("image_steps", "1"),
+            ("learning_rate", "0.0"),
+            ("weight_decay", "1.0"),
+            ("validate_every", "0"),
+            ("mean_teacher.decay", "1.0"),
+            ("mean_teacher.confidence", "0.2"),
+            ("mean_teacher.unlabelled_batch", "0"),
+            ("mean_teacher.ramp", "2.0"),
+            ("boxes.warm_up", "1.0"),
+            ("boxes.refinements", "0"),
+        ] {
+            let text = message(MINIMAL, &[&format!("{key}={bad}")]);
+            assert!(text.contains(&format!("`{key}`")), "{key}={bad} gave: {text}");
+        }
+        assert!(message(MINIMAL, &["setting=semi-supervised"]).contains("`labelled`"));
+    }
+
+    #[test]
+    fn toml_round_trip() {
+        let c = TrainConfig::parse("c.toml", MINIMAL, &[]).unwrap().check().unwrap();
+        assert_eq!(TrainConfig::parse("again", &c.to_toml(), &[]).unwrap(), *c);
+    }
+}

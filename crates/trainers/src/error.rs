@@ -1,0 +1,120 @@
+use std::path::PathBuf;
+
+/// What can go wrong while training, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// The configuration file cannot be read.
+    #[error("cannot read the configuration {path}: {source}")]
+    ConfigRead {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The configuration is no valid TOML, or has an unknown key or a value of another type.
+    #[error("{path}: {message}")]
+    ConfigSyntax {
+        /// The file, or the `--set` argument.
+        path: String,
+        /// What the parser says, with the key and what was expected.
+        message: String,
+    },
+    /// A parameter is outside its range.
+    #[error("configuration key `{key}`: {message}, found {found}")]
+    Parameter {
+        /// The key, dotted as in the file.
+        key: &'static str,
+        /// What is allowed.
+        message: &'static str,
+        /// What was given.
+        found: String,
+    },
+    /// No sample is left to train on.
+    #[error("{data}: no training sample {what}; check the split column and the files named in the configuration")]
+    NothingToTrainOn {
+        /// The data folder.
+        data: PathBuf,
+        /// What the samples would need.
+        what: &'static str,
+    },
+    /// The checkpoint to start from is of another network.
+    #[error("{path} holds a {found}, but the configuration asks for a {expected}: set `width` and `setting` to match")]
+    OtherNetwork {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What the configuration describes.
+        expected: String,
+        /// What the file holds.
+        found: String,
+    },
+    /// A list of ids names one that the training split does not have.
+    #[error("{path}: image `{image_id}` is not in the training split of {data}")]
+    UnknownId {
+        /// The list.
+        path: PathBuf,
+        /// The id.
+        image_id: String,
+        /// The data folder.
+        data: PathBuf,
+    },
+    /// A list of ids cannot be read.
+    #[error("{path}: {message}")]
+    IdList {
+        /// The list.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+    /// The folder holds the state of a run with another configuration.
+    #[error("{path} holds a run with another configuration: choose another --out, or remove it")]
+    OtherRun {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The loss became infinite or not a number.
+    #[error("the loss is {loss} at step {step}: lower `learning_rate`")]
+    Diverged {
+        /// The optimiser step.
+        step: usize,
+        /// The loss.
+        loss: f32,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {path}: {source}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The saved state of an unfinished run cannot be used.
+    #[error("{path}: {message}; remove the folder to start again")]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+    /// From the data.
+    #[error(transparent)]
+    Data(#[from] htl_datasets::DatasetError),
+    /// From the networks and checkpoints.
+    #[error(transparent)]
+    Model(#[from] htl_models::ModelError),
+    /// From pruning.
+    #[error(transparent)]
+    Prune(#[from] htl_pruning::PruneError),
+    /// From score tables.
+    #[error(transparent)]
+    Mining(#[from] htl_mining::MiningError),
+    /// From the metrics.
+    #[error(transparent)]
+    Metric(#[from] htl_metrics::MetricError),
+    /// From the operations.
+    #[error(transparent)]
+    Ops(#[from] htl_ops::OpsError),
+    /// From candle.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}

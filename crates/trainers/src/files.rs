@@ -1,0 +1,39 @@
+use std::{collections::BTreeSet, io::Write, path::Path};
+
+use crate::TrainError;
+
+/// Writes to a temporary name in the same folder, then renames: readers see the old file or the new one.
+pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
+    let failed = |source| TrainError::Write { path: path.to_owned(), source };
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    file.write_all(bytes).map_err(failed)?;
+    file.persist(path).map_err(|e| failed(e.error))?;
+    Ok(())
+}
+
+/// The column `image_id` of a CSV.
+///
+/// # Errors
+/// [`TrainError::IdList`] if the file cannot be read, has no such column, or repeats an id.
+pub fn read_ids(path: &Path) -> Result<BTreeSet<String>, TrainError> {
+    let bad = |message: String| TrainError::IdList { path: path.to_owned(), message };
+    let mut reader = csv::Reader::from_path(path).map_err(|e| bad(e.to_string()))?;
+    let headers = reader.headers().map_err(|e| bad(e.to_string()))?;
+    let column = headers
+        .iter()
+        .position(|h| h == "image_id")
+        .ok_or_else(|| bad("no column `image_id` in the header".into()))?;
+    let mut ids = BTreeSet::new();
+    for (row, record) in reader.records().enumerate() {
+        let record = record.map_err(|e| bad(e.to_string()))?;
+        let id = record.get(column).unwrap_or_default().to_owned();
+        if id.is_empty() {
+            return Err(bad(format!("row {}: empty image_id", row + 2)));
+        }
+        if !ids.insert(id.clone()) {
+            return Err(bad(format!("row {}: image_id `{id}` stands twice", row + 2)));
+        }
+    }
+    Ok(ids)
+}

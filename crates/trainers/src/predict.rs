@@ -1,0 +1,94 @@
+use candle_core::{Device, Tensor};
+use htl_datasets::ImageSet;
+use htl_models::{ClassChoice, Mode, Network, Preprocessing};
+
+use crate::{TrainError, batches::normalise};
+
+/// Images per forward pass; the result does not depend on it.
+const BATCH: usize = 16;
+
+/// Images `[count, 3, size, size]` of a range of the set, normalised, not augmented.
+fn plain_batch(
+    images: &ImageSet,
+    range: std::ops::Range<usize>,
+    preprocessing: &Preprocessing,
+    device: &Device,
+) -> Result<Tensor, TrainError> {
+    let size = images.size();
+    let mut pixels = Vec::with_capacity(range.len() * 3 * size * size);
+    for index in range.clone() {
+        normalise(&images.image(index), preprocessing, &mut pixels);
+    }
+    Ok(Tensor::from_vec(pixels, (range.len(), 3, size, size), device)?)
+}
+
+/// Runs `f` over the set in batches and concatenates what it gives along the first axis.
+fn in_batches(
+    images: &ImageSet,
+    preprocessing: &Preprocessing,
+    device: &Device,
+    f: impl Fn(&Tensor) -> Result<Tensor, TrainError>,
+) -> Result<Tensor, TrainError> {
+    let mut parts = Vec::new();
+    let mut start = 0;
+    while start < images.len() {
+        let end = (start + BATCH).min(images.len());
+        parts.push(f(&plain_batch(images, start..end, preprocessing, device)?)?.to_device(&Device::Cpu)?);
+        start = end;
+    }
+    Ok(Tensor::cat(&parts, 0)?)
+}
+
+/// Localization maps of a set: lesion probabilities of a localizer, or the min-max normalised class activation map of a
+/// classifier's predicted class.
+///
+/// # Shapes
+/// - result: `[images, size, size]`, f32 in [0, 1], on the CPU, in the order of the set
+pub fn localization_maps(
+    network: &Network,
+    images: &ImageSet,
+    preprocessing: &Preprocessing,
+    device: &Device,
+) -> Result<Tensor, TrainError> {
+    let maps = in_batches(images, preprocessing, device, |x| localization_map(network, x))?;
+    Ok(maps.squeeze(1)?)
+}
+
+/// Class logits of a classifier over a set: `[images, classes]`.
+pub fn class_logits(
+    network: &Network,
+    images: &ImageSet,
+    preprocessing: &Preprocessing,
+    device: &Device,
+) -> Result<Tensor, TrainError> {
+    in_batches(images, preprocessing, device, |x| Ok(network.forward(x, Mode::Evaluate)?))
+}
+
+/// The localization map `[batch, 1, h, w]` of normalised images, values in [0, 1]; nothing of it is differentiable.
+pub(crate) fn localization_map(network: &Network, images: &Tensor) -> Result<Tensor, TrainError> {
+    if let Ok(unet) = network.as_unet() {
+        return Ok(unet.forward(images, Mode::Evaluate)?.neg()?.exp()?.affine(1.0, 1.0)?.recip()?);
+    }
+    Ok(network.as_classifier()?.localization_map(images, ClassChoice::Predicted)?)
+}
+
+/// The localization map `[size, size]` of one image at the network's own size, f32 in [0, 1], on the CPU.
+///
+/// # Errors
+/// [`TrainError`] from the forward pass.
+pub fn map_of(
+    network: &Network,
+    rgb: &htl_datasets::RgbImage,
+    preprocessing: &Preprocessing,
+    device: &Device,
+) -> Result<Tensor, TrainError> {
+    let size = preprocessing.size;
+    let side = u32::try_from(size).unwrap_or(u32::MAX);
+    let resized = htl_datasets::resize_rgb(rgb, side, side);
+    let planar: Vec<f32> =
+        (0..3).flat_map(|channel| resized.pixels().map(move |p| f32::from(p.0[channel]) / 255.0)).collect();
+    let mut pixels = Vec::with_capacity(planar.len());
+    normalise(&planar, preprocessing, &mut pixels);
+    let image = Tensor::from_vec(pixels, (1, 3, size, size), device)?;
+    Ok(localization_map(network, &image)?.squeeze(0)?.squeeze(0)?.to_device(&Device::Cpu)?)
+}
