@@ -54,6 +54,8 @@ pub struct Setting {
     pub sparsity: String,
     /// Probability maps behind the scores.
     pub maps: String,
+    /// Score table of the test images, for results on the hard ones among them.
+    pub test_scores: String,
 }
 
 /// One training of an arm.

@@ -11,11 +11,9 @@ pub fn plan(builder: &mut Builder) -> PlannedSetting {
     let dense = builder.train_seeds(&format!("{name}/baseline"), &config, count);
     let sparsity = builder.sparsity(name, &dense[0], &config);
     let population = builder.population(name, dense, &config, &sparsity);
-    let mining = Mining {
-        fold: "in-sample".into(),
-        ..Mining::default()
-    };
+    let mining = Mining::default();
     let mined = builder.mine(&format!("{name}/mine"), name, &population, mining);
+    let test_mined = builder.mine_test(name, &population);
     let mut arms = std::collections::BTreeMap::new();
     arms.insert(
         "baseline".into(),
@@ -42,6 +40,7 @@ pub fn plan(builder: &mut Builder) -> PlannedSetting {
         arms,
         compare,
         mined,
+        test_mined,
         sparsity,
     }
 }

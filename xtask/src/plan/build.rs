@@ -13,6 +13,7 @@ pub const SCORES: &str = "scores.csv";
 pub const MAPS: &str = "maps.safetensors";
 pub const SPARSITY: &str = "sparsity.json";
 pub const PER_IMAGE: &str = "per_image.csv";
+const METADATA: &str = "metadata.csv";
 pub const SUMMARY: &str = "summary.json";
 
 /// A training configuration.
@@ -57,8 +58,10 @@ pub struct Mining {
     pub only: Option<Value>,
     /// None of this list.
     pub except: Option<Value>,
-    /// Name of the fold.
-    pub fold: String,
+    /// Number of the fold, for networks that never saw these images.
+    pub fold: Option<u64>,
+    /// Look at the test images instead of the training images.
+    pub test: bool,
 }
 
 /// A setting as planned.
@@ -66,6 +69,7 @@ pub struct PlannedSetting {
     pub arms: BTreeMap<String, Vec<ArmSeed>>,
     pub compare: Vec<[String; 2]>,
     pub mined: StageRef,
+    pub test_mined: StageRef,
     pub sparsity: StageRef,
 }
 
@@ -78,6 +82,7 @@ impl PlannedSetting {
             scores: self.mined.relative(SCORES),
             sparsity: self.sparsity.relative(SPARSITY),
             maps: self.mined.relative(MAPS),
+            test_scores: self.test_mined.relative(SCORES),
         }
     }
 }
@@ -97,19 +102,32 @@ pub struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    /// A file of the data folder.
-    pub fn data_file(&self, name: &str) -> Value {
-        match self.data.clone() {
-            Value::Stage { stage, file } => Value::Stage {
-                stage,
-                file: join(&file, name),
-            },
-            Value::Data { folder, file } => Value::Data {
-                folder,
-                file: join(&file, name),
-            },
-            other => other,
+    /// The table of demographics: the data folder's `metadata.csv`, else one that knows nothing but ids.
+    pub fn metadata(&mut self) -> Value {
+        let data = self.data.clone();
+        if self.metadata {
+            return match data {
+                Value::Stage { stage, file } => Value::Stage {
+                    stage,
+                    file: join(&file, METADATA),
+                },
+                Value::Data { folder, file } => Value::Data {
+                    folder,
+                    file: join(&file, METADATA),
+                },
+                other => other,
+            };
         }
+        let stage = self
+            .plan
+            .native("metadata", "ids only v1", vec![data.clone()], move |place| {
+                let mut text = String::from("image_id,split,age_approx,sex,anatom_site,dx\n");
+                for row in crate::data::rows(&place.path(&data)?)? {
+                    text.push_str(&format!("{},{},,,,\n", row.image_id, row.split));
+                }
+                crate::workspace::write_whole(&place.folder.join(METADATA), text)
+            });
+        stage.file(METADATA)
     }
 
     /// The profile's configuration for a setting.
@@ -187,7 +205,8 @@ impl Builder<'_> {
     pub fn sparsity(&mut self, name: &str, dense: &StageRef, config: &Config) -> StageRef {
         let config = self.fine_tuning(config).with("seed", 0u64);
         let candidates: Vec<String> = self.profile.candidates.iter().map(f64::to_string).collect();
-        let cost = self.cost(&config) * candidates.len() as f64;
+        // From the largest down to the first that is good enough.
+        let cost = self.cost(&config) * 2.;
         let call = HtlCall::new("sparsity")
             .flag("--checkpoint", dense.file(CHECKPOINT))
             .config(&config.0)
@@ -225,10 +244,12 @@ impl Builder<'_> {
             .flags("--sparse", checkpoints(&population.sparse))
             .flags("--sham", checkpoints(&population.sham))
             .flag("--data", self.data.clone())
-            .flag("--split", "train")
+            .flag("--split", if mining.test { "test" } else { "train" })
             .flag("--setting", setting)
-            .flag("--fold", mining.fold)
             .flag("--top", self.profile.top);
+        if let Some(fold) = mining.fold {
+            call = call.flag("--fold", fold);
+        }
         if let Some(only) = mining.only {
             call = call.flag("--ids", only);
         }
@@ -240,6 +261,15 @@ impl Builder<'_> {
             .flag("--maps", Value::Own(MAPS.into()));
         let cost = self.small() * (1 + population.dense.len()) as f64;
         self.plan.call(name, cost, call)
+    }
+
+    /// Scores of the test images, for results on the hard ones among them.
+    pub fn mine_test(&mut self, setting: &str, population: &Population) -> StageRef {
+        let mining = Mining {
+            test: true,
+            ..Mining::default()
+        };
+        self.mine(&format!("{setting}/mine-test"), setting, population, mining)
     }
 
     /// Test results of a checkpoint.

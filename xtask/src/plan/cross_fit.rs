@@ -20,7 +20,7 @@ pub struct CrossFit {
 pub fn plan(builder: &mut Builder, lists: &Lists, sparsity: &StageRef) -> CrossFit {
     let seeds = builder.profile.cross_fit_seeds;
     let mut mined = Vec::new();
-    for (fold, other) in [(0, 1), (1, 0)] {
+    for (fold, other) in [(0u64, 1u64), (1, 0)] {
         let name = format!("cross-fit-{fold}");
         let config = builder
             .config("supervised")
@@ -31,7 +31,8 @@ pub fn plan(builder: &mut Builder, lists: &Lists, sparsity: &StageRef) -> CrossF
         let mining = Mining {
             only,
             except: None,
-            fold: fold.to_string(),
+            fold: Some(fold),
+            test: false,
         };
         mined.push(builder.mine(&format!("{name}/mine"), "supervised", &population, mining));
     }
@@ -46,13 +47,12 @@ pub fn plan(builder: &mut Builder, lists: &Lists, sparsity: &StageRef) -> CrossF
                 .collect::<anyhow::Result<Vec<_>>>()?;
             crate::workspace::write_whole(&place.folder.join(SCORES), concatenate(&paths)?)
         });
-    let mut call = HtlCall::new("analyze")
+    let metadata = builder.metadata();
+    let call = HtlCall::new("analyze")
         .flag("--scores", joined.file(SCORES))
-        .flag("--data", builder.data.clone());
-    if builder.metadata {
-        call = call.flag("--metadata", builder.data_file("metadata.csv"));
-    }
-    let call = call.flag("--out", Value::Own(String::new()));
+        .flag("--metadata", metadata)
+        .flag("--data", builder.data.clone())
+        .flag("--out", Value::Own(String::new()));
     let analyzed = builder.plan.call("cross-fit/analyze", 60., call);
     CrossFit {
         scores: joined.relative(SCORES),

@@ -18,10 +18,10 @@ pub fn plan(builder: &mut Builder, lists: &Lists) -> PlannedSetting {
     let population = builder.population("semi-supervised", dense, &config, &sparsity);
     let mining = Mining {
         except: Some(labelled.clone()),
-        fold: "unlabelled".into(),
         ..Mining::default()
     };
     let mined = builder.mine("semi-supervised/mine", "semi-supervised", &population, mining);
+    let test_mined = builder.mine_test("semi-supervised", &population);
     let mut arms = std::collections::BTreeMap::new();
     arms.insert(
         "labelled-only".into(),
@@ -47,6 +47,7 @@ pub fn plan(builder: &mut Builder, lists: &Lists) -> PlannedSetting {
         arms,
         compare,
         mined,
+        test_mined,
         sparsity,
     }
 }
@@ -61,7 +62,6 @@ fn query(builder: &mut Builder, lists: &Lists, sparsity: &StageRef) -> Vec<ArmSe
     let population = builder.population(name, dense, &config, sparsity);
     let mining = Mining {
         except: Some(first.clone()),
-        fold: "query".into(),
         ..Mining::default()
     };
     let mined = builder.mine(&format!("{name}/mine"), "semi-supervised", &population, mining);

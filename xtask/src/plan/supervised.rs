@@ -9,11 +9,9 @@ pub fn plan(builder: &mut Builder) -> PlannedSetting {
     let dense = builder.train_seeds("supervised/baseline", &config, seeds);
     let sparsity = builder.sparsity("supervised", &dense[0], &config);
     let population = builder.population("supervised", dense, &config, &sparsity);
-    let mining = Mining {
-        fold: "in-sample".into(),
-        ..Mining::default()
-    };
+    let mining = Mining::default();
     let mined = builder.mine("supervised/mine", "supervised", &population, mining);
+    let test_mined = builder.mine_test("supervised", &population);
     let mut arms = std::collections::BTreeMap::new();
     arms.insert(
         "baseline".into(),
@@ -41,6 +39,7 @@ pub fn plan(builder: &mut Builder) -> PlannedSetting {
         arms,
         compare,
         mined,
+        test_mined,
         sparsity,
     }
 }
