@@ -17,6 +17,7 @@ pub(super) unsafe trait Vector: Copy {
     unsafe fn splat(from: *const f32) -> Self;
     /// `self + a * b`.
     unsafe fn add_product(self, a: Self, b: Self) -> Self;
+    unsafe fn add(self, other: Self) -> Self;
     unsafe fn store(self, to: *mut f32);
 }
 
@@ -46,6 +47,14 @@ unsafe impl Vector for Four {
         let mut out = self.0;
         for i in 0..4 {
             out[i] += a.0[i] * b.0[i];
+        }
+        Self(out)
+    }
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        let mut out = self.0;
+        for i in 0..4 {
+            out[i] += other.0[i];
         }
         Self(out)
     }
@@ -130,15 +139,14 @@ unsafe fn weight_tile<V: Vector, const C: usize>(tile: WeightTile) {
     // SAFETY: by the caller's promise; offsets follow the layout described at `WeightTile`.
     unsafe {
         let mut acc = [[V::zero(); 3]; C];
-        for c in 0..C {
-            for i in 0..3 {
-                acc[c][i] = V::load(tile.acc.add((c * 3 + i) * V::LANES));
-            }
-        }
         let mut dy = tile.dy;
         for vector in 0..tile.count {
             let at = *tile.at.add(vector) as usize;
-            let v = [V::load(tile.x[0].add(at)), V::load(tile.x[1].add(at)), V::load(tile.x[2].add(at))];
+            let v = [
+                V::load(tile.x[0].add(at)),
+                V::load(tile.x[1].add(at)),
+                V::load(tile.x[2].add(at)),
+            ];
             for c in 0..C {
                 let g = V::load(dy.add(c * V::LANES));
                 for i in 0..3 {
@@ -149,10 +157,84 @@ unsafe fn weight_tile<V: Vector, const C: usize>(tile: WeightTile) {
         }
         for c in 0..C {
             for i in 0..3 {
-                acc[c][i].store(tile.acc.add((c * 3 + i) * V::LANES));
+                // Added at the end of a sweep, not carried through it: long sums lose less.
+                let to = tile.acc.add((c * 3 + i) * V::LANES);
+                acc[c][i].add(V::load(to)).store(to);
             }
         }
     }
+}
+
+/// What a tile of the weight gradient across output channels reads.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy)]
+pub(super) struct AcrossTile {
+    /// Output gradient `[positions][vectors of output channels][lanes]`.
+    pub dy: *const f32,
+    /// First channel of the padded input.
+    pub x: *const f32,
+    /// Offsets of window rows (input channel and row of the window) in the padded input.
+    pub rows: *const u32,
+    /// Where each position starts in the input.
+    pub at: *const u32,
+    /// Positions.
+    pub count: usize,
+    /// Gradients `[rows][3][vectors of output channels][lanes]`, added to.
+    pub acc: *mut f32,
+}
+
+/// `N` vectors of output channels times `R` rows of a window of width 3: one broadcast input per tap, no sums over lanes.
+///
+/// # Safety
+/// All reads and writes that `tile` describes are in bounds, and `V`'s instructions exist.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn across_tile<V: Vector, const N: usize, const R: usize>(tile: AcrossTile) {
+    // SAFETY: by the caller's promise; offsets follow the layout described at `AcrossTile`.
+    unsafe {
+        let mut acc = [[[V::zero(); N]; 3]; R];
+        let mut rows = [tile.x; R];
+        for (r, row) in rows.iter_mut().enumerate() {
+            *row = tile.x.add(*tile.rows.add(r) as usize);
+        }
+        let mut dy = tile.dy;
+        for position in 0..tile.count {
+            let at = *tile.at.add(position) as usize;
+            let mut g = [V::zero(); N];
+            for (n, g) in g.iter_mut().enumerate() {
+                *g = V::load(dy.add(n * V::LANES));
+            }
+            for r in 0..R {
+                for k in 0..3 {
+                    let x = V::splat(rows[r].add(at + k));
+                    for n in 0..N {
+                        acc[r][k][n] = acc[r][k][n].add_product(g[n], x);
+                    }
+                }
+            }
+            dy = dy.add(N * V::LANES);
+        }
+        for r in 0..R {
+            for k in 0..3 {
+                for n in 0..N {
+                    let to = tile.acc.add(((r * 3 + k) * N + n) * V::LANES);
+                    acc[r][k][n].add(V::load(to)).store(to);
+                }
+            }
+        }
+    }
+}
+
+/// The kernels of the weight gradient across output channels.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy)]
+pub(super) struct Across {
+    /// One vector of output channels, eight rows.
+    pub one: unsafe fn(AcrossTile),
+    /// Two vectors of output channels, four rows.
+    pub two: unsafe fn(AcrossTile),
+    /// Transposes 16 rows (that many elements apart) of 16 columns into consecutive columns that far apart.
+    pub transpose: unsafe fn(*const f32, usize, *mut f32, usize),
 }
 
 /// One instruction set's kernels.
@@ -169,7 +251,9 @@ pub(super) struct Kernels {
 impl Kernels {
     /// The forward kernel for a square window.
     pub(super) fn forward(&self, window: usize) -> Option<unsafe fn(ForwardTile)> {
-        (window % 2 == 1).then(|| self.forward.get(window / 2).copied()).flatten()
+        (window % 2 == 1)
+            .then(|| self.forward.get(window / 2).copied())
+            .flatten()
     }
 
     /// The kernels of the active path.
@@ -182,6 +266,12 @@ impl Kernels {
             _ => PLAIN,
         }
     }
+}
+
+/// The kernels across output channels, if the active path has them.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn across() -> Option<Across> {
+    (crate::cpu::CpuPath::active() as u8 == crate::cpu::CpuPath::Avx512 as u8).then_some(x86::ACROSS)
 }
 
 macro_rules! kernels {
@@ -213,7 +303,7 @@ kernels!(PLAIN, Four, 4);
 mod x86 {
     use std::arch::x86_64::*;
 
-    use super::{ForwardTile, Kernels, Vector, WeightTile, forward_tile, weight_tile};
+    use super::{Across, AcrossTile, ForwardTile, Kernels, Vector, WeightTile, across_tile, forward_tile, weight_tile};
 
     #[derive(Clone, Copy)]
     pub(super) struct Eight(__m256);
@@ -240,6 +330,11 @@ mod x86 {
         unsafe fn add_product(self, a: Self, b: Self) -> Self {
             // SAFETY: the trait's contract.
             Self(unsafe { _mm256_fmadd_ps(a.0, b.0, self.0) })
+        }
+        #[inline(always)]
+        unsafe fn add(self, other: Self) -> Self {
+            // SAFETY: the trait's contract.
+            Self(unsafe { _mm256_add_ps(self.0, other.0) })
         }
         #[inline(always)]
         unsafe fn store(self, to: *mut f32) {
@@ -275,6 +370,11 @@ mod x86 {
             Self(unsafe { _mm512_fmadd_ps(a.0, b.0, self.0) })
         }
         #[inline(always)]
+        unsafe fn add(self, other: Self) -> Self {
+            // SAFETY: the trait's contract.
+            Self(unsafe { _mm512_add_ps(self.0, other.0) })
+        }
+        #[inline(always)]
         unsafe fn store(self, to: *mut f32) {
             // SAFETY: the trait's contract.
             unsafe { _mm512_storeu_ps(to, self.0) }
@@ -283,4 +383,52 @@ mod x86 {
 
     kernels!(AVX2, Eight, 4, #[target_feature(enable = "avx2,fma")]);
     kernels!(AVX512, Sixteen, 8, #[target_feature(enable = "avx512f,avx2,fma")]);
+
+    pub(in crate::conv) const ACROSS: Across = Across { one, two, transpose };
+
+    #[target_feature(enable = "avx512f,avx2,fma")]
+    unsafe fn one(tile: AcrossTile) {
+        // SAFETY: the caller's promise; the instructions exist where this function may be called.
+        unsafe { across_tile::<Sixteen, 1, 8>(tile) }
+    }
+
+    #[target_feature(enable = "avx512f,avx2,fma")]
+    unsafe fn two(tile: AcrossTile) {
+        // SAFETY: as above.
+        unsafe { across_tile::<Sixteen, 2, 4>(tile) }
+    }
+
+    #[target_feature(enable = "avx512f,avx2,fma")]
+    unsafe fn transpose(from: *const f32, from_step: usize, to: *mut f32, to_step: usize) {
+        // SAFETY: the caller's promise: 16 rows and 16 columns of 16 elements are readable and writable.
+        unsafe {
+            let mut r = [_mm512_setzero_ps(); 16];
+            for (i, r) in r.iter_mut().enumerate() {
+                *r = _mm512_loadu_ps(from.add(i * from_step));
+            }
+            let mut t = r;
+            for i in 0..8 {
+                t[2 * i] = _mm512_unpacklo_ps(r[2 * i], r[2 * i + 1]);
+                t[2 * i + 1] = _mm512_unpackhi_ps(r[2 * i], r[2 * i + 1]);
+            }
+            for g in 0..4 {
+                for j in 0..2 {
+                    let a = _mm512_castps_pd(t[4 * g + j]);
+                    let b = _mm512_castps_pd(t[4 * g + 2 + j]);
+                    r[4 * g + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+                    r[4 * g + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+                }
+            }
+            for j in 0..4 {
+                let a = _mm512_shuffle_f32x4::<0x88>(r[j], r[4 + j]);
+                let b = _mm512_shuffle_f32x4::<0x88>(r[8 + j], r[12 + j]);
+                let c = _mm512_shuffle_f32x4::<0xdd>(r[j], r[4 + j]);
+                let d = _mm512_shuffle_f32x4::<0xdd>(r[8 + j], r[12 + j]);
+                _mm512_storeu_ps(to.add(j * to_step), _mm512_shuffle_f32x4::<0x88>(a, b));
+                _mm512_storeu_ps(to.add((8 + j) * to_step), _mm512_shuffle_f32x4::<0xdd>(a, b));
+                _mm512_storeu_ps(to.add((4 + j) * to_step), _mm512_shuffle_f32x4::<0x88>(c, d));
+                _mm512_storeu_ps(to.add((12 + j) * to_step), _mm512_shuffle_f32x4::<0xdd>(c, d));
+            }
+        }
+    }
 }
