@@ -317,6 +317,21 @@ mod tests {
         assert!(worst < 0.03, "{worst}");
     }
 
+    /// A quarter turn alone is a rotation, not a reflection.
+    #[test]
+    fn a_quarter_turn_turns() {
+        let turn = GeometryParams {
+            quarter_turn: 1.,
+            ..GeometryParams::identity()
+        };
+        let geometry = Geometry::sample(&mut generator(1, "test", 6), &turn);
+        let moved = geometry.apply(&[0., 1., 2., 3.], 2);
+        assert!(moved == [2., 0., 3., 1.] || moved == [1., 3., 0., 2.], "{moved:?}");
+        let mut planes = vec![0., 1., 2., 3.];
+        (0..4).for_each(|_| planes = geometry.apply(&planes, 2));
+        assert_eq!(planes, [0., 1., 2., 3.]);
+    }
+
     /// A factor of 2 makes things twice as large; a shift moves the content by that part of the side.
     #[test]
     fn scale_and_shift_mean_what_they_say() {
