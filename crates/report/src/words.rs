@@ -322,7 +322,7 @@ pub(crate) fn compact(v: f64) -> String {
     let size = v.abs();
     if v == 0.0 {
         "0".to_owned()
-    } else if size >= 100.0 && size < 1e7 {
+    } else if (100.0..1e7).contains(&size) {
         format!("{v:.0}")
     } else if (10.0..100.0).contains(&size) {
         format!("{v:.1}")
@@ -369,7 +369,7 @@ mod tests {
     #[test]
     fn numbers_are_short_and_never_nan() {
         assert_eq!(value("jaccard", Some(0.79349)), "0.793");
-        assert_eq!(value("boundary_distance", Some(3.14159)), "3.14");
+        assert_eq!(value("boundary_distance", Some(3.21579)), "3.22");
         assert_eq!(value("jaccard", Some(f64::NAN)), UNDEFINED);
         assert_eq!(percent(Some(0.254)), "25\u{a0}%");
         assert_eq!(percent(Some(0.031)), "3.1\u{a0}%");
