@@ -360,16 +360,7 @@ impl PixelPrecision {
 
 /// The last threshold i * 0.001 that the value reaches; 1 has a bin of its own.
 fn bin_of(value: f32) -> usize {
-    let value = f64::from(value);
-    let mut bin = ((value * 1000.0) as usize).min(MAP_THRESHOLDS);
-    // The product rounds; the edges decide.
-    while bin > 0 && value < edge(bin) {
-        bin -= 1;
-    }
-    while bin < MAP_THRESHOLDS && value >= edge(bin + 1) {
-        bin += 1;
-    }
-    bin
+    ((f64::from(value) * 1000.0) as usize).min(MAP_THRESHOLDS)
 }
 
 fn edge(bin: usize) -> f64 {
@@ -410,11 +401,44 @@ mod tests {
         assert!(PixelPrecision::new().px_ap().is_err());
     }
 
+    /// Every value next to a threshold falls on the right side of it, although the product is rounded.
     #[test]
     fn bins_are_closed_on_the_left() {
-        assert_eq!(
-            (bin_of(0.0), bin_of(1.0), bin_of(0.999_999), bin_of(0.5)),
-            (0, 1000, 999, 500)
-        );
+        for near in (0..=MAP_THRESHOLDS).map(|i| edge(i) as f32) {
+            for value in [near.next_down().max(0.0), near, near.next_up().min(1.0)] {
+                let bin = bin_of(value);
+                assert!(edge(bin) <= f64::from(value), "{value} in {bin}");
+                assert!(
+                    bin == MAP_THRESHOLDS || f64::from(value) < edge(bin + 1),
+                    "{value} in {bin}"
+                );
+            }
+        }
+    }
+
+    /// Extents count one pixel more than there is, except at the right and lower border.
+    #[test]
+    fn boxes_follow_the_convention_of_the_evaluation() {
+        let share_at_iou_of_a_third = |map: PixelBox, truth: PixelBox| {
+            let values = Mask::from_box(9, 9, map)
+                .unwrap()
+                .pixels()
+                .iter()
+                .map(|&p| f32::from(p))
+                .collect();
+            let mut boxes = BoxAccuracy::new(Proposals::LargestContour);
+            boxes.add(&ScoreMap::unit(9, 9, values).unwrap(), &[truth]).unwrap();
+            boxes.at_each_iou().unwrap()[0]
+        };
+        let at = |top, left, side| PixelBox {
+            top,
+            left,
+            bottom: top + side,
+            right: left + side,
+        };
+        // One pixel in four is 1/4, but 4/9 as the evaluation counts ...
+        assert_eq!(share_at_iou_of_a_third(at(2, 2, 2), at(2, 2, 1)), 1.0);
+        // ... and 1/4 again in the lower right corner.
+        assert_eq!(share_at_iou_of_a_third(at(7, 7, 2), at(8, 8, 1)), 0.0);
     }
 }

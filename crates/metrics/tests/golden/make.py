@@ -263,19 +263,24 @@ def make_wsol():
 
 def make_fairlearn():
     rng = np.random.default_rng(8)
-    values = np.round(rng.random(60), 4)
-    levels = rng.choice(["female", "male", "other"], 60, p=[0.5, 0.4, 0.1])
-    frame = MetricFrame(
-        metrics=lambda y_true, y_pred: float(np.mean(y_pred)),
-        y_true=values, y_pred=values, sensitive_features=pd.Series(levels, name="sex"),
-    )
-    write(
-        "fairlearn", ["fairlearn"],
-        values=values.tolist(), levels=levels.tolist(), overall=float(frame.overall),
-        by_group={k: float(v) for k, v in frame.by_group.items()},
-        difference={m: float(frame.difference(method=m)) for m in ("between_groups", "to_overall")},
-        ratio={m: float(frame.ratio(method=m)) for m in ("between_groups", "to_overall")},
-    )
+    cases = []
+    for lift in (-0.3, 0.0, 0.3):  # the small group is the worst, ordinary, the best
+        values = 0.3 + 0.4 * rng.random(60)
+        levels = rng.choice(["female", "male", "other"], 60, p=[0.5, 0.4, 0.1])
+        values = np.round(values + lift * (levels == "other"), 4)
+        frame = MetricFrame(
+            metrics=lambda y_true, y_pred: float(np.mean(y_pred)),
+            y_true=values, y_pred=values, sensitive_features=pd.Series(levels, name="sex"),
+        )
+        cases.append(
+            {
+                "values": values.tolist(), "levels": levels.tolist(), "overall": float(frame.overall),
+                "by_group": {k: float(v) for k, v in frame.by_group.items()},
+                "difference": {m: float(frame.difference(method=m)) for m in ("between_groups", "to_overall")},
+                "ratio": {m: float(frame.ratio(method=m)) for m in ("between_groups", "to_overall")},
+            }
+        )
+    write("fairlearn", ["fairlearn"], cases=cases)
 
 
 def make_statistics():
