@@ -72,7 +72,7 @@ pub struct Setting {
     /// `"a-vs-b"` to metric to the paired gain of a over b.
     #[serde(default)]
     pub gain: IndexMap<String, IndexMap<String, Gain>>,
-    /// Rows whose threshold was tuned with test masks: an upper bound, never a result.
+    /// Rows whose threshold was tuned with masks that the setting does not have: an upper bound, never a result.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty", rename = "oracle-tuned")]
     pub oracle_tuned: IndexMap<String, Arm>,
     /// What a reader of this setting's numbers must know.

@@ -135,7 +135,7 @@ pub(crate) fn sentences(results: &Results, key: &str, setting: &Setting) -> Vec<
             ));
         }
     }
-    for reference in ["labelled-only", "filled-box", "inscribed-ellipse"] {
+    for reference in ["labelled-only", "filled-box", "inscribed-ellipse", "ellipse"] {
         said.extend(against_reference(setting, reference));
     }
     said.extend(conclusion(setting));

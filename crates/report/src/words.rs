@@ -19,7 +19,7 @@ pub(crate) enum Better {
 /// What stands where a number is undefined.
 pub(crate) const UNDEFINED: &str = "–";
 
-const METRICS: [(&str, &str); 19] = [
+const METRICS: [(&str, &str); 22] = [
     ("jaccard", "Jaccard"),
     ("threshold_jaccard", "Thresholded Jaccard"),
     ("dice", "Dice"),
@@ -32,6 +32,9 @@ const METRICS: [(&str, &str); 19] = [
     ("worst_group_jaccard", "Jaccard, worst group"),
     ("htl_jaccard", "Jaccard, HTL images"),
     ("jaccard_htl", "Jaccard, HTL images"),
+    ("htl_subset_jaccard", "Jaccard, HTL images"),
+    ("calibration_error", "Calibration error"),
+    ("map_quantile", "Quantile of the maps"),
     ("boundary_distance", "Boundary distance (px)"),
     ("class_accuracy", "Class accuracy"),
     ("max_box_acc_v2", "MaxBoxAccV2"),
@@ -92,7 +95,7 @@ pub(crate) fn setting(key: &str) -> String {
     }
 }
 
-const ARMS: [(&str, &str, &str, &str); 12] = [
+const ARMS: [(&str, &str, &str, &str); 15] = [
     (
         "baseline",
         "Baseline",
@@ -112,10 +115,16 @@ const ARMS: [(&str, &str, &str, &str); 12] = [
         "The same attention on an equally large random set, redrawn per seed.",
     ),
     (
+        "pruned",
+        "Pruned",
+        "the pruned network",
+        "The baseline pruned, then fine-tuned.",
+    ),
+    (
         "sham",
-        "Sham attention",
-        "sham attention",
-        "The same attention driven by fine-tuning without pruning.",
+        "Sham",
+        "sham fine-tuning",
+        "The baseline fine-tuned as after pruning, with nothing pruned.",
     ),
     (
         "labelled-only",
@@ -140,6 +149,18 @@ const ARMS: [(&str, &str, &str, &str); 12] = [
         "Inscribed ellipse",
         "the inscribed ellipse",
         "Trained on the ellipse inside each box as if it were the mask.",
+    ),
+    (
+        "ellipse",
+        "Inscribed ellipse",
+        "the inscribed ellipse",
+        "Trained on the ellipse inside each box as if it were the mask.",
+    ),
+    (
+        "oracle-tuned",
+        "Tuned threshold",
+        "the tuned threshold",
+        "The baseline's maps, with a threshold chosen by masks the setting does not have.",
     ),
     (
         "loss",
@@ -214,7 +235,8 @@ pub(crate) fn attribute(key: &str) -> String {
         "anatom_site" => "Body site".to_owned(),
         "size" | "size_tercile" | "area" | "area_tercile" | "lesion_size" => "Lesion size".to_owned(),
         "contrast" | "contrast_tercile" | "delta_e" => "Contrast to skin (ΔE)".to_owned(),
-        "ita" | "ita_tercile" | "ita_degrees" | "skin_tone" => "Skin tone (ITA)".to_owned(),
+        "ita" | "ita_tercile" | "ita_degrees" | "skin_tone" | "skin_tone_ita" => "Skin tone (ITA)".to_owned(),
+        "border" | "touches_border" => "Border of the picture".to_owned(),
         other => spell(other),
     }
 }
@@ -223,7 +245,7 @@ pub(crate) fn attribute(key: &str) -> String {
 pub(crate) fn attribute_in_sentence(key: &str) -> String {
     match key {
         "contrast" | "contrast_tercile" | "delta_e" => "contrast".to_owned(),
-        "ita" | "ita_tercile" | "ita_degrees" | "skin_tone" => "skin tone".to_owned(),
+        "ita" | "ita_tercile" | "ita_degrees" | "skin_tone" | "skin_tone_ita" => "skin tone".to_owned(),
         other => attribute(other).to_lowercase(),
     }
 }

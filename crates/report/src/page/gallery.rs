@@ -57,6 +57,17 @@ pub(super) fn view(items: &[GalleryItem]) -> Vec<Group> {
         .collect()
 }
 
+/// Which of the outlines with a colour of their own appear, to be explained once.
+pub(super) fn outlines(items: &[GalleryItem]) -> Vec<&'static str> {
+    let shown = |name: &&str| {
+        items
+            .iter()
+            .flat_map(|i| &i.panels)
+            .any(|p| p.title.eq_ignore_ascii_case(name))
+    };
+    ["truth", "dense", "sparse"].into_iter().filter(shown).collect()
+}
+
 fn score(value: f64) -> String {
     if value.is_finite() {
         words::minus(format!("{value:.2}"))
@@ -68,7 +79,7 @@ fn score(value: f64) -> String {
 fn picture(panel: &Panel) -> Picture {
     let data = base64::engine::general_purpose::STANDARD.encode(&panel.png);
     Picture {
-        title: panel.title.clone(),
+        title: words::arm(&panel.title),
         data: Value::from_safe_string(data),
         size: png_size(&panel.png),
     }

@@ -38,7 +38,9 @@ struct Page<'a> {
     gallery: Vec<gallery::Group>,
     rates: Vec<rates::Rates>,
     examples: Vec<gallery::Group>,
-    notes: &'a [String],
+    gallery_outlines: Vec<&'static str>,
+    example_outlines: Vec<&'static str>,
+    notes: Vec<&'a str>,
     commands: Vec<&'a str>,
     attribution: &'a [String],
     provenance: Vec<Fact<'a>>,
@@ -129,6 +131,9 @@ pub(crate) fn render(report: &Report) -> Result<String, ReportError> {
         given => given.iter().map(String::as_str).collect(),
     };
 
+    // The page says this anyway.
+    let told = |note: &&str| note.trim() != "For research use, not a medical device.";
+    let notes = report.notes.iter().map(String::as_str).filter(told).collect();
     let page = Page {
         style: Value::from_safe_string(STYLE.to_owned()),
         title: &report.title,
@@ -144,7 +149,9 @@ pub(crate) fn render(report: &Report) -> Result<String, ReportError> {
         gallery: gallery::view(&report.gallery),
         rates: rates::view(&report.rates),
         examples: gallery::view(&report.examples),
-        notes: &report.notes,
+        gallery_outlines: gallery::outlines(&report.gallery),
+        example_outlines: gallery::outlines(&report.examples),
+        notes,
         commands,
         attribution: &report.attribution,
         provenance,
