@@ -419,26 +419,30 @@ mod tests {
     /// Extents count one pixel more than there is, except at the right and lower border.
     #[test]
     fn boxes_follow_the_convention_of_the_evaluation() {
-        let share_at_iou_of_a_third = |map: PixelBox, truth: PixelBox| {
-            let values = Mask::from_box(9, 9, map)
-                .unwrap()
-                .pixels()
-                .iter()
-                .map(|&p| f32::from(p))
-                .collect();
+        // A box of two rows and three columns against its own pixel at (row, column): right at an IoU of 0.3?
+        let share = |top: usize, left: usize, row: usize, column: usize| {
+            let cut = PixelBox {
+                top,
+                left,
+                bottom: top + 2,
+                right: left + 3,
+            };
+            let truth = PixelBox {
+                top: row,
+                left: column,
+                bottom: row + 1,
+                right: column + 1,
+            };
+            let pixels = Mask::from_box(9, 9, cut).unwrap();
+            let values = pixels.pixels().iter().map(|&p| f32::from(p)).collect();
             let mut boxes = BoxAccuracy::new(Proposals::LargestContour);
             boxes.add(&ScoreMap::unit(9, 9, values).unwrap(), &[truth]).unwrap();
             boxes.at_each_iou().unwrap()[0]
         };
-        let at = |top, left, side| PixelBox {
-            top,
-            left,
-            bottom: top + side,
-            right: left + side,
-        };
-        // One pixel in four is 1/4, but 4/9 as the evaluation counts ...
-        assert_eq!(share_at_iou_of_a_third(at(2, 2, 2), at(2, 2, 1)), 1.0);
-        // ... and 1/4 again in the lower right corner.
-        assert_eq!(share_at_iou_of_a_third(at(7, 7, 2), at(8, 8, 1)), 0.0);
+        // One pixel of six, counted as two of three rows times two of four columns ...
+        assert_eq!(share(2, 2, 2, 2), 1.0);
+        // ... at the lower border as one of two rows, at the right border as one of three columns.
+        assert_eq!(share(7, 2, 8, 2), 0.0);
+        assert_eq!(share(2, 6, 2, 8), 0.0);
     }
 }
