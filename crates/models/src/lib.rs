@@ -33,3 +33,7 @@ pub use network::{Architecture, Network};
 pub use parameters::{ParameterBuilder, Parameters};
 pub use preprocessing::Preprocessing;
 pub use unet::{UNet, UNetConfig};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctests;

@@ -36,3 +36,7 @@ pub use mask_set::{LayerSparsity, MaskSet};
 pub use params::{PruneParams, PruneValidParams};
 pub use schedule::{Schedule, ValidSchedule};
 pub use weights::WeightSet;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctests;

@@ -101,7 +101,7 @@ impl PruneValidParams {
 
     /// Masks for a dense network.
     ///
-    /// Of `n` prunable weights that are not excluded exactly `round(sparsity * n)` become zero (halves away from zero),
+    /// Of `n` prunable weights that are not excluded exactly `round(sparsity * n)` become zero (halves round away from zero, where Python rounds to even),
     /// whatever the ties: among equal scores the one that comes first goes first, in the order of sorted names and
     /// then of row-major position. Criteria of layer scope do this in every tensor on its own.
     ///
