@@ -109,21 +109,41 @@ vectorised! {
     fn halve_max_row_back<T: Real>(
         top: &[T], bottom: &[T], grad: &[T], dtop: &mut [T], dbottom: &mut [T],
     ) {
-        let n = grad.len();
-        let (top, bottom) = (&top[..2 * n], &bottom[..2 * n]);
-        let (dtop, dbottom) = (&mut dtop[..2 * n], &mut dbottom[..2 * n]);
+        const N: usize = 16;
         let zero = T::default();
-        for i in 0..n {
-            let (a, b, c, d) = (top[2 * i], top[2 * i + 1], bottom[2 * i], bottom[2 * i + 1]);
-            let g = grad[i];
+        let pick = |a: T, b: T, c: T, d: T, g: T| {
             let best = a.maximum(b).maximum(c.maximum(d));
-            let is_a = a == best;
-            let is_b = !is_a && b == best;
-            let is_c = !is_a && !is_b && c == best;
-            dtop[2 * i] = if is_a { g } else { zero };
-            dtop[2 * i + 1] = if is_b { g } else { zero };
-            dbottom[2 * i] = if is_c { g } else { zero };
-            dbottom[2 * i + 1] = if is_a || is_b || is_c { zero } else { g };
+            let (is_a, is_b, is_c) = (a == best, b == best, c == best);
+            let da = if is_a { g } else { zero };
+            let db = if is_b & !is_a { g } else { zero };
+            let dc = if is_c & !is_a & !is_b { g } else { zero };
+            let dd = if is_a | is_b | is_c { zero } else { g };
+            [da, db, dc, dd]
+        };
+        let n = grad.len();
+        let whole = n - n % N;
+        for at in (0..whole).step_by(N) {
+            // Pairs apart, then lanes alike, then pairs together: the compiler makes shuffles and masks of it.
+            let (top, bottom) = (&top[2 * at..][..2 * N], &bottom[2 * at..][..2 * N]);
+            let grad = &grad[at..][..N];
+            let mut d = [[zero; N]; 4];
+            for i in 0..N {
+                let p = pick(top[2 * i], top[2 * i + 1], bottom[2 * i], bottom[2 * i + 1], grad[i]);
+                for k in 0..4 {
+                    d[k][i] = p[k];
+                }
+            }
+            let (dtop, dbottom) = (&mut dtop[2 * at..][..2 * N], &mut dbottom[2 * at..][..2 * N]);
+            for i in 0..N {
+                dtop[2 * i] = d[0][i];
+                dtop[2 * i + 1] = d[1][i];
+                dbottom[2 * i] = d[2][i];
+                dbottom[2 * i + 1] = d[3][i];
+            }
+        }
+        for i in whole..n {
+            let p = pick(top[2 * i], top[2 * i + 1], bottom[2 * i], bottom[2 * i + 1], grad[i]);
+            [dtop[2 * i], dtop[2 * i + 1], dbottom[2 * i], dbottom[2 * i + 1]] = p;
         }
     }
 }

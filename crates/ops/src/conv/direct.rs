@@ -215,9 +215,25 @@ impl Plan {
                         let at = [three[0], three.get(1).copied().unwrap_or(last), last].map(|at| at as usize);
                         debug_assert!(at[2] + (self.window - 1) * (self.pitch() + 1) + lanes <= plane);
                         debug_assert!((block + 1) * block_weights <= packed.len());
+                        // Whole vectors of existing channels go straight to the result, others by way of `tile`.
+                        let straight = self.whole_rows() && valid == tile_channels;
+                        let (out, out_step) = if straight {
+                            let out = at.map(|start| {
+                                let (image, rest) = (start / self.image(), start % self.image());
+                                let to = rest / self.pitch() * self.ow + rest % self.pitch();
+                                (image * self.cout + block * tile_channels) * out_area + to
+                            });
+                            assert!(out.iter().all(|to| to + (tile_channels - 1) * out_area + lanes <= y.len()));
+                            // SAFETY: in bounds by the assertion.
+                            (out.map(|to| unsafe { y.as_mut_ptr().add(to) }), out_area)
+                        } else {
+                            let tile = tile.as_mut_ptr();
+                            // SAFETY: the tile holds three vectors of the widest path per channel.
+                            ([0, lanes, 2 * lanes].map(|to| unsafe { tile.add(to) }), 3 * lanes)
+                        };
                         // SAFETY: the strip has `cin` planes, each with room for the last vector at the last tap
-                        // (`Plan::plane`); the weights hold `blocks` blocks; the tile holds the largest kernel's result;
-                        // the kernels are those of a path the processor has.
+                        // (`Plan::plane`); the weights hold `blocks` blocks; `out` is writable for all channels of the
+                        // tile; the kernels are those of a path the processor has.
                         unsafe {
                             kernel(ForwardTile {
                                 x: strip.as_ptr(),
@@ -226,8 +242,12 @@ impl Plan {
                                 pitch: self.pitch(),
                                 channels: self.cin,
                                 weight: packed.as_ptr().add(block * block_weights),
-                                out: tile.as_mut_ptr(),
+                                out,
+                                out_step,
                             });
+                        }
+                        if straight {
+                            continue;
                         }
                         for c in 0..valid {
                             let row = &tile[c * 3 * lanes..][..3 * lanes];

@@ -80,8 +80,10 @@ pub(super) struct ForwardTile {
     pub channels: usize,
     /// Weights `[channels][taps][tile channels]`.
     pub weight: *const f32,
-    /// Result `[tile channels][3][lanes]`.
-    pub out: *mut f32,
+    /// Where the three vectors of the first channel go.
+    pub out: [*mut f32; 3],
+    /// Elements between channels of the result.
+    pub out_step: usize,
 }
 
 /// # Safety
@@ -111,7 +113,7 @@ unsafe fn forward_tile<V: Vector, const C: usize, const K: usize>(tile: ForwardT
         }
         for c in 0..C {
             for i in 0..3 {
-                acc[c][i].store(tile.out.add((c * 3 + i) * V::LANES));
+                acc[c][i].store(tile.out[i].add(c * tile.out_step));
             }
         }
     }

@@ -1,0 +1,148 @@
+//! Every instruction set against the general `f64` convolution, and the same bits for any number of threads.
+//!
+//! One test function: the path is a setting of the whole process.
+
+use candle_core::{DType, Device, Tensor, Var};
+use htl_ops::*;
+
+fn values(shape: &[usize], seed: u64) -> Tensor {
+    let n: usize = shape.iter().product();
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let data: Vec<f32> = (0..n)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+        })
+        .collect();
+    Tensor::from_vec(data, shape, &Device::Cpu).unwrap()
+}
+
+/// Output and gradients of x and weight.
+fn convolve(x: &Tensor, weight: &Tensor, params: Conv2dParams) -> [Tensor; 3] {
+    let (x, weight) = (Var::from_tensor(x).unwrap(), Var::from_tensor(weight).unwrap());
+    let y = conv2d(&x, &weight, None, params).unwrap();
+    let r = values(y.dims(), 5).to_dtype(x.dtype()).unwrap();
+    let grads = (&y * r).unwrap().sum_all().unwrap().backward().unwrap();
+    [
+        y.detach(),
+        grads.get(&x).unwrap().clone(),
+        grads.get(&weight).unwrap().clone(),
+    ]
+}
+
+fn bits(t: &Tensor) -> Vec<u32> {
+    t.flatten_all()
+        .unwrap()
+        .to_vec1::<f32>()
+        .unwrap()
+        .into_iter()
+        .map(f32::to_bits)
+        .collect()
+}
+
+fn in_pool<R: Send>(threads: usize, run: impl FnOnce() -> R + Send) -> R {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()
+        .unwrap()
+        .install(run)
+}
+
+/// A small network through every operation that has a hand-written loop; loss and all gradients as bits.
+fn network() -> Vec<Vec<u32>> {
+    let x = values(&[3, 3, 20, 12], 1);
+    let vars: Vec<Var> = [&[16, 3, 3, 3][..], &[24, 16, 3, 3], &[16, 40, 3, 3], &[1, 16, 1, 1]]
+        .iter()
+        .enumerate()
+        .map(|(i, shape)| Var::from_tensor(&(values(shape, 10 + i as u64) * 0.3).unwrap()).unwrap())
+        .collect();
+    let affine = |n: usize| (Tensor::ones(n, DType::F32, &Device::Cpu).unwrap(), values(&[n], 3));
+    let block = |x: &Tensor, w: &Var| {
+        let (gamma, beta) = affine(w.dims()[0]);
+        conv_norm_relu(x, w, &gamma, &beta, &Norm::Batch { eps: 1e-5 })
+            .unwrap()
+            .0
+    };
+    let a = block(&x, &vars[0]);
+    let b = block(&max_pool2d(&a, 2, 2, 0).unwrap(), &vars[1]);
+    let c = block(&upsample_concat(&b, &a).unwrap(), &vars[2]);
+    let logits = conv2d(&c, &vars[3], None, Conv2dParams::default()).unwrap();
+    let target = values(&[3, 1, 20, 12], 4).abs().unwrap();
+    let loss = (bce_with_logits(&logits, &target, None).unwrap() + soft_dice(&logits, &target, None).unwrap()).unwrap();
+    let grads = loss.mean_all().unwrap().backward().unwrap();
+    let mut all = vec![bits(&loss), bits(&logits)];
+    all.extend(vars.iter().map(|v| bits(grads.get(v).unwrap())));
+    all
+}
+
+#[test]
+fn every_path_is_right_and_independent_of_threads() {
+    // batch, in, out, height, width, kernel, padding
+    let shapes = [
+        [2, 3, 5, 7, 9, 3, 1],
+        [3, 4, 16, 16, 16, 3, 1],
+        [2, 9, 8, 16, 32, 3, 1],
+        [5, 9, 32, 7, 9, 3, 1],
+        [2, 21, 48, 6, 6, 3, 1],
+        [1, 8, 16, 1, 1, 3, 1],
+        [17, 8, 16, 4, 4, 3, 1],
+        [2, 5, 3, 6, 5, 1, 0],
+        [2, 16, 1, 16, 16, 1, 0],
+        [2, 2, 3, 9, 20, 5, 2],
+        [2, 2, 19, 9, 20, 7, 3],
+        [2, 8, 16, 9, 20, 3, 0],
+        [2, 8, 16, 9, 20, 3, 2],
+        [1, 17, 4, 12, 48, 3, 1],
+        [1, 2, 2, 70, 64, 3, 1],
+    ];
+    let paths = CpuPath::available();
+    assert!(paths.contains(&CpuPath::Plain));
+    for path in paths {
+        path.force().unwrap();
+        assert_eq!(CpuPath::active(), path);
+        for shape in shapes {
+            let [batch, cin, cout, h, w, k, padding] = shape;
+            let (x, weight) = (values(&[batch, cin, h, w], 1), values(&[cout, cin, k, k], 2));
+            let params = Conv2dParams {
+                padding,
+                ..Conv2dParams::default()
+            };
+            let ours = in_pool(1, || convolve(&x, &weight, params));
+            let exact = convolve(
+                &x.to_dtype(DType::F64).unwrap(),
+                &weight.to_dtype(DType::F64).unwrap(),
+                params,
+            );
+            for (what, (ours, exact)) in ["y", "dx", "dw"].iter().zip(ours.iter().zip(&exact)) {
+                let error = (ours.to_dtype(DType::F64).unwrap() - exact).unwrap().abs().unwrap();
+                let error = error.flatten_all().unwrap().max(0).unwrap().to_scalar::<f64>().unwrap();
+                let scale = exact
+                    .abs()
+                    .unwrap()
+                    .flatten_all()
+                    .unwrap()
+                    .max(0)
+                    .unwrap()
+                    .to_scalar::<f64>()
+                    .unwrap();
+                assert!(
+                    error < 2e-6 * scale.max(1.0),
+                    "{path:?} {shape:?} {what}: {error:e} at scale {scale}"
+                );
+            }
+            for threads in [2, 3] {
+                let again = in_pool(threads, || convolve(&x, &weight, params));
+                for (what, (a, b)) in ["y", "dx", "dw"].iter().zip(ours.iter().zip(&again)) {
+                    assert!(
+                        bits(a) == bits(b),
+                        "{path:?} {shape:?} {what} differs with {threads} threads"
+                    );
+                }
+            }
+        }
+        let one = in_pool(1, network);
+        assert!(one == in_pool(2, network) && one == in_pool(5, network), "{path:?}");
+    }
+}
