@@ -22,51 +22,89 @@ pub(crate) struct Component {
 ///
 /// `labels` gets 0 for background and `k + 1` for component `k`.
 pub(crate) fn label(height: usize, width: usize, pixels: &[u8], labels: &mut Vec<u32>) -> Vec<Component> {
+    let runs = runs_of(height, width, pixels);
+    let parents = join(&runs);
+    // A root is the first run of its component, so names follow the reading order.
+    let mut names = vec![0u32; runs.len()];
+    let mut components: Vec<Component> = Vec::new();
     labels.clear();
     labels.resize(height * width, 0);
-    let mut components = Vec::new();
-    let mut stack = Vec::new();
-    for start in 0..height * width {
-        if pixels[start] == 0 || labels[start] != 0 {
-            continue;
-        }
-        let (row, column) = (start / width, start % width);
-        let name = components.len() as u32 + 1;
-        let mut component = Component {
-            first: (row, column),
-            area: 0,
-            pixel_box: PixelBox {
-                top: row,
-                left: column,
-                bottom: row + 1,
-                right: column + 1,
-            },
+    for (index, run) in runs.iter().enumerate() {
+        let root = root_of(&parents, index);
+        let pixel_box = PixelBox {
+            top: run.row,
+            left: run.left,
+            bottom: run.row + 1,
+            right: run.right,
         };
-        labels[start] = name;
-        stack.push(start);
-        while let Some(at) = stack.pop() {
-            let (y, x) = (at / width, at % width);
-            component.area += 1;
-            let pixel = PixelBox {
-                top: y,
-                left: x,
-                bottom: y + 1,
-                right: x + 1,
-            };
-            component.pixel_box = component.pixel_box.hull(pixel);
-            for ny in y.saturating_sub(1)..(y + 2).min(height) {
-                for nx in x.saturating_sub(1)..(x + 2).min(width) {
-                    let next = ny * width + nx;
-                    if pixels[next] != 0 && labels[next] == 0 {
-                        labels[next] = name;
-                        stack.push(next);
-                    }
-                }
-            }
+        if root == index {
+            components.push(Component {
+                first: (run.row, run.left),
+                area: 0,
+                pixel_box,
+            });
+            names[index] = components.len() as u32;
         }
-        components.push(component);
+        let name = names[root];
+        let component = &mut components[name as usize - 1];
+        component.area += run.right - run.left;
+        component.pixel_box = component.pixel_box.hull(pixel_box);
+        labels[run.row * width + run.left..run.row * width + run.right].fill(name);
     }
     components
+}
+
+/// Set pixels of one row from `left` to before `right`.
+struct Run {
+    row: usize,
+    left: usize,
+    right: usize,
+}
+
+/// All runs in reading order.
+fn runs_of(height: usize, width: usize, pixels: &[u8]) -> Vec<Run> {
+    let mut runs = Vec::new();
+    for row in 0..height {
+        let line = &pixels[row * width..(row + 1) * width];
+        let mut at = 0;
+        while let Some(gap) = line[at..].iter().position(|&pixel| pixel != 0) {
+            let left = at + gap;
+            let right = line[left..]
+                .iter()
+                .position(|&pixel| pixel == 0)
+                .map_or(width, |length| left + length);
+            runs.push(Run { row, left, right });
+            at = right;
+        }
+    }
+    runs
+}
+
+/// Joins runs that touch, corners included; a run's parent is a run before it, or itself.
+fn join(runs: &[Run]) -> Vec<usize> {
+    let mut parents: Vec<usize> = (0..runs.len()).collect();
+    let mut above = 0;
+    for (index, run) in runs.iter().enumerate() {
+        while runs[above].row + 1 < run.row || (runs[above].row + 1 == run.row && runs[above].right < run.left) {
+            above += 1;
+        }
+        for (other, upper) in runs.iter().enumerate().take(index).skip(above) {
+            if upper.row == run.row || upper.left > run.right {
+                break;
+            }
+            let (a, b) = (root_of(&parents, other), root_of(&parents, index));
+            parents[a.max(b)] = a.min(b);
+            parents[index] = a.min(b);
+        }
+    }
+    parents
+}
+
+fn root_of(parents: &[usize], mut index: usize) -> usize {
+    while parents[index] != index {
+        index = parents[index];
+    }
+    index
 }
 
 /// The component with the most pixels, the first in reading order among equals.
@@ -92,6 +130,57 @@ mod tests {
 
     fn mask(rows: &[&str]) -> Mask {
         Mask::from_rule(rows.len(), rows[0].len(), |y, x| rows[y].as_bytes()[x] == b'#')
+    }
+
+    /// Pixels that touch have one label, names follow the reading order, areas and boxes are those of the labels.
+    #[test]
+    fn labels_equal_a_flood_fill() {
+        let mut state = 7u32;
+        let mut draw = |share: u32| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            u8::from(state >> 16 < share * 655)
+        };
+        for share in [5, 20, 35, 45, 60, 90, 100] {
+            for (height, width) in [(1, 1), (1, 9), (9, 1), (13, 17), (24, 8)] {
+                let pixels: Vec<u8> = (0..height * width).map(|_| draw(share)).collect();
+                let mut labels = Vec::new();
+                let found = label(height, width, &pixels, &mut labels);
+                let mut flooded = vec![0u32; pixels.len()];
+                let mut count = 0;
+                for start in 0..pixels.len() {
+                    if pixels[start] == 0 || flooded[start] != 0 {
+                        continue;
+                    }
+                    count += 1;
+                    let mut stack = vec![start];
+                    while let Some(at) = stack.pop() {
+                        if flooded[at] != 0 {
+                            continue;
+                        }
+                        flooded[at] = count;
+                        for y in (at / width).saturating_sub(1)..(at / width + 2).min(height) {
+                            for x in (at % width).saturating_sub(1)..(at % width + 2).min(width) {
+                                if pixels[y * width + x] != 0 {
+                                    stack.push(y * width + x);
+                                }
+                            }
+                        }
+                    }
+                    let area = flooded.iter().filter(|&&name| name == count).count();
+                    let component = found[count as usize - 1];
+                    assert_eq!(
+                        (component.first, component.area),
+                        ((start / width, start % width), area)
+                    );
+                    let rule = |y: usize, x: usize| flooded[y * width + x] == count;
+                    assert_eq!(
+                        Some(component.pixel_box),
+                        Mask::from_rule(height, width, rule).tight_box()
+                    );
+                }
+                assert_eq!((labels, found.len()), (flooded, count as usize));
+            }
+        }
     }
 
     #[test]
