@@ -10,7 +10,7 @@ use crate::error::ModelError;
 /// The variables of a network, sorted by name: trainable ones, and buffers (the running statistics of batch
 /// normalisation), which the optimiser leaves alone.
 ///
-/// Cloning shares the variables; [`duplicate`](Self::duplicate) copies them.
+/// Cloning shares the variables; [`Network::duplicate`](crate::Network::duplicate) copies them.
 #[derive(Clone, Debug)]
 pub struct Parameters {
     trainable: Vec<(String, Var)>,
