@@ -67,7 +67,7 @@ impl Default for TrainConfig {
             width: 8,
             batch: 16,
             image_steps: 6000,
-            learning_rate: 3e-3,
+            learning_rate: 4e-3,
             weight_decay: 1e-2,
             validate_every: 5,
             labelled: None,
@@ -154,37 +154,28 @@ pub struct MeanTeacher {
 
 impl Default for MeanTeacher {
     fn default() -> Self {
-        Self { unlabelled_batch: 16, decay: 0.99, confidence: 0.8, weight: 1.0, ramp: 0.3 }
+        Self { unlabelled_batch: 16, decay: 0.97, confidence: 0.7, weight: 1.0, ramp: 0.3 }
     }
 }
 
 /// Training from tight boxes.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Boxes {
     /// What stands in for the masks.
     pub targets: BoxTargets,
-    /// Share of the steps trained on ellipses before the first refinement (`refined` only).
-    pub warm_up: f64,
-    /// Number of refinements, evenly spread over the rest (`refined` only).
-    pub refinements: usize,
-}
-
-impl Default for Boxes {
-    fn default() -> Self {
-        Self { targets: BoxTargets::Refined, warm_up: 0.4, refinements: 4 }
-    }
 }
 
 /// The pseudo-mask made from a box.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BoxTargets {
     /// The filled box.
     FilledBox,
     /// The ellipse inscribed in the box.
     Ellipse,
-    /// The ellipse at first; then the network's own map inside the box, cut where its tight box fits best.
+    /// The ellipse refined by colour: what inside the box looks unlike everything outside it.
+    #[default]
     Refined,
 }
 
@@ -254,9 +245,6 @@ impl TrainConfig {
         need((0.5..1.0).contains(&m.confidence), "mean_teacher.confidence", "in [0.5, 1)", m.confidence.to_string())?;
         need(m.weight >= 0.0 && m.weight.is_finite(), "mean_teacher.weight", "at least 0", m.weight.to_string())?;
         need((0.0..=1.0).contains(&m.ramp), "mean_teacher.ramp", "in [0, 1]", m.ramp.to_string())?;
-        let b = &c.boxes;
-        need((0.0..1.0).contains(&b.warm_up), "boxes.warm_up", "in [0, 1)", b.warm_up.to_string())?;
-        need(b.refinements >= 1, "boxes.refinements", "at least 1", b.refinements.to_string())?;
         Ok(ValidTrainConfig(self))
     }
 }
@@ -341,8 +329,6 @@ mod tests {
             ("mean_teacher.confidence", "0.2"),
             ("mean_teacher.unlabelled_batch", "0"),
             ("mean_teacher.ramp", "2.0"),
-            ("boxes.warm_up", "1.0"),
-            ("boxes.refinements", "0"),
         ] {
             let text = message(MINIMAL, &[&format!("{key}={bad}")]);
             assert!(text.contains(&format!("`{key}`")), "{key}={bad} gave: {text}");

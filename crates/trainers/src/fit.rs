@@ -10,10 +10,11 @@ use crate::{
     HistoryRow, TrainError,
     attention::SampleWeights,
     batches::Batches,
-    config::{BoxTargets, Setting, TrainConfig, ValidTrainConfig},
+    box_targets::box_targets,
+    config::{Setting, TrainConfig, ValidTrainConfig},
     files::write_atomically,
     history,
-    objective::{BoxObjective, ImageLabelObjective, MaskObjective, MeanTeacherObjective, Objective},
+    objective::{ImageLabelObjective, MaskObjective, MeanTeacherObjective, Objective},
     quality::{Judge, quality},
     samples::{self, TrainingSamples, training_samples, validation},
     schedule::one_cycle,
@@ -177,13 +178,8 @@ fn objective<'a>(
             Box::new(ImageLabelObjective::new(batches(labelled), labels, classes, attention(labelled)?, config.batch)?)
         }
         Setting::WeaklySupervisedBoxes => {
-            let boxes = samples::boxes(labelled);
-            let targets = samples::box_targets(&boxes, config.size, config.boxes.targets);
-            let masks = MaskObjective::new(batches(labelled), targets, attention(labelled)?, config.batch)?;
-            match config.boxes.targets {
-                BoxTargets::Refined => Box::new(BoxObjective::new(masks, boxes, &config.boxes, config.steps())),
-                BoxTargets::FilledBox | BoxTargets::Ellipse => Box::new(masks),
-            }
+            let targets = box_targets(labelled, &samples::boxes(labelled), config.boxes.targets);
+            Box::new(MaskObjective::new(batches(labelled), targets, attention(labelled)?, config.batch)?)
         }
     })
 }

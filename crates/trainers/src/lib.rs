@@ -20,6 +20,7 @@
 //! ```
 mod attention;
 mod batches;
+mod box_targets;
 mod config;
 mod error;
 mod files;

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use htl_datasets::{DataFolder, ImageSet, MaskUse, PixelBox, Sample, Split, box_mask, ellipse_mask};
+use htl_datasets::{DataFolder, ImageSet, MaskUse, PixelBox, Sample, Split};
 use htl_metrics::Mask;
 
 use crate::{
     TrainError,
-    config::{BoxTargets, Setting, TrainConfig},
+    config::{Setting, TrainConfig},
     files::read_ids,
     quality::Judge,
 };
@@ -85,17 +85,6 @@ pub(crate) fn boxes(images: &ImageSet) -> Vec<PixelBox> {
     let size = images.size();
     let whole = PixelBox { x0: 0, y0: 0, x1: size, y1: size };
     (0..images.len()).map(|i| images.mask(i).and_then(|m| PixelBox::tight(&m, size)).unwrap_or(whole)).collect()
-}
-
-/// The pseudo-mask that each box starts with.
-pub(crate) fn box_targets(boxes: &[PixelBox], size: usize, targets: BoxTargets) -> Vec<Vec<f32>> {
-    boxes
-        .iter()
-        .map(|bounds| match targets {
-            BoxTargets::FilledBox => box_mask(bounds, size, size),
-            BoxTargets::Ellipse | BoxTargets::Refined => ellipse_mask(bounds, size, size),
-        })
-        .collect()
 }
 
 /// The validation images and what judges them; `None` where the split holds nothing with a label of the setting's kind.

@@ -26,18 +26,6 @@ impl<'a> MaskObjective<'a> {
         Ok(Self { batches, targets, weights, sampler, batch })
     }
 
-    pub fn batches(&self) -> &Batches<'a> {
-        &self.batches
-    }
-
-    pub fn targets(&self) -> &[Vec<f32>] {
-        &self.targets
-    }
-
-    pub fn set_target(&mut self, index: usize, target: Vec<f32>) {
-        self.targets[index] = target;
-    }
-
     /// The augmented images, targets and loss weights of a step.
     pub fn draw(&self, step: usize) -> Result<(Tensor, Tensor, Vec<f32>), TrainError> {
         let indices = self.sampler.batch(step as u64, self.batch);

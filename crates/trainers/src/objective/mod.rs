@@ -1,6 +1,5 @@
 //! What a training minimises: one file per setting, one interface for the loop in `fit`.
 
-mod boxes;
 mod image_labels;
 mod masks;
 mod mean_teacher;
@@ -10,7 +9,6 @@ use std::collections::BTreeMap;
 use candle_core::Tensor;
 use htl_models::Network;
 
-pub(crate) use boxes::BoxObjective;
 pub(crate) use image_labels::ImageLabelObjective;
 pub(crate) use masks::MaskObjective;
 pub(crate) use mean_teacher::MeanTeacherObjective;
