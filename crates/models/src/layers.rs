@@ -136,6 +136,8 @@ pub(crate) struct Encoder {
     in_channels: usize,
     first: Block,
     deeper: Vec<Block>,
+    /// Factor of the pooling's gradient; 1 but for planted mistakes.
+    pub(crate) pool_gradient: f64,
 }
 
 impl Encoder {
@@ -155,6 +157,7 @@ impl Encoder {
             in_channels,
             first,
             deeper,
+            pool_gradient: 1.0,
         })
     }
 
@@ -165,7 +168,11 @@ impl Encoder {
         let mut features = self.first.forward(&mode.input(images), mode)?;
         let mut skips = Vec::with_capacity(self.deeper.len());
         for block in &self.deeper {
-            let pooled = htl_ops::max_pool2d(&features, 2, 2, 0)?;
+            let mut pooled = htl_ops::max_pool2d(&features, 2, 2, 0)?;
+            if self.pool_gradient != 1.0 {
+                let rest = (pooled.detach() * (1.0 - self.pool_gradient))?;
+                pooled = ((pooled * self.pool_gradient)? + rest)?;
+            }
             skips.push(features);
             features = block.forward(&pooled, mode)?;
         }

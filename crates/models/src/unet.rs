@@ -93,6 +93,12 @@ impl UNet {
         })
     }
 
+    /// Makes the mistake of scaling the pooling's gradient, to show that regression checks find it.
+    #[doc(hidden)]
+    pub fn plant_pool_gradient(&mut self, factor: f64) {
+        self.encoder.pool_gradient = factor;
+    }
+
     /// The sizes it was built with.
     #[must_use]
     pub fn config(&self) -> &UNetConfig {

@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::TrainError;
+use crate::{TrainError, plant::Plant};
 
 /// Which labels a training uses, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +55,10 @@ pub struct TrainConfig {
     pub mean_teacher: MeanTeacher,
     /// Box supervision, for `weakly-supervised-boxes`.
     pub boxes: Boxes,
+    /// A deliberate mistake, to show that regression checks find it.
+    #[doc(hidden)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plant: Option<Plant>,
 }
 
 impl Default for TrainConfig {
@@ -75,6 +79,7 @@ impl Default for TrainConfig {
             attention: None,
             mean_teacher: MeanTeacher::default(),
             boxes: Boxes::default(),
+            plant: None,
         }
     }
 }

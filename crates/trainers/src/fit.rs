@@ -61,8 +61,12 @@ pub fn train(
     let data = DataFolder::open(&config.data)?;
     let samples = training_samples(config, &data)?;
     let validation = validation(config, &data)?;
-    let start = Start::of(config, &data, device)?;
-    let mut objective = objective(config, &data, &samples, &start, device)?;
+    let mut start = Start::of(config, &data, device)?;
+    if let Some(plant) = config.plant {
+        plant.in_network(&mut start.network);
+    }
+    let seen = config.plant.map_or_else(|| start.preprocessing.clone(), |p| p.preprocessing(&start.preprocessing));
+    let mut objective = objective(config, &data, &samples, &start, &seen, device)?;
     let run = Run { config, device, out, text: &text, start: &start, validation: validation.as_ref() };
     let rows = run.fit(objective.as_mut(), saved, progress)?;
 
@@ -145,15 +149,19 @@ fn objective<'a>(
     data: &DataFolder,
     samples: &'a TrainingSamples,
     start: &'a Start,
+    preprocessing: &'a Preprocessing,
     device: &'a Device,
 ) -> Result<Box<dyn Objective + 'a>, TrainError> {
     let batches =
-        |images: &'a ImageSet| Batches { images, preprocessing: &start.preprocessing, seed: config.seed, device };
+        |images: &'a ImageSet| Batches { images, preprocessing, seed: config.seed, device };
     let labelled = &samples.labelled;
     let attention = |images: &ImageSet| SampleWeights::read(config.attention.as_ref(), &images.ids(), config.seed);
     Ok(match config.setting {
         Setting::Supervised => {
-            let targets = samples::mask_targets(labelled);
+            let mut targets = samples::mask_targets(labelled);
+            if let Some(plant) = config.plant {
+                plant.in_targets(&mut targets);
+            }
             Box::new(MaskObjective::new(batches(labelled), targets, attention(labelled)?, config.batch)?)
         }
         Setting::SemiSupervised => {

@@ -27,6 +27,7 @@ mod files;
 mod fit;
 mod history;
 mod objective;
+mod plant;
 mod predict;
 pub mod quality;
 mod samples;
@@ -41,5 +42,7 @@ pub use error::TrainError;
 pub use files::read_ids;
 pub use fit::{names, train};
 pub use history::{HistoryRow, read_history};
+#[doc(hidden)]
+pub use plant::Plant;
 pub use predict::{class_logits, localization_maps, map_of};
 pub use samples::{stored_masks, validation};
