@@ -9,7 +9,10 @@ use std::time::Instant;
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use htl_ops::optim::{AdamW, AdamWParams};
-use htl_ops::{Conv2dParams, Norm, bce_with_logits, conv_norm_relu, conv2d, max_pool2d, upsample_concat};
+use htl_ops::{
+    Conv2dParams, Norm, bce_with_logits, conv_norm_relu, conv2d, keep_freed_memory, max_pool2d,
+    upsample_concat_conv_norm_relu,
+};
 
 /// Numbers in (-1, 1) from a linear congruential generator: no randomness to depend on.
 struct Numbers(u64);
@@ -79,22 +82,26 @@ impl UNet {
         Ok((Self { blocks, head, bias }, vars))
     }
 
-    fn block(&self, index: usize, x: &Tensor) -> Result<Tensor> {
-        let mut x = x.clone();
-        for layer in &self.blocks[index] {
-            x = conv_norm_relu(&x, &layer.weight, &layer.gamma, &layer.beta, &Norm::Batch { eps: 1e-5 })?.0;
-        }
-        Ok(x)
+    /// A block on `x`, or on `x` doubled and joined with `skip`.
+    fn block(&self, index: usize, x: &Tensor, skip: Option<&Tensor>) -> Result<Tensor> {
+        let norm = Norm::Batch { eps: 1e-5 };
+        let [first, second] = &self.blocks[index];
+        let (weight, gamma, beta) = (&first.weight, &first.gamma, &first.beta);
+        let x = match skip {
+            None => conv_norm_relu(x, weight, gamma, beta, &norm)?.0,
+            Some(skip) => upsample_concat_conv_norm_relu(x, skip, weight, gamma, beta, &norm)?.0,
+        };
+        Ok(conv_norm_relu(&x, &second.weight, &second.gamma, &second.beta, &norm)?.0)
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let mut skips = vec![self.block(0, x)?];
+        let mut skips = vec![self.block(0, x, None)?];
         for level in 1..4 {
-            skips.push(self.block(level, &max_pool2d(&skips[level - 1], 2, 2, 0)?)?);
+            skips.push(self.block(level, &max_pool2d(&skips[level - 1], 2, 2, 0)?, None)?);
         }
         let mut x = skips[3].clone();
         for level in (0..3).rev() {
-            x = self.block(6 - level, &upsample_concat(&x, &skips[level])?)?;
+            x = self.block(6 - level, &x, Some(&skips[level]))?;
         }
         Ok(conv2d(&x, &self.head, Some(&self.bias), Conv2dParams::default())?)
     }
@@ -127,6 +134,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         };
         *slot = value.parse()?;
     }
+    keep_freed_memory();
     let mut numbers = Numbers(1);
     let (network, vars) = UNet::new(width, &mut numbers)?;
     let x = numbers.tensor(&[batch, 3, size, size], 1.0)?;

@@ -121,16 +121,6 @@ pub enum OpsError {
         /// What is wrong with it.
         problem: String,
     },
-    /// An environment variable has a value that is not understood.
-    #[error("{variable}={found} is not understood; use one of {expected}")]
-    Environment {
-        /// The variable.
-        variable: &'static str,
-        /// Its value.
-        found: String,
-        /// The values accepted.
-        expected: &'static str,
-    },
     /// An error of candle itself.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),

@@ -149,6 +149,14 @@ proptest! {
                 Ok(conv_norm_relu(&scattered(&t[0])?, &t[1], &t[2], &t[3], norm)?.0)
             });
         }
+        let skip = var(&[batch, 2, 2 * h, 2 * w], seed + 6);
+        let weight = var(&[cout, cin + 2, kernel, kernel], seed + 7);
+        for norm in [&Norm::Batch { eps: 1e-3 }, &running] {
+            check(&[&x, &skip, &weight, &gamma, &beta], |t| {
+                let (x, skip) = (scattered(&t[0])?, scattered(&t[1])?);
+                Ok(upsample_concat_conv_norm_relu(&x, &skip, &t[2], &t[3], &t[4], norm)?.0)
+            });
+        }
     }
 
     #[test]

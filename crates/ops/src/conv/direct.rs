@@ -223,7 +223,10 @@ impl Plan {
                                 let to = rest / self.pitch() * self.ow + rest % self.pitch();
                                 (image * self.cout + block * tile_channels) * out_area + to
                             });
-                            assert!(out.iter().all(|to| to + (tile_channels - 1) * out_area + lanes <= y.len()));
+                            assert!(
+                                out.iter()
+                                    .all(|to| to + (tile_channels - 1) * out_area + lanes <= y.len())
+                            );
                             // SAFETY: in bounds by the assertion.
                             (out.map(|to| unsafe { y.as_mut_ptr().add(to) }), out_area)
                         } else {
