@@ -66,6 +66,7 @@ fn main() -> ExitCode {
         .without_time()
         .init();
     parent::exit_with_parent();
+    htl_ops::keep_freed_memory();
     let cli = Cli::parse();
     match run(cli) {
         Ok(code) => code,

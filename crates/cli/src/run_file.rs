@@ -13,7 +13,8 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields)]
 pub struct RunFile {
     pub profile: String,
-    pub device: String,
+    #[serde(rename = "device")]
+    _device: String,
     /// The data folder: relative to the run's folder where it lies inside, else as it was given.
     pub data: PathBuf,
     pub dataset: Dataset,

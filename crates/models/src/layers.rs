@@ -1,5 +1,5 @@
 use candle_core::{DType, Device, Tensor, Var};
-use htl_ops::{Conv2dParams, Norm, conv_norm_relu, conv2d};
+use htl_ops::{Conv2dParams, Norm, conv2d, conv_norm_relu, upsample_concat_conv_norm_relu};
 
 use crate::error::ModelError;
 use crate::parameters::ParameterBuilder;
@@ -73,7 +73,8 @@ impl ConvNormRelu {
         })
     }
 
-    fn forward(&self, input: &Tensor, mode: Mode) -> Result<Tensor, ModelError> {
+    /// `input` alone, or upsampled and joined to `skip`.
+    fn forward(&self, input: &Tensor, skip: Option<&Tensor>, mode: Mode) -> Result<Tensor, ModelError> {
         let norm = match mode {
             Mode::Train => Norm::Batch { eps: EPS },
             Mode::Gradients | Mode::Evaluate => Norm::Running {
@@ -87,7 +88,10 @@ impl ConvNormRelu {
             mode.tensor(&self.gamma),
             mode.tensor(&self.beta),
         );
-        let (output, statistics) = conv_norm_relu(input, &weight, &gamma, &beta, &norm)?;
+        let (output, statistics) = match skip {
+            None => conv_norm_relu(input, &weight, &gamma, &beta, &norm)?,
+            Some(skip) => upsample_concat_conv_norm_relu(input, skip, &weight, &gamma, &beta, &norm)?,
+        };
         if let Some(statistics) = statistics {
             follow(&self.running_mean, &statistics.mean)?;
             follow(&self.running_var, &statistics.var)?;
@@ -123,7 +127,12 @@ impl Block {
     }
 
     pub(crate) fn forward(&self, input: &Tensor, mode: Mode) -> Result<Tensor, ModelError> {
-        self.second.forward(&self.first.forward(input, mode)?, mode)
+        self.second.forward(&self.first.forward(input, None, mode)?, None, mode)
+    }
+
+    /// The block on `input`, upsampled to twice its size, and `skip` together.
+    pub(crate) fn forward_joined(&self, input: &Tensor, skip: &Tensor, mode: Mode) -> Result<Tensor, ModelError> {
+        self.second.forward(&self.first.forward(input, Some(skip), mode)?, None, mode)
     }
 }
 

@@ -122,7 +122,7 @@ impl UNet {
     pub fn forward(&self, images: &Tensor, mode: Mode) -> Result<Tensor, ModelError> {
         let (mut features, skips) = self.encoder.forward(images, mode)?;
         for (block, skip) in self.decoder.iter().zip(skips.iter().rev()) {
-            features = block.forward(&htl_ops::upsample_concat(&features, skip)?, mode)?;
+            features = block.forward_joined(&features, skip, mode)?;
         }
         self.head.forward(&features, mode)
     }

@@ -26,7 +26,8 @@ impl ReportCommand {
     pub fn run(self, device: &Device) -> anyhow::Result<()> {
         let run = RunFile::read(&self.run)?;
         let root = &self.run;
-        let results = numbers::results(&run, root)?;
+        let device_name = crate::device::name(device);
+        let results = numbers::results(&run, device_name, root)?;
         results.write(&root.join("results.json"))?;
 
         let data_path = if run.data.is_relative() && root.join(&run.data).exists() {
@@ -52,7 +53,7 @@ impl ReportCommand {
             provenance: IndexMap::from([
                 ("htl".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
                 ("profile".to_owned(), run.profile.clone()),
-                ("device".to_owned(), run.device.clone()),
+                ("device".to_owned(), device_name.to_owned()),
             ]),
             results,
         };

@@ -28,7 +28,7 @@ const GAINS: [&str; 3] = ["jaccard", "threshold_jaccard", "dice"];
 const ORACLE: &str = "oracle-tuned";
 
 /// Everything `results.json` holds.
-pub fn results(run: &RunFile, root: &Path) -> anyhow::Result<Results> {
+pub fn results(run: &RunFile, device: &str, root: &Path) -> anyhow::Result<Results> {
     let mut settings = IndexMap::new();
     let known = SETTINGS.iter().copied().filter(|name| run.settings.contains_key(*name));
     let others = run.settings.keys().map(String::as_str).filter(|name| !SETTINGS.contains(name));
@@ -42,7 +42,7 @@ pub fn results(run: &RunFile, root: &Path) -> anyhow::Result<Results> {
     }
     Ok(Results {
         profile: run.profile.clone(),
-        device: run.device.clone(),
+        device: device.to_owned(),
         dataset: Dataset {
             name: run.dataset.name.clone(),
             train: run.dataset.train,
