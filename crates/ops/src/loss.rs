@@ -2,6 +2,9 @@
 //!
 //! Targets, labels and pixel weights are constants: no gradient flows to them.
 
+// Lanes are indexed by constants so that the compiler keeps them in registers.
+#![allow(clippy::needless_range_loop)]
+
 use std::sync::{Arc, OnceLock};
 
 use candle_core::backend::BackendStorage;

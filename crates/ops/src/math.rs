@@ -1,4 +1,31 @@
-//! Branch-free elementary functions that the compiler can vectorise.
+//! Branch-free elementary functions and sums that the compiler can vectorise.
+
+use crate::cpu::vectorised;
+
+const LANES: usize = 32;
+/// Elements summed in the lanes' own precision before the total goes to `f64`.
+const CHUNK: usize = 2048;
+
+vectorised! {
+    /// Sum, in an order fixed by the length.
+    pub(crate) fn plane_sum<T: Real>(data: &[T]) -> f64 {
+        let mut total = 0f64;
+        for chunk in data.chunks(CHUNK) {
+            let mut lanes = [T::default(); LANES];
+            let mut blocks = chunk.chunks_exact(LANES);
+            for block in &mut blocks {
+                for (lane, &v) in lanes.iter_mut().zip(block) {
+                    *lane += v;
+                }
+            }
+            for (lane, &v) in lanes.iter_mut().zip(blocks.remainder()) {
+                *lane += v;
+            }
+            total += lanes.iter().map(|v| v.to_f64()).sum::<f64>();
+        }
+        total
+    }
+}
 
 /// `e^x` for `f32`: at most 2 units in the last place from the exact value for |x| < 87; 0 below −87.3, capped above 88.3.
 #[inline(always)]

@@ -143,27 +143,6 @@ const LANES: usize = 32;
 const CHUNK: usize = 2048;
 
 vectorised! {
-    /// Sum, in an order fixed by the length.
-    pub(crate) fn plane_sum<T: Real>(data: &[T]) -> f64 {
-        let mut total = 0f64;
-        for chunk in data.chunks(CHUNK) {
-            let mut lanes = [T::default(); LANES];
-            let mut blocks = chunk.chunks_exact(LANES);
-            for block in &mut blocks {
-                for (lane, &v) in lanes.iter_mut().zip(block) {
-                    *lane += v;
-                }
-            }
-            for (lane, &v) in lanes.iter_mut().zip(blocks.remainder()) {
-                *lane += v;
-            }
-            total += lanes.iter().map(|v| v.to_f64()).sum::<f64>();
-        }
-        total
-    }
-}
-
-vectorised! {
     /// Sum of `v - pivot` and of its square.
     fn moments<T: Real>(data: &[T], pivot: T) -> [f64; 2] {
         let mut total = [0f64; 2];

@@ -328,7 +328,7 @@ pub fn avg_pool2d(x: &Tensor, kernel: usize, stride: usize, padding: usize) -> R
 pub(crate) fn global_average_forward<T: Real>(x: &[T], area: usize) -> Vec<T> {
     let mut y = vec![T::default(); x.len() / area];
     for (out, plane) in y.iter_mut().zip(x.chunks(area)) {
-        *out = T::from_f64(crate::norm::plane_sum(plane) / area as f64);
+        *out = T::from_f64(crate::math::plane_sum(plane) / area as f64);
     }
     y
 }

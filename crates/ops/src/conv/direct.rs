@@ -7,7 +7,9 @@
 
 use crate::buffer::Buffer;
 use crate::conv::Geometry;
-use crate::conv::micro::{self, ForwardTile, Kernels, WeightTile};
+#[cfg(target_arch = "x86_64")]
+use crate::conv::across;
+use crate::conv::micro::{ForwardTile, Kernels, WeightTile};
 use crate::parallel::{self, Shared};
 
 /// Positions, in vectors, whose inputs stay in the second-level cache while all output channels are computed.
@@ -19,13 +21,13 @@ const INPUT_BLOCK: usize = 16;
 /// Images are taken together until their strip has this many positions.
 const STRIP: usize = 2048;
 /// Elements of strips that are filled before the weight gradient sweeps over them.
-const FILL: usize = 1 << 20;
+pub(super) const FILL: usize = 1 << 20;
 
 /// Elements of a cache line.
-const LINE: usize = 16;
+pub(super) const LINE: usize = 16;
 
 /// The part of a buffer that starts at a cache line; up to [`LINE`] elements shorter.
-fn aligned(buffer: &mut [f32]) -> &mut [f32] {
+pub(super) fn aligned(buffer: &mut [f32]) -> &mut [f32] {
     let skip = buffer.as_ptr().align_offset(64).min(LINE);
     &mut buffer[skip..]
 }
@@ -44,7 +46,7 @@ pub(super) fn applies(g: &Geometry) -> bool {
 
 /// A stride-1 convolution from `cin` planes of `h` x `w` to `cout` planes of `oh` x `ow`.
 #[derive(Clone, Copy)]
-struct Plan {
+pub(super) struct Plan {
     cin: usize,
     cout: usize,
     h: usize,
@@ -57,7 +59,7 @@ struct Plan {
 }
 
 impl Plan {
-    fn forward(g: &Geometry) -> Self {
+    pub(super) fn forward(g: &Geometry) -> Self {
         let Geometry {
             cin,
             cout,
@@ -98,17 +100,17 @@ impl Plan {
     }
 
     /// Elements from row to row of a strip.
-    fn pitch(&self) -> usize {
+    pub(super) fn pitch(&self) -> usize {
         self.w + self.padding
     }
 
     /// Elements from image to image of a strip.
-    fn image(&self) -> usize {
+    pub(super) fn image(&self) -> usize {
         (self.h + self.padding) * self.pitch()
     }
 
     /// Elements from channel to channel of a strip of `images`, with room for vectors that run over the end.
-    fn plane(&self, images: usize) -> usize {
+    pub(super) fn plane(&self, images: usize) -> usize {
         let used = images * self.image() + self.window * (self.pitch() + 1) + 4 * self.kernels.lanes;
         // Not a multiple of 4 KiB, so that the same position of different channels does not fall into one cache set.
         used.next_multiple_of(16) + if used.next_multiple_of(16) % 1024 < 64 { 80 } else { 16 }
@@ -116,7 +118,7 @@ impl Plan {
 
     /// Output rows hold whole vectors.
     fn whole_rows(&self) -> bool {
-        self.ow % self.kernels.lanes == 0
+        self.ow.is_multiple_of(self.kernels.lanes)
     }
 
     /// Where each vector of output positions of one strip starts.
@@ -138,7 +140,7 @@ impl Plan {
     }
 
     /// Copies one channel of consecutive images (`step` elements apart) into its plane of a strip.
-    fn fill(&self, source: &[f32], step: usize, images: usize, plane: &mut [f32]) {
+    pub(super) fn fill(&self, source: &[f32], step: usize, images: usize, plane: &mut [f32]) {
         let (p, pitch) = (self.padding, self.pitch());
         for image in 0..images {
             let out = &mut plane[image * self.image()..][..self.image()];
@@ -312,12 +314,12 @@ pub(super) fn backward_input(g: &Geometry, dy: &[f32], weight: &[f32], dx: &mut 
 pub(super) fn backward_weight(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
     if g.kh == 3
-        && g.cout % ACROSS == 0
+        && g.cout.is_multiple_of(across::LANES)
         // Few input channels would leave most of a tile's rows empty.
         && g.cin >= 8
-        && let Some(kernels) = micro::across()
+        && let Some(kernels) = crate::conv::micro::across()
     {
-        return across(g, kernels, x, dy, dw);
+        return across::backward_weight(g, kernels, x, dy, dw);
     }
     let plan = Plan::forward(g);
     let Kernels {
@@ -400,117 +402,6 @@ pub(super) fn backward_weight(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32
             }
         }
     });
-}
-
-/// Output channels in a vector of the kernels across output channels.
-#[cfg(target_arch = "x86_64")]
-const ACROSS: usize = 16;
-/// Positions per sweep of those kernels, and window rows (input channels times 3) per task.
-#[cfg(target_arch = "x86_64")]
-const ACROSS_SWEEP: usize = 256;
-#[cfg(target_arch = "x86_64")]
-const ACROSS_ROWS: usize = 48;
-
-/// The weight gradient with vectors across output channels, for 3x3 windows: no vector of partial sums per weight, and
-/// no position wasted, whatever the image size.
-#[cfg(target_arch = "x86_64")]
-fn across(g: &Geometry, kernels: micro::Across, x: &[f32], dy: &[f32], dw: &mut [f32]) {
-    let plan = Plan::forward(g);
-    let (in_area, out_area) = (g.h * g.w, g.oh * g.ow);
-    let (per_tile, rows_per_tile, kernel) = if g.cout % (2 * ACROSS) == 0 {
-        (2 * ACROSS, 4, kernels.two)
-    } else {
-        (ACROSS, 8, kernels.one)
-    };
-    let group = FILL.div_ceil(plan.image() * g.cin).min(g.batch).max(1);
-    let tiles = g.cout / per_tile;
-    let rows = g.cin * 3;
-    let row_blocks = rows.div_ceil(ACROSS_ROWS);
-    let cell = 3 * per_tile;
-    let per_task = ACROSS_ROWS.min(rows.next_multiple_of(rows_per_tile)) * cell;
-    let mut sums = Buffer::<f32>::zeros(tiles * row_blocks * per_task + LINE);
-    let sums = &mut aligned(&mut sums)[..tiles * row_blocks * per_task];
-    let mut strip = Buffer::<f32>::stale(g.cin * plan.plane(group));
-    let mut turned = Buffer::<f32>::stale(group * g.cout * out_area + LINE);
-    let turned = aligned(&mut turned);
-    for first in (0..g.batch).step_by(group) {
-        let images = group.min(g.batch - first);
-        let positions = images * out_area;
-        let plane = plan.plane(images);
-        let strip = &mut strip[..g.cin * plane];
-        parallel::chunks(strip, plane, |c, strip| {
-            plan.fill(&x[(first * g.cin + c) * in_area..], g.cin * in_area, images, strip);
-        });
-        // Gradients as `[tile][position][output channel of the tile]`.
-        let turned = &mut turned[..positions * g.cout];
-        parallel::chunks(turned, out_area * per_tile, |i, out| {
-            let (tile, image) = (i / images, i % images);
-            for half in 0..per_tile / ACROSS {
-                let from = &dy[((first + image) * g.cout + tile * per_tile + half * ACROSS) * out_area..];
-                transpose(&kernels, from, out_area, &mut out[half * ACROSS..], per_tile);
-            }
-        });
-        let (strip, turned) = (&*strip, &*turned);
-        let starts: Vec<u32> = (0..images)
-            .flat_map(|image| (0..g.oh).map(move |y| (image, y)))
-            .flat_map(|(image, y)| {
-                let row = image * plan.image() + y * plan.pitch();
-                (0..g.ow).map(move |x| (row + x) as u32)
-            })
-            .collect();
-        let offsets: Vec<u32> = (0..rows.next_multiple_of(8))
-            .map(|r| r.min(rows - 1))
-            .map(|r| (r / 3 * plane + r % 3 * plan.pitch()) as u32)
-            .collect();
-        parallel::chunks(sums, per_task, |task, sums| {
-            let (tile, block) = (task / row_blocks, task % row_blocks);
-            let rows = block * ACROSS_ROWS..((block + 1) * ACROSS_ROWS).min(rows);
-            let dy = &turned[tile * positions * per_tile..][..positions * per_tile];
-            for (sweep, starts) in starts.chunks(ACROSS_SWEEP).enumerate() {
-                let dy = &dy[sweep * ACROSS_SWEEP * per_tile..][..starts.len() * per_tile];
-                for (i, r) in rows.clone().step_by(rows_per_tile).enumerate() {
-                    let acc = &mut sums[i * rows_per_tile * cell..][..rows_per_tile * cell];
-                    let offsets = &offsets[r..][..rows_per_tile];
-                    // SAFETY: the last start with the last offset and tap lies inside of the strip (`Plan::plane`);
-                    // `dy` holds `per_tile` channels per start, `acc` one tile; AVX-512 exists (`micro::across`).
-                    unsafe {
-                        kernel(micro::AcrossTile {
-                            dy: dy.as_ptr(),
-                            x: strip.as_ptr(),
-                            rows: offsets.as_ptr(),
-                            at: starts.as_ptr(),
-                            count: starts.len(),
-                            acc: acc.as_mut_ptr(),
-                        });
-                    }
-                }
-            }
-        });
-    }
-    let sums = &*sums;
-    parallel::chunks(dw, rows * 3, |oc, row| {
-        let (tile, c) = (oc / per_tile, oc % per_tile);
-        for (t, v) in row.iter_mut().enumerate() {
-            let (block, rest) = (t / (3 * ACROSS_ROWS), t % (3 * ACROSS_ROWS));
-            *v = sums[(tile * row_blocks + block) * per_task + rest * per_tile + c];
-        }
-    });
-}
-
-/// Sixteen planes of `area` elements to `[position][sixteen]`, positions `step` apart.
-#[cfg(target_arch = "x86_64")]
-fn transpose(kernels: &micro::Across, from: &[f32], area: usize, to: &mut [f32], step: usize) {
-    let whole = area - area % ACROSS;
-    assert!(from.len() >= ACROSS * area && to.len() >= (area - 1) * step + ACROSS);
-    for at in (0..whole).step_by(ACROSS) {
-        // SAFETY: sixteen positions from `at` exist in each of the sixteen planes and in the output, by the assertion.
-        unsafe { (kernels.transpose)(from.as_ptr().add(at), area, to.as_mut_ptr().add(at * step), step) };
-    }
-    for at in whole..area {
-        for c in 0..ACROSS {
-            to[at * step + c] = from[c * area + at];
-        }
-    }
 }
 
 /// Sum of a vector's lanes by halving.

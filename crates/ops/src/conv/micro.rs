@@ -5,6 +5,9 @@
 //! broadcast weight per channel. Backward to the weight: a tile of `channels` output channels times three taps, each a
 //! vector of partial sums over positions.
 
+// Register tiles are indexed by constants so that the compiler unrolls them.
+#![allow(clippy::needless_range_loop)]
+
 /// A vector register of `f32`.
 ///
 /// # Safety

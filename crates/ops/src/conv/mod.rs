@@ -1,5 +1,7 @@
 //! Two-dimensional convolution.
 
+#[cfg(target_arch = "x86_64")]
+mod across;
 mod direct;
 mod general;
 mod micro;
@@ -171,7 +173,7 @@ pub(crate) fn backward_bias<T: Real>(dy: &[T], area: usize, channels: usize) -> 
     crate::parallel::chunks(&mut db, 1, |c, out| {
         let mut total = 0f64;
         for plane in dy.chunks(area).skip(c).step_by(channels) {
-            total += crate::norm::plane_sum(plane);
+            total += crate::math::plane_sum(plane);
         }
         out[0] = T::from_f64(total);
     });
