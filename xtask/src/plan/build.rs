@@ -247,6 +247,13 @@ impl Builder<'_> {
             .flag("--split", if mining.test { "test" } else { "train" })
             .flag("--setting", setting)
             .flag("--top", self.profile.top);
+        // Only here are the masks of the scored images labels that the setting has.
+        let labels = if setting == "supervised" && !mining.test {
+            "masks"
+        } else {
+            "ignore"
+        };
+        call = call.flag("--labels", labels);
         if let Some(fold) = mining.fold {
             call = call.flag("--fold", fold);
         }
