@@ -76,9 +76,10 @@ const EMBEDDED: Profile = Profile {
 const SMOKE: Profile = Profile {
     name: "smoke",
     size: 48,
+    batch: 8,
     image_steps: 240,
     fine_tune_steps: 64,
-    learning_rate: 2e-3,
+    learning_rate: 1e-3,
     fine_tune_rate: 1e-3,
     supervised_seeds: 1,
     cross_fit_seeds: 1,
