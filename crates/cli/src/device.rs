@@ -2,13 +2,13 @@
 
 use std::str::FromStr;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use candle_core::Device;
 
 /// What `--device` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
-    /// CUDA or Metal where this build and machine have it, else the CPU.
+    /// The best that this version can use: the CPU.
     Auto,
     Cpu,
     Cuda,
@@ -31,22 +31,14 @@ impl FromStr for Choice {
 
 impl Choice {
     /// Opens the device.
+    ///
+    /// # Errors
+    /// For CUDA and Metal: the operations of this version run on the CPU.
     pub fn open(self) -> anyhow::Result<Device> {
         match self {
-            Self::Cpu => Ok(Device::Cpu),
-            Self::Auto if candle_core::utils::cuda_is_available() => Device::new_cuda(0).context("opening CUDA device 0"),
-            Self::Auto if candle_core::utils::metal_is_available() => {
-                Device::new_metal(0).context("opening Metal device 0")
-            }
-            Self::Auto => Ok(Device::Cpu),
-            Self::Cuda if candle_core::utils::cuda_is_available() => Device::new_cuda(0).context("opening CUDA device 0"),
-            Self::Cuda => bail!("this htl was built without CUDA: build it with `--features cuda`, or use --device cpu"),
-            Self::Metal if candle_core::utils::metal_is_available() => {
-                Device::new_metal(0).context("opening Metal device 0")
-            }
-            Self::Metal => {
-                bail!("this htl was built without Metal: build it with `--features metal`, or use --device cpu")
-            }
+            Self::Auto | Self::Cpu => Ok(Device::Cpu),
+            Self::Cuda => bail!("--device cuda: this version runs on the CPU only; use --device cpu"),
+            Self::Metal => bail!("--device metal: this version runs on the CPU only; use --device cpu"),
         }
     }
 }

@@ -48,6 +48,18 @@ pub enum TrainError {
         /// What the file holds.
         found: String,
     },
+    /// A list of labelled ids names an image without the label.
+    #[error("{path}: image `{image_id}` is not {what} in {data}; add the label or take the id off the list")]
+    NoLabel {
+        /// The list.
+        path: PathBuf,
+        /// The id.
+        image_id: String,
+        /// The label it would need.
+        what: &'static str,
+        /// The data folder.
+        data: PathBuf,
+    },
     /// A list of ids names one that the training split does not have.
     #[error("{path}: image `{image_id}` is not in the training split of {data}")]
     UnknownId {

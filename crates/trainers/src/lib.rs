@@ -46,3 +46,7 @@ pub use history::{HistoryRow, read_history};
 pub use plant::Plant;
 pub use predict::{class_logits, localization_maps, map_of};
 pub use samples::{stored_masks, validation};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

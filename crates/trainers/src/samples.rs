@@ -40,6 +40,16 @@ pub(crate) fn training_samples(config: &TrainConfig, data: &DataFolder) -> Resul
         Setting::WeaklySupervised => (|s| s.dx.is_some(), "with a diagnosis (column dx)"),
         _ => (|s| s.mask.is_some(), "with a mask"),
     };
+    if let Some(path) = &config.labelled
+        && let Some(bare) = train.iter().find(|s| listed(s) && !has_label(s))
+    {
+        return Err(TrainError::NoLabel {
+            path: path.clone(),
+            image_id: bare.image_id.clone(),
+            what,
+            data: config.data.clone(),
+        });
+    }
     let labelled: Vec<&Sample> = train.iter().copied().filter(listed).filter(|s| has_label(s)).collect();
     if labelled.is_empty() {
         return Err(none(what));
