@@ -30,7 +30,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<()> {
     let htl = match &args.htl {
         Some(htl) => htl.clone(),
-        None => build_htl(&args.device)?,
+        None => build_htl()?,
     };
     let mut rows = Vec::new();
     for [batch, size, width] in CASES {

@@ -98,7 +98,7 @@ pub fn run(args: &Args) -> Result<()> {
         Some(htl) => htl
             .canonicalize()
             .with_context(|| format!("there is no htl at {}", htl.display()))?,
-        None => build_htl("cpu")?,
+        None => build_htl()?,
     };
     if args.update {
         return update(args, &htl, begin);

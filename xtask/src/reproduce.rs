@@ -63,7 +63,7 @@ pub fn run(args: &Args) -> Result<()> {
         Some(htl) => htl
             .canonicalize()
             .with_context(|| format!("there is no htl at {}", htl.display()))?,
-        None => build_htl(&args.device)?,
+        None => build_htl()?,
     };
     verify(&htl, &data_folder)?;
     let (dataset, extras) = plan::look(&profile, &data_folder, &data_name)?;

@@ -40,12 +40,9 @@ pub fn target() -> Result<PathBuf> {
 ///
 /// # Errors
 /// When the build fails; cargo has then said why.
-pub fn build_htl(device: &str) -> Result<PathBuf> {
+pub fn build_htl() -> Result<PathBuf> {
     let mut command = cargo();
     command.args(["build", "--release", "--package", "htl-cli"]);
-    if matches!(device, "cuda" | "metal") {
-        command.args(["--features", device]);
-    }
     let status = command.status().context("cannot run cargo")?;
     if !status.success() {
         bail!("building `htl` failed; cargo's messages above say why");

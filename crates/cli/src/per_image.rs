@@ -53,7 +53,10 @@ pub fn to_csv(rows: &[Row]) -> anyhow::Result<Vec<u8>> {
         scores.serialize(&row.scores)?;
         let bytes = scores.into_inner()?;
         let mut record = csv::StringRecord::new();
-        csv::ReaderBuilder::new().has_headers(false).from_reader(bytes.as_slice()).read_record(&mut record)?;
+        csv::ReaderBuilder::new()
+            .has_headers(false)
+            .from_reader(bytes.as_slice())
+            .read_record(&mut record)?;
         row.groups.iter().for_each(|group| record.push_field(group));
         writer.write_record(&record)?;
     }
@@ -65,7 +68,11 @@ pub fn read(path: &Path) -> anyhow::Result<Vec<Row>> {
     let mut reader = csv::Reader::from_path(path).with_context(|| format!("cannot read {}", path.display()))?;
     let headers = reader.headers().with_context(|| path.display().to_string())?.clone();
     for column in ["image_id", "jaccard"] {
-        ensure!(headers.iter().any(|h| h == column), "{}: no column `{column}` in the header", path.display());
+        ensure!(
+            headers.iter().any(|h| h == column),
+            "{}: no column `{column}` in the header",
+            path.display()
+        );
     }
     let group_columns = GROUP_COLUMNS.map(|name| headers.iter().position(|h| h == name));
     let mut rows = Vec::new();
@@ -107,7 +114,10 @@ mod tests {
         let mut pixels = vec![0; 16];
         pixels[..area].fill(1);
         let mask = Mask::new(4, 4, pixels).unwrap();
-        Row { scores: ImageScores::of(id, &mask, &mask).unwrap(), groups: groups_of(None) }
+        Row {
+            scores: ImageScores::of(id, &mask, &mask).unwrap(),
+            groups: groups_of(None),
+        }
     }
 
     #[test]
@@ -118,7 +128,10 @@ mod tests {
         let path = folder.path().join("per_image.csv");
         std::fs::write(&path, to_csv(&rows).unwrap()).unwrap();
         let again = read(&path).unwrap();
-        assert_eq!(again.iter().map(|r| r.groups[4].as_str()).collect::<Vec<_>>(), ["large", "small", "medium"]);
+        assert_eq!(
+            again.iter().map(|r| r.groups[4].as_str()).collect::<Vec<_>>(),
+            ["large", "small", "medium"]
+        );
         assert_eq!(again[1].scores, rows[1].scores);
     }
 

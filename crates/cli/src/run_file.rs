@@ -84,7 +84,10 @@ impl RunFile {
     pub fn read(run: &Path) -> anyhow::Result<Self> {
         let path = run.join("run.json");
         let text = std::fs::read_to_string(&path).with_context(|| {
-            format!("cannot read {}: is this the --out folder of a finished `cargo xtask reproduce`?", path.display())
+            format!(
+                "cannot read {}: is this the --out folder of a finished `cargo xtask reproduce`?",
+                path.display()
+            )
         })?;
         serde_json::from_str(&text).with_context(|| path.display().to_string())
     }

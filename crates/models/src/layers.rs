@@ -1,5 +1,5 @@
 use candle_core::{DType, Device, Tensor, Var};
-use htl_ops::{Conv2dParams, Norm, conv2d, conv_norm_relu, upsample_concat_conv_norm_relu};
+use htl_ops::{Conv2dParams, Norm, conv_norm_relu, conv2d, upsample_concat_conv_norm_relu};
 
 use crate::error::ModelError;
 use crate::parameters::ParameterBuilder;
@@ -132,7 +132,8 @@ impl Block {
 
     /// The block on `input`, upsampled to twice its size, and `skip` together.
     pub(crate) fn forward_joined(&self, input: &Tensor, skip: &Tensor, mode: Mode) -> Result<Tensor, ModelError> {
-        self.second.forward(&self.first.forward(input, Some(skip), mode)?, None, mode)
+        self.second
+            .forward(&self.first.forward(input, Some(skip), mode)?, None, mode)
     }
 }
 

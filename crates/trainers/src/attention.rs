@@ -20,7 +20,10 @@ pub(crate) struct SampleWeights {
 impl SampleWeights {
     /// No attention.
     pub fn uniform(samples: usize) -> Self {
-        Self { sampling: None, loss: vec![1.0; samples] }
+        Self {
+            sampling: None,
+            loss: vec![1.0; samples],
+        }
     }
 
     /// The order in which samples are drawn.
@@ -43,8 +46,14 @@ impl SampleWeights {
         let weights = attended(attention, table, seed)?;
         let weights: Vec<f64> = ids.iter().map(|id| weights.get(*id).copied().unwrap_or(1.0)).collect();
         Ok(match attention.form {
-            AttentionForm::Sampling => Self { sampling: Some(weights), loss: vec![1.0; ids.len()] },
-            AttentionForm::Loss => Self { sampling: None, loss: weights.iter().map(|w| *w as f32).collect() },
+            AttentionForm::Sampling => Self {
+                sampling: Some(weights),
+                loss: vec![1.0; ids.len()],
+            },
+            AttentionForm::Loss => Self {
+                sampling: None,
+                loss: weights.iter().map(|w| *w as f32).collect(),
+            },
         })
     }
 }
@@ -56,7 +65,10 @@ fn attended(attention: &Attention, table: &ScoreTable, seed: u64) -> Result<BTre
         Suspects::LeaveOut => table.score(id, column::SUSPECT_LABEL) != Some(1.0),
     };
     let ids: Vec<String> = table.selected().into_iter().filter(kept).collect();
-    let htl = Selection { ids, outcome: Outcome::Random { seed } };
+    let htl = Selection {
+        ids,
+        outcome: Outcome::Random { seed },
+    };
     let chosen = match attention.set {
         AttendedSet::Htl => htl,
         AttendedSet::Random => {
@@ -89,7 +101,13 @@ mod tests {
     }
 
     fn attention(set: AttendedSet, suspects: Suspects) -> Attention {
-        Attention { scores: "unused".into(), set, form: AttentionForm::Sampling, weight: 3.0, suspects }
+        Attention {
+            scores: "unused".into(),
+            set,
+            form: AttentionForm::Sampling,
+            weight: 3.0,
+            suspects,
+        }
     }
 
     #[test]
@@ -97,7 +115,10 @@ mod tests {
         let ids: Vec<String> = table().ids();
         let ids: Vec<&str> = ids.iter().map(String::as_str).chain(["elsewhere"]).collect();
         let a = attention(AttendedSet::Htl, Suspects::Keep);
-        let weights = SampleWeights::from_table(&a, &table(), &ids, 0).unwrap().sampling.unwrap();
+        let weights = SampleWeights::from_table(&a, &table(), &ids, 0)
+            .unwrap()
+            .sampling
+            .unwrap();
         assert_eq!(&weights[14..], [1.0, 3.0, 3.0, 3.0, 3.0, 3.0, 1.0]);
     }
 

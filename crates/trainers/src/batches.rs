@@ -36,7 +36,10 @@ impl Batches<'_> {
     ) -> Result<(Tensor, Tensor), TrainError> {
         let (images, moved) = self.weak_with(indices, targets, step)?;
         let size = self.images.size();
-        Ok((images, Tensor::from_vec(moved, (indices.len(), 1, size, size), self.device)?))
+        Ok((
+            images,
+            Tensor::from_vec(moved, (indices.len(), 1, size, size), self.device)?,
+        ))
     }
 
     fn weak_with(
@@ -58,7 +61,10 @@ impl Batches<'_> {
                 moved.extend(geometry.apply(target, size));
             }
         }
-        Ok((Tensor::from_vec(pixels, (indices.len(), 3, size, size), self.device)?, moved))
+        Ok((
+            Tensor::from_vec(pixels, (indices.len(), 3, size, size), self.device)?,
+            moved,
+        ))
     }
 
     /// A weak and a strong view of unlabelled images.
@@ -69,14 +75,20 @@ impl Batches<'_> {
             let mut random = generator(self.seed, "unlabelled augmentation", place(step, slot, indices.len()));
             let geometry = Geometry::sample(&mut random, &GeometryParams::default());
             let image = geometry.apply(&self.images.image(index), size);
-            for (params, pixels) in [(PhotometryParams::weak(), &mut weak), (PhotometryParams::strong(), &mut strong)] {
+            for (params, pixels) in [
+                (PhotometryParams::weak(), &mut weak),
+                (PhotometryParams::strong(), &mut strong),
+            ] {
                 let mut view = image.clone();
                 Photometry::sample(&mut random, &params).apply(&mut view, size);
                 normalise(&view, self.preprocessing, pixels);
             }
         }
         let tensor = |pixels| Tensor::from_vec(pixels, (indices.len(), 3, size, size), self.device);
-        Ok(TwoViews { weak: tensor(weak)?, strong: tensor(strong)? })
+        Ok(TwoViews {
+            weak: tensor(weak)?,
+            strong: tensor(strong)?,
+        })
     }
 }
 

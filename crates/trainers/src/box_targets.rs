@@ -43,7 +43,9 @@ fn refined(image: &[f32], size: usize, bounds: &PixelBox) -> Vec<f32> {
         }
         let inside = Gaussian::fit(&colours, lesion.iter().copied());
         let outside = Gaussian::fit(&colours, lesion.iter().map(|p| 1.0 - p));
-        let (Some(inside), Some(outside)) = (inside, outside) else { return ellipse_mask(bounds, size, size) };
+        let (Some(inside), Some(outside)) = (inside, outside) else {
+            return ellipse_mask(bounds, size, size);
+        };
         let evidence: Vec<f64> = colours
             .iter()
             .map(|c| (inside.log_density(c) - outside.log_density(c)).clamp(-MOST_EVIDENCE, MOST_EVIDENCE))
@@ -51,7 +53,11 @@ fn refined(image: &[f32], size: usize, bounds: &PixelBox) -> Vec<f32> {
         let evidence = smooth(&evidence, size);
         for ((p, prior), evidence) in lesion.iter_mut().zip(&prior).zip(evidence) {
             let logit = (prior / (1.0 - prior)).ln() + EVIDENCE * evidence;
-            *p = if *prior > 0.0 { 1.0 / (1.0 + (-logit).exp()) } else { 0.0 };
+            *p = if *prior > 0.0 {
+                1.0 / (1.0 + (-logit).exp())
+            } else {
+                0.0
+            };
         }
     }
     lesion.into_iter().map(|p| f32::from(u8::from(p > 0.5))).collect()
@@ -62,9 +68,8 @@ fn prior(x: usize, y: usize, bounds: &PixelBox) -> f64 {
     if !(bounds.x0..bounds.x1).contains(&x) || !(bounds.y0..bounds.y1).contains(&y) {
         return 0.0;
     }
-    let offset = |at: usize, from: usize, to: usize| {
-        (at as f64 + 0.5 - (from + to) as f64 / 2.0) / ((to - from) as f64 / 2.0)
-    };
+    let offset =
+        |at: usize, from: usize, to: usize| (at as f64 + 0.5 - (from + to) as f64 / 2.0) / ((to - from) as f64 / 2.0);
     let radius = offset(x, bounds.x0, bounds.x1).hypot(offset(y, bounds.y0, bounds.y1));
     1.0 / (1.0 + (STEEPNESS * (radius - 1.0)).exp())
 }
@@ -103,13 +108,19 @@ impl Gaussian {
         for (i, row) in inverse.iter_mut().enumerate() {
             (0..3).for_each(|j| row[j] = cofactor(j, i) / determinant);
         }
-        Some(Self { mean, inverse, log_determinant: determinant.ln() })
+        Some(Self {
+            mean,
+            inverse,
+            log_determinant: determinant.ln(),
+        })
     }
 
     /// Up to a constant that all Gaussians share.
     fn log_density(&self, colour: &[f64; 3]) -> f64 {
         let d: [f64; 3] = std::array::from_fn(|i| colour[i] - self.mean[i]);
-        let square: f64 = (0..3).map(|i| d[i] * (0..3).map(|j| self.inverse[i][j] * d[j]).sum::<f64>()).sum();
+        let square: f64 = (0..3)
+            .map(|i| d[i] * (0..3).map(|j| self.inverse[i][j] * d[j]).sum::<f64>())
+            .sum();
         -0.5 * (square + self.log_determinant)
     }
 }
@@ -130,11 +141,21 @@ fn smooth(plane: &[f64], size: usize) -> Vec<f64> {
     const KERNEL: [f64; 7] = [0.004433, 0.054006, 0.242036, 0.399050, 0.242036, 0.054006, 0.004433];
     let pass = |plane: &[f64], step: fn(usize, usize, usize) -> usize| -> Vec<f64> {
         (0..plane.len())
-            .map(|at| KERNEL.iter().enumerate().map(|(k, w)| w * plane[step(at, k, size)]).sum())
+            .map(|at| {
+                KERNEL
+                    .iter()
+                    .enumerate()
+                    .map(|(k, w)| w * plane[step(at, k, size)])
+                    .sum()
+            })
             .collect()
     };
-    let rows = pass(plane, |at, k, size| at / size * size + (at % size + k).saturating_sub(3).min(size - 1));
-    pass(&rows, |at, k, size| (at / size + k).saturating_sub(3).min(size - 1) * size + at % size)
+    let rows = pass(plane, |at, k, size| {
+        at / size * size + (at % size + k).saturating_sub(3).min(size - 1)
+    });
+    pass(&rows, |at, k, size| {
+        (at / size + k).saturating_sub(3).min(size - 1) * size + at % size
+    })
 }
 
 #[cfg(test)]
@@ -146,10 +167,17 @@ mod tests {
     /// A dark shape on light skin, with mild texture.
     fn picture(inside: impl Fn(usize, usize) -> bool) -> Vec<f32> {
         let value = |x: usize, y: usize, channel: usize| {
-            let base = if inside(x, y) { [0.40, 0.25, 0.20] } else { [0.85, 0.65, 0.55] }[channel];
+            let base = if inside(x, y) {
+                [0.40, 0.25, 0.20]
+            } else {
+                [0.85, 0.65, 0.55]
+            }[channel];
             base + 0.03 * ((x * 7 + y * 13) % 5) as f32 / 5.0
         };
-        (0..3).flat_map(|c| (0..SIZE * SIZE).map(move |at| (at % SIZE, at / SIZE, c))).map(|(x, y, c)| value(x, y, c)).collect()
+        (0..3)
+            .flat_map(|c| (0..SIZE * SIZE).map(move |at| (at % SIZE, at / SIZE, c)))
+            .map(|(x, y, c)| value(x, y, c))
+            .collect()
     }
 
     fn iou(a: &[f32], b: &[f32]) -> f64 {
@@ -162,7 +190,9 @@ mod tests {
     #[test]
     fn colour_corrects_the_ellipse() {
         let shape = |x: usize, y: usize| (6..26).contains(&x) && (6..26).contains(&y) && x + y < 38;
-        let truth: Vec<f32> = (0..SIZE * SIZE).map(|at| f32::from(u8::from(shape(at % SIZE, at / SIZE)))).collect();
+        let truth: Vec<f32> = (0..SIZE * SIZE)
+            .map(|at| f32::from(u8::from(shape(at % SIZE, at / SIZE))))
+            .collect();
         let bounds = PixelBox::tight(&truth, SIZE).unwrap();
         let ellipse = iou(&ellipse_mask(&bounds, SIZE, SIZE), &truth);
         let found = iou(&refined(&picture(shape), SIZE, &bounds), &truth);
@@ -171,24 +201,47 @@ mod tests {
 
     #[test]
     fn nothing_lies_outside_the_box() {
-        let bounds = PixelBox { x0: 8, y0: 10, x1: 20, y1: 25 };
+        let bounds = PixelBox {
+            x0: 8,
+            y0: 10,
+            x1: 20,
+            y1: 25,
+        };
         let mask = refined(&picture(|x, _| x > 4), SIZE, &bounds);
-        let outside = box_mask(&bounds, SIZE, SIZE).iter().zip(&mask).filter(|(b, m)| **b == 0.0 && **m > 0.0).count();
+        let outside = box_mask(&bounds, SIZE, SIZE)
+            .iter()
+            .zip(&mask)
+            .filter(|(b, m)| **b == 0.0 && **m > 0.0)
+            .count();
         assert_eq!(outside, 0);
     }
 
     /// Without surroundings, and without contrast, the ellipse stays.
     #[test]
     fn no_evidence_leaves_the_ellipse() {
-        let whole = PixelBox { x0: 0, y0: 0, x1: SIZE, y1: SIZE };
+        let whole = PixelBox {
+            x0: 0,
+            y0: 0,
+            x1: SIZE,
+            y1: SIZE,
+        };
         assert!(refined(&picture(|_, _| true), SIZE, &whole).iter().sum::<f32>() > 0.6 * (SIZE * SIZE) as f32);
-        let bounds = PixelBox { x0: 4, y0: 4, x1: 28, y1: 28 };
+        let bounds = PixelBox {
+            x0: 4,
+            y0: 4,
+            x1: 28,
+            y1: 28,
+        };
         let flat = vec![0.5; 3 * SIZE * SIZE];
         assert!(iou(&refined(&flat, SIZE, &bounds), &ellipse_mask(&bounds, SIZE, SIZE)) > 0.9);
     }
 
     #[test]
     fn blur_keeps_a_constant() {
-        assert!(smooth(&vec![3.0; SIZE * SIZE], SIZE).iter().all(|v| (v - 3.0).abs() < 1e-5));
+        assert!(
+            smooth(&vec![3.0; SIZE * SIZE], SIZE)
+                .iter()
+                .all(|v| (v - 3.0).abs() < 1e-5)
+        );
     }
 }

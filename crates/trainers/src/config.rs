@@ -159,7 +159,13 @@ pub struct MeanTeacher {
 
 impl Default for MeanTeacher {
     fn default() -> Self {
-        Self { unlabelled_batch: 16, decay: 0.97, confidence: 0.7, weight: 1.0, ramp: 0.3 }
+        Self {
+            unlabelled_batch: 16,
+            decay: 0.97,
+            confidence: 0.7,
+            weight: 1.0,
+            ramp: 0.3,
+        }
     }
 }
 
@@ -190,13 +196,18 @@ impl TrainConfig {
     /// # Errors
     /// [`TrainError::ConfigRead`] and [`TrainError::ConfigSyntax`], which name the file or the override and the key.
     pub fn read(path: &Path, overrides: &[String]) -> Result<Self, TrainError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| TrainError::ConfigRead { path: path.to_owned(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|source| TrainError::ConfigRead {
+            path: path.to_owned(),
+            source,
+        })?;
         Self::parse(&path.display().to_string(), &text, overrides)
     }
 
     fn parse(name: &str, text: &str, overrides: &[String]) -> Result<Self, TrainError> {
-        let syntax = |path: &str, message: String| TrainError::ConfigSyntax { path: path.to_owned(), message };
+        let syntax = |path: &str, message: String| TrainError::ConfigSyntax {
+            path: path.to_owned(),
+            message,
+        };
         // A first strict parse gives messages with line numbers of the user's own file.
         toml::from_str::<Self>(text).map_err(|e| syntax(name, e.to_string()))?;
         let mut table: toml::Table = toml::from_str(text).map_err(|e| syntax(name, e.to_string()))?;
@@ -209,11 +220,16 @@ impl TrainConfig {
                 .ok()
                 .and_then(|mut t| t.remove("v"))
                 .unwrap_or_else(|| toml::Value::String(value.to_owned()));
-            insert(&mut table, key.trim(), value)
-                .map_err(|message| syntax(&format!("--set {item}"), message))?;
+            insert(&mut table, key.trim(), value).map_err(|message| syntax(&format!("--set {item}"), message))?;
         }
-        let name = if overrides.is_empty() { name.to_owned() } else { format!("{name} with --set") };
-        toml::Value::Table(table).try_into().map_err(|e: toml::de::Error| syntax(&name, e.to_string()))
+        let name = if overrides.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{name} with --set")
+        };
+        toml::Value::Table(table)
+            .try_into()
+            .map_err(|e: toml::de::Error| syntax(&name, e.to_string()))
     }
 
     /// Checks every parameter.
@@ -223,33 +239,102 @@ impl TrainConfig {
     pub fn check(self) -> Result<ValidTrainConfig, TrainError> {
         let c = &self;
         let need = |ok: bool, key, message, found: String| {
-            if ok { Ok(()) } else { Err(TrainError::Parameter { key, message, found }) }
+            if ok {
+                Ok(())
+            } else {
+                Err(TrainError::Parameter { key, message, found })
+            }
         };
-        need(!c.data.as_os_str().is_empty(), "data", "names the data folder", "nothing".into())?;
-        need(c.size >= 8 && c.size % 8 == 0, "size", "a multiple of 8, at least 8", c.size.to_string())?;
-        need((1..=1024).contains(&c.width), "width", "from 1 to 1024", c.width.to_string())?;
+        need(
+            !c.data.as_os_str().is_empty(),
+            "data",
+            "names the data folder",
+            "nothing".into(),
+        )?;
+        need(
+            c.size >= 8 && c.size % 8 == 0,
+            "size",
+            "a multiple of 8, at least 8",
+            c.size.to_string(),
+        )?;
+        need(
+            (1..=1024).contains(&c.width),
+            "width",
+            "from 1 to 1024",
+            c.width.to_string(),
+        )?;
         need(c.batch >= 1, "batch", "at least 1", c.batch.to_string())?;
-        need(c.image_steps >= c.batch, "image_steps", "at least `batch`", c.image_steps.to_string())?;
+        need(
+            c.image_steps >= c.batch,
+            "image_steps",
+            "at least `batch`",
+            c.image_steps.to_string(),
+        )?;
         need(
             c.learning_rate > 0.0 && c.learning_rate <= 1.0,
             "learning_rate",
             "above 0 and at most 1",
             c.learning_rate.to_string(),
         )?;
-        need((0.0..1.0).contains(&c.weight_decay), "weight_decay", "in [0, 1)", c.weight_decay.to_string())?;
-        need(c.validate_every >= 1, "validate_every", "at least 1", c.validate_every.to_string())?;
+        need(
+            (0.0..1.0).contains(&c.weight_decay),
+            "weight_decay",
+            "in [0, 1)",
+            c.weight_decay.to_string(),
+        )?;
+        need(
+            c.validate_every >= 1,
+            "validate_every",
+            "at least 1",
+            c.validate_every.to_string(),
+        )?;
         if c.setting == Setting::SemiSupervised {
-            need(c.labelled.is_some(), "labelled", "a CSV of the labelled ids (semi-supervised)", "nothing".into())?;
+            need(
+                c.labelled.is_some(),
+                "labelled",
+                "a CSV of the labelled ids (semi-supervised)",
+                "nothing".into(),
+            )?;
         }
         if let Some(a) = &c.attention {
-            need(a.weight > 0.0 && a.weight.is_finite(), "attention.weight", "above 0", a.weight.to_string())?;
+            need(
+                a.weight > 0.0 && a.weight.is_finite(),
+                "attention.weight",
+                "above 0",
+                a.weight.to_string(),
+            )?;
         }
         let m = &c.mean_teacher;
-        need(m.unlabelled_batch >= 1, "mean_teacher.unlabelled_batch", "at least 1", m.unlabelled_batch.to_string())?;
-        need((0.0..1.0).contains(&m.decay), "mean_teacher.decay", "in [0, 1)", m.decay.to_string())?;
-        need((0.5..1.0).contains(&m.confidence), "mean_teacher.confidence", "in [0.5, 1)", m.confidence.to_string())?;
-        need(m.weight >= 0.0 && m.weight.is_finite(), "mean_teacher.weight", "at least 0", m.weight.to_string())?;
-        need((0.0..=1.0).contains(&m.ramp), "mean_teacher.ramp", "in [0, 1]", m.ramp.to_string())?;
+        need(
+            m.unlabelled_batch >= 1,
+            "mean_teacher.unlabelled_batch",
+            "at least 1",
+            m.unlabelled_batch.to_string(),
+        )?;
+        need(
+            (0.0..1.0).contains(&m.decay),
+            "mean_teacher.decay",
+            "in [0, 1)",
+            m.decay.to_string(),
+        )?;
+        need(
+            (0.5..1.0).contains(&m.confidence),
+            "mean_teacher.confidence",
+            "in [0.5, 1)",
+            m.confidence.to_string(),
+        )?;
+        need(
+            m.weight >= 0.0 && m.weight.is_finite(),
+            "mean_teacher.weight",
+            "at least 0",
+            m.weight.to_string(),
+        )?;
+        need(
+            (0.0..=1.0).contains(&m.ramp),
+            "mean_teacher.ramp",
+            "in [0, 1]",
+            m.ramp.to_string(),
+        )?;
         Ok(ValidTrainConfig(self))
     }
 }
@@ -261,7 +346,10 @@ fn insert(table: &mut toml::Table, key: &str, value: toml::Value) -> Result<(), 
             Ok(())
         }
         Some((head, rest)) => {
-            match table.entry(head.to_owned()).or_insert_with(|| toml::Value::Table(toml::Table::new())) {
+            match table
+                .entry(head.to_owned())
+                .or_insert_with(|| toml::Value::Table(toml::Table::new()))
+            {
                 toml::Value::Table(inner) => insert(inner, rest, value),
                 _ => Err(format!("`{head}` is not a section")),
             }
@@ -309,9 +397,16 @@ mod tests {
 
     #[test]
     fn overrides_reach_nested_keys_and_strings() {
-        let set = ["mean_teacher.decay=0.5".to_string(), "labelled=a.csv".into(), "seed=7".into()];
+        let set = [
+            "mean_teacher.decay=0.5".to_string(),
+            "labelled=a.csv".into(),
+            "seed=7".into(),
+        ];
         let c = TrainConfig::parse("c.toml", MINIMAL, &set).unwrap();
-        assert_eq!((c.mean_teacher.decay, c.seed, c.labelled), (0.5, 7, Some("a.csv".into())));
+        assert_eq!(
+            (c.mean_teacher.decay, c.seed, c.labelled),
+            (0.5, 7, Some("a.csv".into()))
+        );
     }
 
     #[test]

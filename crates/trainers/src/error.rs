@@ -49,7 +49,9 @@ pub enum TrainError {
         found: String,
     },
     /// A list of labelled ids names an image without the label.
-    #[error("{path}: `{image_id}` is listed but is no image {what} in {data}; add what is missing, or take the id off the list")]
+    #[error(
+        "{path}: `{image_id}` is listed but is no image {what} in {data}; add what is missing, or take the id off the list"
+    )]
     NoLabel {
         /// The list.
         path: PathBuf,

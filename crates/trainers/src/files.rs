@@ -4,8 +4,14 @@ use crate::TrainError;
 
 /// Writes to a temporary name in the same folder, then renames: readers see the old file or the new one.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
-    let failed = |source| TrainError::Write { path: path.to_owned(), source };
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let failed = |source| TrainError::Write {
+        path: path.to_owned(),
+        source,
+    };
+    let folder = path
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
     file.write_all(bytes).map_err(failed)?;
     file.persist(path).map_err(|e| failed(e.error))?;
@@ -17,7 +23,10 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), TrainErr
 /// # Errors
 /// [`TrainError::IdList`] if the file cannot be read, has no such column, or repeats an id.
 pub fn read_ids(path: &Path) -> Result<BTreeSet<String>, TrainError> {
-    let bad = |message: String| TrainError::IdList { path: path.to_owned(), message };
+    let bad = |message: String| TrainError::IdList {
+        path: path.to_owned(),
+        message,
+    };
     let mut reader = csv::Reader::from_path(path).map_err(|e| bad(e.to_string()))?;
     let headers = reader.headers().map_err(|e| bad(e.to_string()))?;
     let column = headers

@@ -49,7 +49,10 @@ pub fn train(
     out: &Path,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Vec<HistoryRow>, TrainError> {
-    std::fs::create_dir_all(out).map_err(|source| TrainError::Write { path: out.to_owned(), source })?;
+    std::fs::create_dir_all(out).map_err(|source| TrainError::Write {
+        path: out.to_owned(),
+        source,
+    })?;
     let text = config.to_toml();
     let saved = State::read(&out.join(names::STATE), &text)?;
     if saved.as_ref().is_some_and(|s| s.step == config.steps()) && out.join(names::CHECKPOINT).exists() {
@@ -65,13 +68,26 @@ pub fn train(
     if let Some(plant) = config.plant {
         plant.in_network(&mut start.network);
     }
-    let seen = config.plant.map_or_else(|| start.preprocessing.clone(), |p| p.preprocessing(&start.preprocessing));
+    let seen = config.plant.map_or_else(
+        || start.preprocessing.clone(),
+        |p| p.preprocessing(&start.preprocessing),
+    );
     let mut objective = objective(config, &data, &samples, &start, &seen, device)?;
-    let run = Run { config, device, out, text: &text, start: &start, validation: validation.as_ref() };
+    let run = Run {
+        config,
+        device,
+        out,
+        text: &text,
+        start: &start,
+        validation: validation.as_ref(),
+    };
     let rows = run.fit(objective.as_mut(), saved, progress)?;
 
     let trained = objective.product(&start.network);
-    let checkpoint = Checkpoint { pruning: start.achieved(trained)?, ..start.checkpoint(config)? };
+    let checkpoint = Checkpoint {
+        pruning: start.achieved(trained)?,
+        ..start.checkpoint(config)?
+    };
     checkpoint.save(trained, &out.join(names::CHECKPOINT))?;
     Ok(rows)
 }
@@ -92,19 +108,29 @@ impl Start {
             _ => Vec::new(),
         };
         let architecture = match config.setting {
-            Setting::WeaklySupervised => {
-                Architecture::UNetEncoderClassifier(ClassifierConfig {
+            Setting::WeaklySupervised => Architecture::UNetEncoderClassifier(ClassifierConfig {
                 width: config.width,
                 classes: classes.len(),
                 ..ClassifierConfig::default()
-            })
-            }
-            _ => Architecture::UNet(UNetConfig { width: config.width, ..UNetConfig::default() }),
+            }),
+            _ => Architecture::UNet(UNetConfig {
+                width: config.width,
+                ..UNetConfig::default()
+            }),
         };
         let Some(path) = &config.init else {
             let network = Network::build(&architecture, config.seed, device)?;
-            let preprocessing = Preprocessing { size: config.size, ..Preprocessing::default() };
-            return Ok(Self { network, preprocessing, classes, pruning: None, masks: None });
+            let preprocessing = Preprocessing {
+                size: config.size,
+                ..Preprocessing::default()
+            };
+            return Ok(Self {
+                network,
+                preprocessing,
+                classes,
+                pruning: None,
+                masks: None,
+            });
         };
         let (checkpoint, network) = Checkpoint::load(path, device)?;
         if checkpoint.architecture != architecture {
@@ -115,11 +141,22 @@ impl Start {
             });
         }
         let masks = match &checkpoint.pruning {
-            Some(_) => Some(MaskSet::from_zeros(&WeightSet::from_vars(network.parameters().trainable()))?),
+            Some(_) => Some(MaskSet::from_zeros(&WeightSet::from_vars(
+                network.parameters().trainable(),
+            ))?),
             None => None,
         };
-        let preprocessing = Preprocessing { size: config.size, ..checkpoint.preprocessing };
-        Ok(Self { network, preprocessing, classes, pruning: checkpoint.pruning, masks })
+        let preprocessing = Preprocessing {
+            size: config.size,
+            ..checkpoint.preprocessing
+        };
+        Ok(Self {
+            network,
+            preprocessing,
+            classes,
+            pruning: checkpoint.pruning,
+            masks,
+        })
     }
 
     fn checkpoint(&self, config: &TrainConfig) -> Result<Checkpoint, TrainError> {
@@ -139,7 +176,10 @@ impl Start {
     fn achieved(&self, product: &Network) -> Result<Option<PruningRecord>, TrainError> {
         let Some(pruning) = &self.pruning else { return Ok(None) };
         let sparsity = MaskSet::from_zeros(&WeightSet::from_vars(product.parameters().trainable()))?.sparsity();
-        Ok(Some(PruningRecord { sparsity, ..pruning.clone() }))
+        Ok(Some(PruningRecord {
+            sparsity,
+            ..pruning.clone()
+        }))
     }
 }
 
@@ -152,8 +192,12 @@ fn objective<'a>(
     preprocessing: &'a Preprocessing,
     device: &'a Device,
 ) -> Result<Box<dyn Objective + 'a>, TrainError> {
-    let batches =
-        |images: &'a ImageSet| Batches { images, preprocessing, seed: config.seed, device };
+    let batches = |images: &'a ImageSet| Batches {
+        images,
+        preprocessing,
+        seed: config.seed,
+        device,
+    };
     let labelled = &samples.labelled;
     let attention = |images: &ImageSet| SampleWeights::read(config.attention.as_ref(), &images.ids(), config.seed);
     Ok(match config.setting {
@@ -162,7 +206,12 @@ fn objective<'a>(
             if let Some(plant) = config.plant {
                 plant.in_targets(&mut targets);
             }
-            Box::new(MaskObjective::new(batches(labelled), targets, attention(labelled)?, config.batch)?)
+            Box::new(MaskObjective::new(
+                batches(labelled),
+                targets,
+                attention(labelled)?,
+                config.batch,
+            )?)
         }
         Setting::SemiSupervised => {
             let targets = samples::mask_targets(labelled);
@@ -183,11 +232,22 @@ fn objective<'a>(
         Setting::WeaklySupervised => {
             let labels = samples::labels(data, labelled, &start.classes);
             let classes = start.classes.len();
-            Box::new(ImageLabelObjective::new(batches(labelled), labels, classes, attention(labelled)?, config.batch)?)
+            Box::new(ImageLabelObjective::new(
+                batches(labelled),
+                labels,
+                classes,
+                attention(labelled)?,
+                config.batch,
+            )?)
         }
         Setting::WeaklySupervisedBoxes => {
             let targets = box_targets(labelled, &samples::boxes(labelled), config.boxes.targets);
-            Box::new(MaskObjective::new(batches(labelled), targets, attention(labelled)?, config.batch)?)
+            Box::new(MaskObjective::new(
+                batches(labelled),
+                targets,
+                attention(labelled)?,
+                config.batch,
+            )?)
         }
     })
 }
@@ -212,7 +272,10 @@ impl Run<'_> {
         let config = self.config;
         let network = &self.start.network;
         let trainable = network.parameters().trainable().to_vec();
-        let params = AdamWParams { weight_decay: config.weight_decay, ..AdamWParams::default() };
+        let params = AdamWParams {
+            weight_decay: config.weight_decay,
+            ..AdamWParams::default()
+        };
         let mut optimizer = AdamW::new(trainable.clone(), params)?;
         let state_path = self.out.join(names::STATE);
         let history_path = self.out.join(names::HISTORY);
@@ -269,7 +332,9 @@ impl Run<'_> {
     }
 
     fn validate(&self, objective: &dyn Objective) -> Result<Option<f64>, TrainError> {
-        let Some((images, judge)) = self.validation else { return Ok(None) };
+        let Some((images, judge)) = self.validation else {
+            return Ok(None);
+        };
         let product = objective.product(&self.start.network);
         quality(judge, product, images, &self.start.preprocessing, self.device).map(Some)
     }

@@ -26,7 +26,10 @@ pub(crate) fn write(path: &Path, rows: &[HistoryRow]) -> Result<(), TrainError> 
         .try_for_each(|row| writer.serialize(row))
         .map_err(std::io::Error::other)
         .and_then(|()| writer.into_inner().map_err(|e| std::io::Error::other(e.to_string())))
-        .map_err(|source| TrainError::Write { path: path.to_owned(), source })?;
+        .map_err(|source| TrainError::Write {
+            path: path.to_owned(),
+            source,
+        })?;
     write_atomically(path, &bytes)
 }
 
@@ -35,6 +38,13 @@ pub(crate) fn write(path: &Path, rows: &[HistoryRow]) -> Result<(), TrainError> 
 /// # Errors
 /// [`TrainError::State`] if the file cannot be read.
 pub fn read_history(path: &Path) -> Result<Vec<HistoryRow>, TrainError> {
-    let state = |e: csv::Error| TrainError::State { path: path.to_owned(), message: e.to_string() };
-    csv::Reader::from_path(path).map_err(state)?.into_deserialize().collect::<Result<_, _>>().map_err(state)
+    let state = |e: csv::Error| TrainError::State {
+        path: path.to_owned(),
+        message: e.to_string(),
+    };
+    csv::Reader::from_path(path)
+        .map_err(state)?
+        .into_deserialize()
+        .collect::<Result<_, _>>()
+        .map_err(state)
 }

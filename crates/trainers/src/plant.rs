@@ -31,7 +31,11 @@ impl Plant {
     /// The preprocessing that training uses.
     pub(crate) fn preprocessing(self, right: &Preprocessing) -> Preprocessing {
         match self {
-            Self::Normalisation => Preprocessing { mean: vec![0.0; 3], std: vec![1.0; 3], ..right.clone() },
+            Self::Normalisation => Preprocessing {
+                mean: vec![0.0; 3],
+                std: vec![1.0; 3],
+                ..right.clone()
+            },
             Self::PoolGradient | Self::ShiftedPairs => right.clone(),
         }
     }

@@ -61,15 +61,24 @@ pub fn class_logits(
     preprocessing: &Preprocessing,
     device: &Device,
 ) -> Result<Tensor, TrainError> {
-    in_batches(images, preprocessing, device, |x| Ok(network.forward(x, Mode::Evaluate)?))
+    in_batches(images, preprocessing, device, |x| {
+        Ok(network.forward(x, Mode::Evaluate)?)
+    })
 }
 
 /// The localization map `[batch, 1, h, w]` of normalised images, values in [0, 1]; nothing of it is differentiable.
 pub(crate) fn localization_map(network: &Network, images: &Tensor) -> Result<Tensor, TrainError> {
     if let Ok(unet) = network.as_unet() {
-        return Ok(unet.forward(images, Mode::Evaluate)?.neg()?.exp()?.affine(1.0, 1.0)?.recip()?);
+        return Ok(unet
+            .forward(images, Mode::Evaluate)?
+            .neg()?
+            .exp()?
+            .affine(1.0, 1.0)?
+            .recip()?);
     }
-    Ok(network.as_classifier()?.localization_map(images, ClassChoice::Predicted)?)
+    Ok(network
+        .as_classifier()?
+        .localization_map(images, ClassChoice::Predicted)?)
 }
 
 /// The localization map `[size, size]` of one image at the network's own size, f32 in [0, 1], on the CPU.
@@ -85,10 +94,14 @@ pub fn map_of(
     let size = preprocessing.size;
     let side = u32::try_from(size).unwrap_or(u32::MAX);
     let resized = htl_datasets::resize_rgb(rgb, side, side);
-    let planar: Vec<f32> =
-        (0..3).flat_map(|channel| resized.pixels().map(move |p| f32::from(p.0[channel]) / 255.0)).collect();
+    let planar: Vec<f32> = (0..3)
+        .flat_map(|channel| resized.pixels().map(move |p| f32::from(p.0[channel]) / 255.0))
+        .collect();
     let mut pixels = Vec::with_capacity(planar.len());
     normalise(&planar, preprocessing, &mut pixels);
     let image = Tensor::from_vec(pixels, (1, 3, size, size), device)?;
-    Ok(localization_map(network, &image)?.squeeze(0)?.squeeze(0)?.to_device(&Device::Cpu)?)
+    Ok(localization_map(network, &image)?
+        .squeeze(0)?
+        .squeeze(0)?
+        .to_device(&Device::Cpu)?)
 }

@@ -80,8 +80,12 @@ pub(crate) fn stored_size_mask(map: &[f32], size: usize, truth: &Mask) -> Result
 fn balanced_accuracy(found: &[u32], labels: &[u32], classes: usize) -> f64 {
     let recalls: Vec<f64> = (0..classes as u32)
         .filter_map(|class| {
-            let of_class: Vec<bool> =
-                found.iter().zip(labels).filter(|(_, l)| **l == class).map(|(f, l)| f == l).collect();
+            let of_class: Vec<bool> = found
+                .iter()
+                .zip(labels)
+                .filter(|(_, l)| **l == class)
+                .map(|(f, l)| f == l)
+                .collect();
             let hits = of_class.iter().filter(|hit| **hit).count();
             (!of_class.is_empty()).then(|| hits as f64 / of_class.len() as f64)
         })

@@ -22,7 +22,10 @@ pub(crate) struct TrainingSamples {
 
 /// Reads the training images that `config` may use.
 pub(crate) fn training_samples(config: &TrainConfig, data: &DataFolder) -> Result<TrainingSamples, TrainError> {
-    let none = |what| TrainError::NothingToTrainOn { data: config.data.clone(), what };
+    let none = |what| TrainError::NothingToTrainOn {
+        data: config.data.clone(),
+        what,
+    };
     let train = data.split(Split::Train);
     let chosen: Option<BTreeSet<String>> = config.labelled.as_deref().map(read_ids).transpose()?;
     if let (Some(ids), Some(path)) = (&chosen, &config.labelled) {
@@ -67,12 +70,19 @@ pub(crate) fn training_samples(config: &TrainConfig, data: &DataFolder) -> Resul
     } else {
         None
     };
-    Ok(TrainingSamples { labelled: ImageSet::load(&labelled, config.size, masks)?, unlabelled })
+    Ok(TrainingSamples {
+        labelled: ImageSet::load(&labelled, config.size, masks)?,
+        unlabelled,
+    })
 }
 
 /// The diagnoses of the training split, sorted: the classes of a classifier.
 pub(crate) fn classes(data: &DataFolder) -> Vec<String> {
-    let all: BTreeSet<&str> = data.split(Split::Train).iter().filter_map(|s| s.dx.as_deref()).collect();
+    let all: BTreeSet<&str> = data
+        .split(Split::Train)
+        .iter()
+        .filter_map(|s| s.dx.as_deref())
+        .collect();
     all.into_iter().map(str::to_owned).collect()
 }
 
@@ -93,8 +103,15 @@ pub(crate) fn mask_targets(images: &ImageSet) -> Vec<Vec<f32>> {
 /// The tight box of each image's mask; the whole image where a small mask vanished at network size.
 pub(crate) fn boxes(images: &ImageSet) -> Vec<PixelBox> {
     let size = images.size();
-    let whole = PixelBox { x0: 0, y0: 0, x1: size, y1: size };
-    (0..images.len()).map(|i| images.mask(i).and_then(|m| PixelBox::tight(&m, size)).unwrap_or(whole)).collect()
+    let whole = PixelBox {
+        x0: 0,
+        y0: 0,
+        x1: size,
+        y1: size,
+    };
+    (0..images.len())
+        .map(|i| images.mask(i).and_then(|m| PixelBox::tight(&m, size)).unwrap_or(whole))
+        .collect()
 }
 
 /// The validation images and what judges them; `None` where the split holds nothing with a label of the setting's kind.
@@ -112,7 +129,13 @@ pub fn validation(config: &TrainConfig, data: &DataFolder) -> Result<Option<(Ima
         }
         let images = ImageSet::load(&samples, config.size, MaskUse::Ignore)?;
         let labels = labels(data, &images, &classes);
-        return Ok(Some((images, Judge::Classes { labels, classes: classes.len() })));
+        return Ok(Some((
+            images,
+            Judge::Classes {
+                labels,
+                classes: classes.len(),
+            },
+        )));
     }
     let samples: Vec<&Sample> = val.into_iter().filter(|s| s.mask.is_some()).collect();
     if samples.is_empty() {
@@ -120,7 +143,11 @@ pub fn validation(config: &TrainConfig, data: &DataFolder) -> Result<Option<(Ima
     }
     let images = ImageSet::load(&samples, config.size, MaskUse::Required)?;
     let judge = if config.setting == Setting::WeaklySupervisedBoxes {
-        Judge::Boxes((0..images.len()).map(|i| images.mask(i).and_then(|m| PixelBox::tight(&m, config.size))).collect())
+        Judge::Boxes(
+            (0..images.len())
+                .map(|i| images.mask(i).and_then(|m| PixelBox::tight(&m, config.size)))
+                .collect(),
+        )
     } else {
         Judge::Masks(stored_masks(&images)?)
     };
@@ -135,7 +162,11 @@ pub fn stored_masks(images: &ImageSet) -> Result<Vec<Mask>, TrainError> {
     (0..images.len())
         .map(|i| {
             let stored = images.stored_mask(i)?.unwrap_or_default();
-            Ok(Mask::from_luma(stored.height() as usize, stored.width() as usize, stored.as_raw())?)
+            Ok(Mask::from_luma(
+                stored.height() as usize,
+                stored.width() as usize,
+                stored.as_raw(),
+            )?)
         })
         .collect()
 }

@@ -32,10 +32,23 @@ mod tests {
     /// Values of torch 2.x `OneCycleLR(max_lr=1e-3, total_steps=10)`.
     #[test]
     fn matches_torch() {
-        let torch = [4e-5, 5.2e-4, 1e-3, 9.504846e-4, 8.117456e-4, 6.112620e-4, 3.887420e-4, 1.882584e-4, 4.951939e-5];
+        let torch = [
+            4e-5,
+            5.2e-4,
+            1e-3,
+            9.504846e-4,
+            8.117456e-4,
+            6.112620e-4,
+            3.887420e-4,
+            1.882584e-4,
+            4.951939e-5,
+        ];
         for (step, want) in torch.iter().enumerate() {
             let got = one_cycle(step, 10, 1e-3);
-            assert!((got - want).abs() < 2e-9 + 1e-5 * want, "step {step}: {got} instead of {want}");
+            assert!(
+                (got - want).abs() < 2e-9 + 1e-5 * want,
+                "step {step}: {got} instead of {want}"
+            );
         }
         assert!((one_cycle(9, 10, 1e-3) - 4e-9).abs() < 1e-12);
     }

@@ -34,17 +34,31 @@ pub(crate) fn save(
     optimizer: &AdamW,
     objective: &dyn Objective,
 ) -> Result<(), TrainError> {
-    let bad = |e: safetensors::SafeTensorError| TrainError::State { path: path.to_owned(), message: e.to_string() };
-    let parameters = network.parameters().all().into_iter().map(|(name, var)| (name, var.as_detached_tensor()));
+    let bad = |e: safetensors::SafeTensorError| TrainError::State {
+        path: path.to_owned(),
+        message: e.to_string(),
+    };
+    let parameters = network
+        .parameters()
+        .all()
+        .into_iter()
+        .map(|(name, var)| (name, var.as_detached_tensor()));
     let parts = [
         (NETWORK, parameters.collect()),
         (OPTIMIZER, optimizer.state()?),
         (OBJECTIVE, objective.state()?),
     ];
-    let tensors = parts.into_iter().flat_map(|(part, tensors): (&str, BTreeMap<String, Tensor>)| {
-        tensors.into_iter().map(move |(name, tensor)| (format!("{part}.{name}"), tensor))
-    });
-    let metadata = HashMap::from([(STEP.to_owned(), step.to_string()), (CONFIG.to_owned(), config.to_owned())]);
+    let tensors = parts
+        .into_iter()
+        .flat_map(|(part, tensors): (&str, BTreeMap<String, Tensor>)| {
+            tensors
+                .into_iter()
+                .map(move |(name, tensor)| (format!("{part}.{name}"), tensor))
+        });
+    let metadata = HashMap::from([
+        (STEP.to_owned(), step.to_string()),
+        (CONFIG.to_owned(), config.to_owned()),
+    ]);
     let bytes = safetensors::serialize(tensors, Some(metadata)).map_err(bad)?;
     write_atomically(path, &bytes)
 }
@@ -55,7 +69,10 @@ impl State {
     /// # Errors
     /// [`TrainError::OtherRun`] if it belongs to another configuration, [`TrainError::State`] if it cannot be read.
     pub fn read(path: &Path, config: &str) -> Result<Option<Self>, TrainError> {
-        let bad = |message: String| TrainError::State { path: path.to_owned(), message };
+        let bad = |message: String| TrainError::State {
+            path: path.to_owned(),
+            message,
+        };
         let bytes = match std::fs::read(path) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             other => other.map_err(|e| bad(e.to_string()))?,

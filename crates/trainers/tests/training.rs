@@ -17,13 +17,24 @@ fn data_folder(root: &Path) {
     fs::create_dir_all(root.join("masks")).unwrap();
     let mut table = String::from("image_id,split,age_approx,sex,anatom_site,dx\n");
     for i in 0..TRAIN + 4 {
-        let split = if i < TRAIN { "train" } else if i < TRAIN + 2 { "val" } else { "test" };
+        let split = if i < TRAIN {
+            "train"
+        } else if i < TRAIN + 2 {
+            "val"
+        } else {
+            "test"
+        };
         let red = i % 2 == 0;
-        table.push_str(&format!("i{i:02},{split},50,female,,{}\n", if red { "mel" } else { "nv" }));
+        table.push_str(&format!(
+            "i{i:02},{split},50,female,,{}\n",
+            if red { "mel" } else { "nv" }
+        ));
         let (cx, cy) = (6 + (i as i32 * 3) % 5, 6 + (i as i32 * 2) % 5);
         let inside = |x: u32, y: u32| (x as i32 - cx).pow(2) + (y as i32 - cy).pow(2) <= 16;
         let colour = if red { [150, 40, 40] } else { [60, 40, 120] };
-        let image = RgbImage::from_fn(SIDE, SIDE, |x, y| Rgb(if inside(x, y) { colour } else { [230, 190, 170] }));
+        let image = RgbImage::from_fn(SIDE, SIDE, |x, y| {
+            Rgb(if inside(x, y) { colour } else { [230, 190, 170] })
+        });
         let mask = GrayImage::from_fn(SIDE, SIDE, |x, y| Luma([if inside(x, y) { 255 } else { 0 }]));
         image.save(root.join(format!("images/i{i:02}.png"))).unwrap();
         mask.save(root.join(format!("masks/i{i:02}.png"))).unwrap();
@@ -53,8 +64,12 @@ fn run(config: &TrainConfig, out: &Path) -> Result<Vec<htl_trainers::HistoryRow>
     train(&config.clone().check()?, &Device::Cpu, out, &mut |_, _| ())
 }
 
-const SETTINGS: [Setting; 4] =
-    [Setting::Supervised, Setting::SemiSupervised, Setting::WeaklySupervised, Setting::WeaklySupervisedBoxes];
+const SETTINGS: [Setting; 4] = [
+    Setting::Supervised,
+    Setting::SemiSupervised,
+    Setting::WeaklySupervised,
+    Setting::WeaklySupervisedBoxes,
+];
 
 #[test]
 fn an_interrupted_training_ends_with_the_same_bytes() {
@@ -71,7 +86,10 @@ fn an_interrupted_training_ends_with_the_same_bytes() {
             }),
             ..config(place.path(), setting)
         };
-        let (whole, half) = (place.path().join(format!("{setting:?}")), place.path().join(format!("{setting:?}-half")));
+        let (whole, half) = (
+            place.path().join(format!("{setting:?}")),
+            place.path().join(format!("{setting:?}-half")),
+        );
         fs::create_dir_all(&half).unwrap();
         let valid = config.clone().check().unwrap();
         // What a kill after the seventh step would leave behind.
@@ -87,7 +105,10 @@ fn an_interrupted_training_ends_with_the_same_bytes() {
         train(&valid, &Device::Cpu, &half, &mut |_, _| steps += 1).unwrap();
         assert!(steps < valid.steps(), "{setting:?} started again from the beginning");
         for name in [names::CHECKPOINT, names::HISTORY] {
-            assert!(fs::read(whole.join(name)).unwrap() == fs::read(half.join(name)).unwrap(), "{setting:?}: {name}");
+            assert!(
+                fs::read(whole.join(name)).unwrap() == fs::read(half.join(name)).unwrap(),
+                "{setting:?}: {name}"
+            );
         }
     }
 }
@@ -97,10 +118,18 @@ fn losses_fall_in_every_setting() {
     let place = tempfile::tempdir().unwrap();
     data_folder(place.path());
     for setting in SETTINGS {
-        let config = TrainConfig { image_steps: 320, ..config(place.path(), setting) };
+        let config = TrainConfig {
+            image_steps: 320,
+            ..config(place.path(), setting)
+        };
         let rows = run(&config, &place.path().join(format!("{setting:?}"))).unwrap();
         let (first, last) = (rows.first().unwrap(), rows.last().unwrap());
-        assert!(last.train_loss < 0.9 * first.train_loss, "{setting:?}: {} to {}", first.train_loss, last.train_loss);
+        assert!(
+            last.train_loss < 0.9 * first.train_loss,
+            "{setting:?}: {} to {}",
+            first.train_loss,
+            last.train_loss
+        );
         assert!(last.val_quality.is_some());
     }
 }
@@ -113,11 +142,24 @@ fn attention_changes_what_is_learnt() {
     let base = config(place.path(), Setting::Supervised);
     let with = |set, form, weight| {
         let scores = place.path().join("scores.csv");
-        let attention = Attention { scores, set, form, weight, suspects: Suspects::Keep };
-        TrainConfig { attention: Some(attention), ..base.clone() }
+        let attention = Attention {
+            scores,
+            set,
+            form,
+            weight,
+            suspects: Suspects::Keep,
+        };
+        TrainConfig {
+            attention: Some(attention),
+            ..base.clone()
+        }
     };
     let loss = |config: &TrainConfig, name: &str| {
-        run(config, &place.path().join(name)).unwrap().last().unwrap().train_loss
+        run(config, &place.path().join(name))
+            .unwrap()
+            .last()
+            .unwrap()
+            .train_loss
     };
     let plain = loss(&base, "plain");
     let htl = loss(&with(AttendedSet::Htl, AttentionForm::Loss, 5.0), "htl");
@@ -133,8 +175,15 @@ fn box_targets_differ() {
     data_folder(place.path());
     let last = |targets| {
         let boxes = Boxes { targets };
-        let config = TrainConfig { boxes, ..config(place.path(), Setting::WeaklySupervisedBoxes) };
-        run(&config, &place.path().join(format!("{targets:?}"))).unwrap().last().unwrap().train_loss
+        let config = TrainConfig {
+            boxes,
+            ..config(place.path(), Setting::WeaklySupervisedBoxes)
+        };
+        run(&config, &place.path().join(format!("{targets:?}")))
+            .unwrap()
+            .last()
+            .unwrap()
+            .train_loss
     };
     assert!(last(BoxTargets::FilledBox) != last(BoxTargets::Ellipse));
 }
@@ -157,8 +206,14 @@ fn errors_name_what_is_wrong() {
         init: Some(place.path().join("dense").join(names::CHECKPOINT)),
         ..config(place.path(), Setting::WeaklySupervised)
     };
-    assert!(matches!(run(&other, &out).unwrap_err(), TrainError::OtherNetwork { .. }));
+    assert!(matches!(
+        run(&other, &out).unwrap_err(),
+        TrainError::OtherNetwork { .. }
+    ));
 
     let changed = TrainConfig { seed: 1, ..dense };
-    assert!(matches!(run(&changed, &place.path().join("dense")).unwrap_err(), TrainError::OtherRun { .. }));
+    assert!(matches!(
+        run(&changed, &place.path().join("dense")).unwrap_err(),
+        TrainError::OtherRun { .. }
+    ));
 }

@@ -42,10 +42,19 @@ impl Analyze {
         let metadata = Metadata::read(&self.metadata)?;
         let known = table.ids().iter().filter(|id| metadata.rows.contains_key(*id)).count();
         if known == 0 {
-            bail!("{} and {} have no image_id in common", self.scores.display(), self.metadata.display());
+            bail!(
+                "{} and {} have no image_id in common",
+                self.scores.display(),
+                self.metadata.display()
+            );
         }
         if known < table.len() {
-            tracing::warn!("{} of {} scored images are not in {}", table.len() - known, table.len(), self.metadata.display());
+            tracing::warn!(
+                "{} of {} scored images are not in {}",
+                table.len() - known,
+                table.len(),
+                self.metadata.display()
+            );
         }
         let ids = table.ids();
         let mut attributes = vec![metadata.age(&ids)?];
@@ -70,7 +79,9 @@ impl Analyze {
                 let found = attributes.iter().find(|a| a.name() == name);
                 found.with_context(|| format!("--cross {pair}: no attribute `{name}`; there are {}", names.join(", ")))
             };
-            let (a, b) = pair.split_once(',').with_context(|| format!("--cross {pair}: expected two names, A,B"))?;
+            let (a, b) = pair
+                .split_once(',')
+                .with_context(|| format!("--cross {pair}: expected two names, A,B"))?;
             let crossed = find(a)?.cross(find(b)?);
             attributes.push(crossed);
         }
@@ -104,10 +115,22 @@ impl Metadata {
             let place = || format!("{}, row {}", path.display(), number + 2);
             let record = record.with_context(place)?;
             let id = record.get(id_column).unwrap_or_default().to_owned();
-            let values = columns.iter().cloned().zip(record.iter().map(|v| v.trim().to_owned())).collect();
-            ensure!(rows.insert(id.clone(), values).is_none(), "{}: image_id `{id}` stands twice", place());
+            let values = columns
+                .iter()
+                .cloned()
+                .zip(record.iter().map(|v| v.trim().to_owned()))
+                .collect();
+            ensure!(
+                rows.insert(id.clone(), values).is_none(),
+                "{}: image_id `{id}` stands twice",
+                place()
+            );
         }
-        Ok(Self { path: path.to_owned(), columns, rows })
+        Ok(Self {
+            path: path.to_owned(),
+            columns,
+            rows,
+        })
     }
 
     fn value(&self, id: &str, column: &str) -> Option<String> {
@@ -115,7 +138,10 @@ impl Metadata {
     }
 
     fn category(&self, column: &str, ids: &[String]) -> anyhow::Result<Attribute> {
-        Ok(Attribute::categorical(column, ids.iter().map(|id| (id.clone(), self.value(id, column))))?)
+        Ok(Attribute::categorical(
+            column,
+            ids.iter().map(|id| (id.clone(), self.value(id, column))),
+        )?)
     }
 
     fn age(&self, ids: &[String]) -> anyhow::Result<Attribute> {
@@ -123,7 +149,10 @@ impl Metadata {
         for id in ids {
             let age = match self.value(id, "age_approx") {
                 Some(text) => Some(text.parse::<f64>().with_context(|| {
-                    format!("{}: age_approx of `{id}` is `{text}`, expected a number", self.path.display())
+                    format!(
+                        "{}: age_approx of `{id}` is `{text}`, expected a number",
+                        self.path.display()
+                    )
                 })?),
                 None => None,
             };
@@ -154,16 +183,29 @@ fn lesions(data: &DataFolder, ids: &[String]) -> anyhow::Result<Vec<(String, Opt
 fn image_attributes(data: &DataFolder, ids: &[String]) -> anyhow::Result<Vec<Attribute>> {
     let lesions = lesions(data, ids)?;
     let value = |of: fn(&LesionAttributes) -> Option<f64>| {
-        lesions.iter().map(|(id, lesion)| (id.clone(), lesion.as_ref().and_then(of))).collect::<Vec<_>>()
+        lesions
+            .iter()
+            .map(|(id, lesion)| (id.clone(), lesion.as_ref().and_then(of)))
+            .collect::<Vec<_>>()
     };
     let border = lesions.iter().map(|(id, lesion)| {
-        let word = lesion.as_ref().map(|l| if l.touches_border { "touches" } else { "inside" });
+        let word = lesion
+            .as_ref()
+            .map(|l| if l.touches_border { "touches" } else { "inside" });
         (id.clone(), word)
     });
     Ok(vec![
-        Attribute::terciles("lesion_size", ["small", "medium", "large"], value(|l| Some(l.area_fraction)))?,
+        Attribute::terciles(
+            "lesion_size",
+            ["small", "medium", "large"],
+            value(|l| Some(l.area_fraction)),
+        )?,
         Attribute::terciles("contrast", ["low", "medium", "high"], value(|l| l.delta_e))?,
-        Attribute::terciles("skin_tone_ita", ["darker", "medium", "lighter"], value(|l| l.ita_degrees))?,
+        Attribute::terciles(
+            "skin_tone_ita",
+            ["darker", "medium", "lighter"],
+            value(|l| l.ita_degrees),
+        )?,
         Attribute::categorical("border", border)?,
     ])
 }

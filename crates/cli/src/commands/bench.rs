@@ -60,10 +60,24 @@ impl TrainStep {
         if self.dtype != "f32" {
             bail!("--dtype {}: this build trains in f32 only", self.dtype);
         }
-        ensure!(self.batch >= 1 && self.steps >= 1, "--batch and --steps must be at least 1");
-        ensure!(self.size >= 8 && self.size % 8 == 0, "--size must be a multiple of 8, found {}", self.size);
+        ensure!(
+            self.batch >= 1 && self.steps >= 1,
+            "--batch and --steps must be at least 1"
+        );
+        ensure!(
+            self.size >= 8 && self.size % 8 == 0,
+            "--size must be a multiple of 8, found {}",
+            self.size
+        );
         let idle = peak_resident_bytes();
-        let network = Network::build(&Architecture::UNet(UNetConfig { width: self.width, ..UNetConfig::default() }), 0, device)?;
+        let network = Network::build(
+            &Architecture::UNet(UNetConfig {
+                width: self.width,
+                ..UNetConfig::default()
+            }),
+            0,
+            device,
+        )?;
         let mut optimizer = AdamW::new(network.parameters().trainable().to_vec(), AdamWParams::default())?;
         let x = Tensor::randn(0f32, 1.0, (self.batch, 3, self.size, self.size), device)?;
         let y = Tensor::rand(0f32, 1.0, (self.batch, 1, self.size, self.size), device)?.round()?;

@@ -35,18 +35,29 @@ pub struct Check {
 
 impl Check {
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let tables = self.results.iter().map(|path| per_image::read(path)).collect::<anyhow::Result<Vec<_>>>()?;
+        let tables = self
+            .results
+            .iter()
+            .map(|path| per_image::read(path))
+            .collect::<anyhow::Result<Vec<_>>>()?;
         if self.update {
             return self.update(&tables);
         }
         let baseline = read_baseline(&self.baseline)?;
         let runs = runs(&tables, &baseline.metric)?;
-        let groups = tables.first().map(|rows| per_image::attributes(rows)).unwrap_or_default();
+        let groups = tables
+            .first()
+            .map(|rows| per_image::attributes(rows))
+            .unwrap_or_default();
         let outcome = baseline
             .check(&runs, &groups)
             .with_context(|| format!("comparing with {}", self.baseline.display()))?;
         print(&outcome);
-        Ok(if outcome.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if outcome.passed() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
     }
 
     fn update(&self, tables: &[Vec<Row>]) -> anyhow::Result<ExitCode> {

@@ -55,7 +55,10 @@ fn list() {
             Access::Download => "htl data fetch",
             _ => "by hand, from its page",
         };
-        println!("{}: {}\n  {how}; licence {}; {}\n", entry.name, entry.description, entry.licence, entry.page);
+        println!(
+            "{}: {}\n  {how}; licence {}; {}\n",
+            entry.name, entry.description, entry.licence, entry.page
+        );
     }
 }
 
@@ -74,7 +77,12 @@ fn fetch_all(name: &str, out: &Path) -> anyhow::Result<()> {
         let fetched = fetch(file.url, &out.join(file.name), None, &mut |done, total| {
             progress.set(done as usize, total.unwrap_or(done) as usize);
         })?;
-        println!("{}  {}  {} bytes", fetched.sha256, fetched.path.display(), fetched.bytes);
+        println!(
+            "{}  {}  {} bytes",
+            fetched.sha256,
+            fetched.path.display(),
+            fetched.bytes
+        );
     }
     Ok(())
 }

@@ -81,7 +81,10 @@ impl Evaluate {
         set_terciles(&mut rows);
         summary.extend(means(&rows)?);
         write_atomically(&self.out, &to_csv(&rows)?)?;
-        write_atomically(&self.out.with_file_name("summary.json"), &serde_json::to_vec_pretty(&summary)?)
+        write_atomically(
+            &self.out.with_file_name("summary.json"),
+            &serde_json::to_vec_pretty(&summary)?,
+        )
     }
 
     fn evaluate_network(
@@ -95,7 +98,10 @@ impl Evaluate {
         let is_localizer = matches!(network, Network::UNet(_));
         let judged = Judged::new(&meta, &network, samples, device)?;
         let cut = match (is_localizer, self.threshold) {
-            (true, Threshold::Oracle) => bail!("--threshold oracle is for class maps; {} is a localizer", path.display()),
+            (true, Threshold::Oracle) => bail!(
+                "--threshold oracle is for class maps; {} is a localizer",
+                path.display()
+            ),
             (true, Threshold::Fixed) => Cut::Value(0.5),
             (false, Threshold::Fixed) => Cut::Quantile(MAP_QUANTILE),
             (false, Threshold::Oracle) => {
@@ -116,7 +122,10 @@ impl Evaluate {
 fn with_masks(data: &DataFolder, split: Split) -> anyhow::Result<Vec<&Sample>> {
     let samples: Vec<&Sample> = data.split(split).into_iter().filter(|s| s.mask.is_some()).collect();
     if samples.is_empty() {
-        bail!("{}: no image of the split `{split}` has a mask to evaluate against", data.root().display());
+        bail!(
+            "{}: no image of the split `{split}` has a mask to evaluate against",
+            data.root().display()
+        );
     }
     Ok(samples)
 }
@@ -142,7 +151,11 @@ impl Judged {
                 Ok(resize_bilinear(&map, (size, size), (truth.height(), truth.width()))?)
             })
             .collect::<anyhow::Result<_>>()?;
-        Ok(Self { ids: images.ids().into_iter().map(str::to_owned).collect(), maps, truths })
+        Ok(Self {
+            ids: images.ids().into_iter().map(str::to_owned).collect(),
+            maps,
+            truths,
+        })
     }
 
     fn masks(&self, cut: Cut) -> anyhow::Result<Vec<Mask>> {
@@ -160,7 +173,9 @@ impl Judged {
     fn rows(&self, cut: Cut, data: &DataFolder) -> anyhow::Result<Vec<Row>> {
         let masks = self.masks(cut)?;
         let predictions = self.ids.iter().zip(&masks).zip(&self.truths);
-        predictions.map(|((id, mask), truth)| row(id, mask, truth, data)).collect()
+        predictions
+            .map(|((id, mask), truth)| row(id, mask, truth, data))
+            .collect()
     }
 
     /// The quantile with the best mean Jaccard on these images.
@@ -185,7 +200,9 @@ impl Judged {
         let mut precision = PixelPrecision::new();
         let mut calibration = Calibration::new();
         for (map, truth) in self.maps.iter().zip(&self.truths) {
-            let Some(bounds) = truth.largest_component_box() else { continue };
+            let Some(bounds) = truth.largest_component_box() else {
+                continue;
+            };
             let scores = ScoreMap::unit(truth.height(), truth.width(), map.clone())?;
             boxes.add(&scores, &[bounds])?;
             precision.add(&scores, truth)?;
@@ -208,23 +225,39 @@ fn quantile_of(values: &[f32], quantile: f64) -> f32 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f32::total_cmp);
     let index = (quantile * sorted.len() as f64) as usize;
-    sorted.get(index.min(sorted.len().saturating_sub(1))).copied().unwrap_or(0.0)
+    sorted
+        .get(index.min(sorted.len().saturating_sub(1)))
+        .copied()
+        .unwrap_or(0.0)
 }
 
 fn row(id: &str, mask: &Mask, truth: &Mask, data: &DataFolder) -> anyhow::Result<Row> {
     let scores = ImageScores::of(id, mask, truth).with_context(|| format!("image {id}"))?;
-    Ok(Row { scores, groups: groups_of(data.get(id)) })
+    Ok(Row {
+        scores,
+        groups: groups_of(data.get(id)),
+    })
 }
 
 fn evaluate_predictor(predictor: Predictor, data: &DataFolder, samples: &[&Sample]) -> anyhow::Result<Vec<Row>> {
     let stored = |sample: &Sample| -> anyhow::Result<Mask> {
-        let path = sample.mask.as_deref().with_context(|| format!("image {}: no mask", sample.image_id))?;
+        let path = sample
+            .mask
+            .as_deref()
+            .with_context(|| format!("image {}: no mask", sample.image_id))?;
         let mask = htl_datasets::read_mask(path)?;
-        Ok(Mask::from_luma(mask.height() as usize, mask.width() as usize, mask.as_raw())?)
+        Ok(Mask::from_luma(
+            mask.height() as usize,
+            mask.width() as usize,
+            mask.as_raw(),
+        )?)
     };
     let disc = match predictor {
         Predictor::CentredDisc => {
-            let train = with_masks(data, Split::Train)?.into_iter().map(stored).collect::<anyhow::Result<Vec<_>>>()?;
+            let train = with_masks(data, Split::Train)?
+                .into_iter()
+                .map(stored)
+                .collect::<anyhow::Result<Vec<_>>>()?;
             Some(CentredDisc::fit(&train)?)
         }
         Predictor::WholeImage | Predictor::Otsu => None,
@@ -238,8 +271,9 @@ fn evaluate_predictor(predictor: Predictor, data: &DataFolder, samples: &[&Sampl
                 (Some(disc), _) => disc.predict(height, width)?,
                 (None, Predictor::Otsu) => {
                     let rgb = htl_datasets::read_rgb(&sample.image)?;
-                    let planar: Vec<f32> =
-                        (0..3).flat_map(|c| rgb.pixels().map(move |p| f32::from(p.0[c]) / 255.0)).collect();
+                    let planar: Vec<f32> = (0..3)
+                        .flat_map(|c| rgb.pixels().map(move |p| f32::from(p.0[c]) / 255.0))
+                        .collect();
                     otsu_darkness(height, width, &planar).with_context(|| sample.image.display().to_string())?
                 }
                 (None, _) => whole_image(height, width)?,
@@ -254,7 +288,11 @@ fn means(rows: &[Row]) -> anyhow::Result<BTreeMap<String, f64>> {
     let scores: Vec<ImageScores> = rows.iter().map(|r| r.scores.clone()).collect();
     let mut summary = BTreeMap::new();
     if let serde_json::Value::Object(fields) = serde_json::to_value(MeanScores::of(&scores)?)? {
-        summary.extend(fields.into_iter().filter_map(|(name, value)| Some((name, value.as_f64()?))));
+        summary.extend(
+            fields
+                .into_iter()
+                .filter_map(|(name, value)| Some((name, value.as_f64()?))),
+        );
     }
     let values: Vec<f64> = scores.iter().map(|s| s.jaccard).collect();
     let worst = (0..GROUP_COLUMNS.len())

@@ -92,7 +92,11 @@ struct Judgement {
 
 impl Mine {
     pub fn run(self, device: &Device) -> anyhow::Result<()> {
-        ensure!(self.top > 0.0 && self.top <= 1.0, "--top must be in (0, 1], found {}", self.top);
+        ensure!(
+            self.top > 0.0 && self.top <= 1.0,
+            "--top must be in (0, 1], found {}",
+            self.top
+        );
         let data = DataFolder::open(&self.data)?;
         let samples = self.samples(&data)?;
         let total = self.dense.len() + self.sparse.len() + self.sham.len();
@@ -106,7 +110,11 @@ impl Mine {
         };
         let dense = judge(&self.dense)?;
         let sparse = judge(&self.sparse)?;
-        let sham = if self.sham.is_empty() { None } else { Some(judge(&self.sham)?) };
+        let sham = if self.sham.is_empty() {
+            None
+        } else {
+            Some(judge(&self.sham)?)
+        };
 
         let truths = match self.labels {
             Labels::Masks => truth_masks(&samples, dense.maps.size())?,
@@ -138,7 +146,12 @@ impl Mine {
                 adaptive(&table, &comparison, &params, &adaptive_params)?
             }
         };
-        eprintln!("{} of {} images selected: {}", selection.len(), table.len(), selection.outcome);
+        eprintln!(
+            "{} of {} images selected: {}",
+            selection.len(),
+            table.len(),
+            selection.outcome
+        );
         table.mark(&selection)?;
         table.write(&self.out)?;
         if let Some(path) = &self.maps {
@@ -151,9 +164,16 @@ impl Mine {
         let only: Option<BTreeSet<String>> = self.ids.as_deref().map(read_ids).transpose()?;
         let without = self.exclude.as_deref().map(read_ids).transpose()?.unwrap_or_default();
         let wanted = |id: &String| only.as_ref().is_none_or(|ids| ids.contains(id)) && !without.contains(id);
-        let samples: Vec<&Sample> = data.split(self.split).into_iter().filter(|s| wanted(&s.image_id)).collect();
+        let samples: Vec<&Sample> = data
+            .split(self.split)
+            .into_iter()
+            .filter(|s| wanted(&s.image_id))
+            .collect();
         if samples.is_empty() {
-            bail!("{}: --split, --ids and --exclude leave no image to score", self.data.display());
+            bail!(
+                "{}: --split, --ids and --exclude leave no image to score",
+                self.data.display()
+            );
         }
         Ok(samples)
     }
@@ -182,23 +202,43 @@ fn judge(paths: &[PathBuf], samples: &[&Sample], device: &Device) -> anyhow::Res
         };
         maps.push(localization_maps(&network, images, &meta.preprocessing, device)?);
         if matches!(network, Network::Classifier(_)) {
-            classes.push(class_logits(&network, images, &meta.preprocessing, device)?.argmax(1)?.to_vec1()?);
+            classes.push(
+                class_logits(&network, images, &meta.preprocessing, device)?
+                    .argmax(1)?
+                    .to_vec1()?,
+            );
         }
     }
     let ids: Vec<String> = images.iter().flat_map(|i| i.ids()).map(str::to_owned).collect();
-    let kind = if classes.is_empty() { MapKind::Probability } else { MapKind::ClassActivation };
-    let classes = if classes.is_empty() { None } else { Some(ClassPopulation::new(ids.clone(), classes)?) };
-    Ok(Judgement { maps: Population::of_kind(kind, ids, maps)?, classes })
+    let kind = if classes.is_empty() {
+        MapKind::Probability
+    } else {
+        MapKind::ClassActivation
+    };
+    let classes = if classes.is_empty() {
+        None
+    } else {
+        Some(ClassPopulation::new(ids.clone(), classes)?)
+    };
+    Ok(Judgement {
+        maps: Population::of_kind(kind, ids, maps)?,
+        classes,
+    })
 }
 
 /// The masks of the images that have one, at the maps' size.
 fn truth_masks(samples: &[&Sample], (height, width): (usize, usize)) -> anyhow::Result<BTreeMap<String, Mask>> {
     let (wide, tall) = (u32::try_from(width)?, u32::try_from(height)?);
-    let with_mask = samples.iter().filter_map(|sample| Some((sample, sample.mask.as_deref()?)));
+    let with_mask = samples
+        .iter()
+        .filter_map(|sample| Some((sample, sample.mask.as_deref()?)));
     with_mask
         .map(|(sample, path)| {
             let resized = htl_datasets::resize_mask(&htl_datasets::read_mask(path)?, wide, tall);
-            Ok((sample.image_id.clone(), Mask::from_luma(height, width, resized.as_raw())?))
+            Ok((
+                sample.image_id.clone(),
+                Mask::from_luma(height, width, resized.as_raw())?,
+            ))
         })
         .collect()
 }
@@ -209,7 +249,9 @@ fn write_consensus(dense: &Population, sparse: &Population, path: &Path) -> anyh
     let consensus = |population: &Population| -> anyhow::Result<Tensor> {
         let mut values = Vec::with_capacity(dense.len() * height * width);
         for id in dense.ids() {
-            let position = population.position(id).with_context(|| format!("image {id} is missing"))?;
+            let position = population
+                .position(id)
+                .with_context(|| format!("image {id} is missing"))?;
             values.extend(population.consensus(position)?);
         }
         Ok(Tensor::from_vec(values, (dense.len(), height, width), &Device::Cpu)?)

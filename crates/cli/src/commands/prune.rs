@@ -75,7 +75,13 @@ pub fn prune_checkpoint(
         .with_context(|| format!("pruning {}", checkpoint.display()))?;
     masks.apply(trainable)?;
     let achieved = masks.sparsity();
-    let meta = Checkpoint { pruning: Some(PruningRecord { method: method.name().into(), sparsity: achieved }), ..meta };
+    let meta = Checkpoint {
+        pruning: Some(PruningRecord {
+            method: method.name().into(),
+            sparsity: achieved,
+        }),
+        ..meta
+    };
     meta.save(&network, out)?;
     Ok(achieved)
 }

@@ -44,7 +44,11 @@ impl Score {
 
 fn read(path: &Path) -> anyhow::Result<Mask> {
     let stored = htl_datasets::read_mask(path)?;
-    Ok(Mask::from_luma(stored.height() as usize, stored.width() as usize, stored.as_raw())?)
+    Ok(Mask::from_luma(
+        stored.height() as usize,
+        stored.width() as usize,
+        stored.as_raw(),
+    )?)
 }
 
 /// The PNG files of a folder by the id that their names start with: `ISIC_0000000.png`,
@@ -63,7 +67,11 @@ fn masks_by_id(folder: &Path) -> anyhow::Result<BTreeMap<String, PathBuf>> {
             None => stem.strip_suffix("_segmentation").unwrap_or(stem).to_owned(),
         };
         if let Some(other) = found.get(&id) {
-            bail!("{} and {} both belong to `{id}`: keep one", other.display(), path.display());
+            bail!(
+                "{} and {} both belong to `{id}`: keep one",
+                other.display(),
+                path.display()
+            );
         }
         found.insert(id, path);
     }
@@ -78,7 +86,12 @@ mod tests {
     #[test]
     fn ids_are_what_names_start_with() {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["ISIC_0000001_segmentation.png", "ISIC_0000002.png", "mole_7.png", "mole_8_segmentation.png"] {
+        for name in [
+            "ISIC_0000001_segmentation.png",
+            "ISIC_0000002.png",
+            "mole_7.png",
+            "mole_8_segmentation.png",
+        ] {
             std::fs::write(folder.path().join(name), b"").unwrap();
         }
         std::fs::write(folder.path().join("notes.txt"), b"").unwrap();
@@ -92,6 +105,11 @@ mod tests {
         for name in ["ISIC_0000001_segmentation.png", "ISIC_0000001.png"] {
             std::fs::write(folder.path().join(name), b"").unwrap();
         }
-        assert!(masks_by_id(folder.path()).unwrap_err().to_string().contains("both belong"));
+        assert!(
+            masks_by_id(folder.path())
+                .unwrap_err()
+                .to_string()
+                .contains("both belong")
+        );
     }
 }

@@ -8,7 +8,10 @@ use htl_models::Checkpoint;
 use htl_trainers::{TrainConfig, names, quality::quality, validation};
 use serde::{Deserialize, Serialize};
 
-use super::{prune::{Method, prune_checkpoint}, write_atomically};
+use super::{
+    prune::{Method, prune_checkpoint},
+    write_atomically,
+};
 use crate::progress::Progress;
 
 /// `htl sparsity`.
@@ -58,12 +61,18 @@ impl Sparsity {
         let mut sparsities = self.candidates.clone();
         sparsities.sort_by(f64::total_cmp);
         for s in &sparsities {
-            ensure!((0.0..1.0).contains(s), "--candidates: sparsity must be in [0, 1), found {s}");
+            ensure!(
+                (0.0..1.0).contains(s),
+                "--candidates: sparsity must be in [0, 1), found {s}"
+            );
         }
         let base = TrainConfig::read(&self.config, &[])?;
         let data = DataFolder::open(&base.data)?;
         let (images, judge) = validation(&base, &data)?.with_context(|| {
-            format!("{}: the val split has no labels of the setting's kind to choose a sparsity with", base.data.display())
+            format!(
+                "{}: the val split has no labels of the setting's kind to choose a sparsity with",
+                base.data.display()
+            )
         })?;
         let measure = |path: &std::path::Path| -> anyhow::Result<f64> {
             let (meta, network) = Checkpoint::load(path, device)?;
@@ -78,12 +87,19 @@ impl Sparsity {
             let pruned = work.path().join(format!("pruned-{index}.safetensors"));
             prune_checkpoint(&self.checkpoint, Method::GlobalMagnitude, sparsity, 0, &pruned)?;
             let folder = work.path().join(format!("tuned-{index}"));
-            let config = TrainConfig { init: Some(pruned), ..base.clone() }.check()?;
+            let config = TrainConfig {
+                init: Some(pruned),
+                ..base.clone()
+            }
+            .check()?;
             let steps = config.steps();
             htl_trainers::train(&config, device, &folder, &mut |done, _| {
                 progress.set(index * steps + done, count * steps);
             })?;
-            tried.push(Candidate { sparsity, quality: measure(&folder.join(names::CHECKPOINT))? });
+            tried.push(Candidate {
+                sparsity,
+                quality: measure(&folder.join(names::CHECKPOINT))?,
+            });
             if tried[index].quality >= dense - self.tolerance {
                 break;
             }

@@ -26,7 +26,10 @@ impl Train {
         let mut progress = Progress::new("train");
         let rows = htl_trainers::train(&config, device, &self.out, &mut |done, all| progress.set(done, all))?;
         if let Some(quality) = rows.last().and_then(|row| row.val_quality) {
-            eprintln!("validation quality {quality:.4}, checkpoint {}", self.out.join(names::CHECKPOINT).display());
+            eprintln!(
+                "validation quality {quality:.4}, checkpoint {}",
+                self.out.join(names::CHECKPOINT).display()
+            );
         }
         Ok(())
     }

@@ -26,10 +26,19 @@ impl<'a> ImageLabelObjective<'a> {
         let mut counts = vec![0usize; classes];
         labels.iter().for_each(|&label| counts[label as usize] += 1);
         let attention = weights.sampling.clone().unwrap_or_else(|| vec![1.0; labels.len()]);
-        let balanced: Vec<f64> =
-            labels.iter().zip(attention).map(|(&label, a)| a / counts[label as usize] as f64).collect();
+        let balanced: Vec<f64> = labels
+            .iter()
+            .zip(attention)
+            .map(|(&label, a)| a / counts[label as usize] as f64)
+            .collect();
         let sampler = Sampler::weighted(&balanced, batches.seed)?;
-        Ok(Self { batches, labels, weights, sampler, batch })
+        Ok(Self {
+            batches,
+            labels,
+            weights,
+            sampler,
+            batch,
+        })
     }
 }
 
@@ -39,7 +48,13 @@ impl Objective for ImageLabelObjective<'_> {
         let images = self.batches.weak(&indices, step)?;
         let labels: Vec<u32> = indices.iter().map(|&i| self.labels[i]).collect();
         let weights: Vec<f32> = indices.iter().map(|&i| self.weights.loss[i]).collect();
-        weighted_mean(&htl_ops::cross_entropy(&network.forward(&images, Mode::Train)?, &Tensor::new(labels, images.device())?)?, &weights)
+        weighted_mean(
+            &htl_ops::cross_entropy(
+                &network.forward(&images, Mode::Train)?,
+                &Tensor::new(labels, images.device())?,
+            )?,
+            &weights,
+        )
     }
 
     fn epoch(&self) -> usize {

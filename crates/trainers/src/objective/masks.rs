@@ -23,7 +23,13 @@ impl<'a> MaskObjective<'a> {
         batch: usize,
     ) -> Result<Self, TrainError> {
         let sampler = weights.sampler(batches.seed)?;
-        Ok(Self { batches, targets, weights, sampler, batch })
+        Ok(Self {
+            batches,
+            targets,
+            weights,
+            sampler,
+            batch,
+        })
     }
 
     /// The augmented images, targets and loss weights of a step.

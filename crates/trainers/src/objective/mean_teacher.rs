@@ -36,7 +36,16 @@ impl<'a> MeanTeacherObjective<'a> {
     ) -> Result<Self, TrainError> {
         let sampler = weights.sampler(unlabelled.seed)?;
         let average = Ema::new(&student.parameters().all(), params.decay)?;
-        Ok(Self { labelled, unlabelled, weights, sampler, params, steps, average, teacher: student.duplicate()? })
+        Ok(Self {
+            labelled,
+            unlabelled,
+            weights,
+            sampler,
+            params,
+            steps,
+            average,
+            teacher: student.duplicate()?,
+        })
     }
 }
 
@@ -54,9 +63,12 @@ impl Objective for MeanTeacherObjective<'_> {
         let teacher = localization_map(&self.teacher, &views.weak)?;
         let dtype = teacher.dtype();
         let pseudo = teacher.ge(0.5)?.to_dtype(dtype)?;
-        let sure = teacher.affine(2.0, -1.0)?.abs()?.ge(2.0 * self.params.confidence - 1.0)?.to_dtype(dtype)?;
-        let per_image =
-            htl_ops::bce_with_logits(&logits.narrow(0, labelled, indices.len())?, &pseudo, Some(&sure))?;
+        let sure = teacher
+            .affine(2.0, -1.0)?
+            .abs()?
+            .ge(2.0 * self.params.confidence - 1.0)?
+            .to_dtype(dtype)?;
+        let per_image = htl_ops::bce_with_logits(&logits.narrow(0, labelled, indices.len())?, &pseudo, Some(&sure))?;
         let weights: Vec<f32> = indices.iter().map(|&i| self.weights.loss[i]).collect();
         let unsupervised = weighted_mean(&per_image, &weights)?;
         let factor = self.params.weight * ramp_up(step, self.steps, self.params.ramp);

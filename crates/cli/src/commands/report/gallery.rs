@@ -22,15 +22,27 @@ const SIDE: usize = 256;
 
 /// The hardest images by out-of-fold disagreement.
 pub fn hardest(run: &RunFile, root: &Path, data: &DataFolder) -> anyhow::Result<Vec<GalleryItem>> {
-    let populations =
-        run.analysis.maps.iter().map(|path| Population::load(root.join(path))).collect::<Result<Vec<_>, _>>()?;
+    let populations = run
+        .analysis
+        .maps
+        .iter()
+        .map(|path| Population::load(root.join(path)))
+        .collect::<Result<Vec<_>, _>>()?;
     let table = ScoreTable::read(root.join(&run.analysis.scores))?;
     let of_folds = populations.iter().flat_map(Population::ids);
     let out_of_fold: BTreeMap<&String, IndexMap<String, f64>> = of_folds
         .filter_map(|id| {
-            let row = table.rows().iter().find(|row| row.image_id == *id && row.fold.is_some())?;
+            let row = table
+                .rows()
+                .iter()
+                .find(|row| row.image_id == *id && row.fold.is_some())?;
             let scores = table.columns().iter().zip(&row.scores);
-            Some((id, scores.filter_map(|(name, score)| Some((name.clone(), (*score)?))).collect()))
+            Some((
+                id,
+                scores
+                    .filter_map(|(name, score)| Some((name.clone(), (*score)?)))
+                    .collect(),
+            ))
         })
         .collect();
     let hardness = |scores: &IndexMap<String, f64>| scores.get(column::DISAGREEMENT).copied().unwrap_or(f64::MIN);
@@ -49,27 +61,47 @@ pub fn hardest(run: &RunFile, root: &Path, data: &DataFolder) -> anyhow::Result<
         if let Some(truth) = picture.truth(sample)? {
             panels.push(picture.panel("truth", &[(truth, Colour::TRUTH)])?);
         }
-        for ((title, colour), plane) in [("dense", Colour::DENSE), ("sparse", Colour::SPARSE)].into_iter().zip(&planes) {
+        for ((title, colour), plane) in [("dense", Colour::DENSE), ("sparse", Colour::SPARSE)]
+            .into_iter()
+            .zip(&planes)
+        {
             panels.push(picture.panel(title, &[(picture.mask(plane, height, width)?, colour)])?);
         }
         let shown = [column::DISAGREEMENT, column::SHAM, column::DENSE_ERROR];
-        let scores = shown.iter().filter_map(|name| Some((name.replace('_', " "), *scores.get(*name)?))).collect();
+        let scores = shown
+            .iter()
+            .filter_map(|name| Some((name.replace('_', " "), *scores.get(*name)?)))
+            .collect();
         let (image_id, setting) = (id.clone(), String::new());
-        items.push(GalleryItem { image_id, setting, caption: caption(sample), scores, panels });
+        items.push(GalleryItem {
+            image_id,
+            setting,
+            caption: caption(sample),
+            scores,
+            panels,
+        });
     }
     Ok(items)
 }
 
 /// Test images evenly spread over the sorted ids, with the predictions of the first seed's baseline and attended network.
 pub fn examples(run: &RunFile, root: &Path, data: &DataFolder, device: &Device) -> anyhow::Result<Vec<GalleryItem>> {
-    let Some(setting) = run.settings.get("supervised") else { return Ok(Vec::new()) };
+    let Some(setting) = run.settings.get("supervised") else {
+        return Ok(Vec::new());
+    };
     let mut networks = Vec::new();
     for (arm, colour) in [("baseline", Colour::DENSE), ("htl", Colour::SPARSE)] {
-        let Some(first) = setting.arms.get(arm).and_then(|seeds| seeds.first()) else { continue };
+        let Some(first) = setting.arms.get(arm).and_then(|seeds| seeds.first()) else {
+            continue;
+        };
         let path = root.join(&first.folder).join(htl_trainers::names::CHECKPOINT);
         networks.push((arm, colour, Checkpoint::load(&path, device)?));
     }
-    let test: Vec<&Sample> = data.split(Split::Test).into_iter().filter(|s| s.mask.is_some()).collect();
+    let test: Vec<&Sample> = data
+        .split(Split::Test)
+        .into_iter()
+        .filter(|s| s.mask.is_some())
+        .collect();
     let count = EXAMPLES.min(test.len());
     let mut items = Vec::new();
     for index in 0..count {
@@ -104,7 +136,9 @@ struct Picture {
 
 impl Picture {
     fn of(sample: &Sample) -> anyhow::Result<Self> {
-        Ok(Self { rgb: htl_datasets::read_rgb(&sample.image)? })
+        Ok(Self {
+            rgb: htl_datasets::read_rgb(&sample.image)?,
+        })
     }
 
     fn size(&self) -> (usize, usize) {
@@ -127,7 +161,10 @@ impl Picture {
         let masks: Vec<(&[u8], Colour)> = masks.iter().map(|(mask, colour)| (mask.as_slice(), *colour)).collect();
         let scale = (SIDE / height.max(width).max(1)).clamp(1, htl_report::MAX_SCALE);
         let png = overlay(self.rgb.as_raw(), height, width, &masks, scale).with_context(|| format!("panel {title}"))?;
-        Ok(Panel { title: title.to_owned(), png })
+        Ok(Panel {
+            title: title.to_owned(),
+            png,
+        })
     }
 }
 

@@ -42,7 +42,8 @@ impl ReportCommand {
             curves: curves(&run, root)?,
             rates: vec![RateTable {
                 title: "Training images, out-of-fold".into(),
-                note: "Every image is judged by dense and pruned networks of the other fold, which never saw it.".into(),
+                note: "Every image is judged by dense and pruned networks of the other fold, which never saw it."
+                    .into(),
                 rows: rates,
             }],
             gallery: gallery::hardest(&run, root, &data)?,
@@ -101,7 +102,12 @@ fn notes(run: &RunFile) -> Vec<String> {
          set, and small groups have wide intervals."
             .to_owned(),
     ];
-    if run.settings.values().flat_map(|s| s.arms.values()).any(|seeds| seeds.len() < 5) {
+    if run
+        .settings
+        .values()
+        .flat_map(|s| s.arms.values())
+        .any(|seeds| seeds.len() < 5)
+    {
         notes.push("Fewer than five seeds: intervals describe these runs and support no claim beyond them.".to_owned());
     }
     notes
@@ -110,7 +116,10 @@ fn notes(run: &RunFile) -> Vec<String> {
 /// Licence and attribution from the data folder's manifest, where it has one.
 fn attribution(data: &Path) -> Vec<String> {
     let mut lines = match Manifest::read(&data.join("manifest.json")) {
-        Ok(manifest) => vec![format!("Images and masks: {}. {}", manifest.licence, manifest.attribution)],
+        Ok(manifest) => vec![format!(
+            "Images and masks: {}. {}",
+            manifest.licence, manifest.attribution
+        )],
         Err(_) => vec!["Images and masks: see the licence of your data.".to_owned()],
     };
     lines.push("Code: MIT OR Apache-2.0.".to_owned());

@@ -19,7 +19,12 @@ use crate::{
 };
 
 /// The settings in the order in which they are read best.
-const SETTINGS: [&str; 4] = ["supervised", "semi-supervised", "weakly-supervised", "weakly-supervised-boxes"];
+const SETTINGS: [&str; 4] = [
+    "supervised",
+    "semi-supervised",
+    "weakly-supervised",
+    "weakly-supervised-boxes",
+];
 
 /// The metrics whose gains are reported.
 const GAINS: [&str; 3] = ["jaccard", "threshold_jaccard", "dice"];
@@ -31,10 +36,17 @@ const ORACLE: &str = "oracle-tuned";
 pub fn results(run: &RunFile, device: &str, root: &Path) -> anyhow::Result<Results> {
     let mut settings = IndexMap::new();
     let known = SETTINGS.iter().copied().filter(|name| run.settings.contains_key(*name));
-    let others = run.settings.keys().map(String::as_str).filter(|name| !SETTINGS.contains(name));
+    let others = run
+        .settings
+        .keys()
+        .map(String::as_str)
+        .filter(|name| !SETTINGS.contains(name));
     for name in known.chain(others) {
         let entry = &run.settings[name];
-        settings.insert(name.to_owned(), setting(name, entry, root).with_context(|| format!("setting {name}"))?);
+        settings.insert(
+            name.to_owned(),
+            setting(name, entry, root).with_context(|| format!("setting {name}"))?,
+        );
     }
     let mut trivial = IndexMap::new();
     for (name, entry) in &run.trivial {
@@ -59,7 +71,12 @@ fn setting(name: &str, entry: &SettingEntry, root: &Path) -> anyhow::Result<Sett
     let choice: Choice = serde_json::from_str(&read_text(&root.join(&entry.sparsity))?)
         .with_context(|| entry.sparsity.display().to_string())?;
     let hard_test = match &entry.test_scores {
-        Some(path) => Some(ScoreTable::read(root.join(path))?.selected().into_iter().collect::<BTreeSet<_>>()),
+        Some(path) => Some(
+            ScoreTable::read(root.join(path))?
+                .selected()
+                .into_iter()
+                .collect::<BTreeSet<_>>(),
+        ),
         None => None,
     };
     let mut arms = IndexMap::new();
@@ -73,9 +90,15 @@ fn setting(name: &str, entry: &SettingEntry, root: &Path) -> anyhow::Result<Sett
             let mut images: Vec<ImageScores> = rows.into_iter().map(|row| row.scores).collect();
             images.sort_by(|a, b| a.image_id.cmp(&b.image_id));
             if let Some(hard) = &hard_test {
-                let of_hard: Vec<f64> =
-                    images.iter().filter(|i| hard.contains(&i.image_id)).map(|i| i.jaccard).collect();
-                metrics.insert("htl_subset_jaccard".into(), of_hard.iter().sum::<f64>() / of_hard.len() as f64);
+                let of_hard: Vec<f64> = images
+                    .iter()
+                    .filter(|i| hard.contains(&i.image_id))
+                    .map(|i| i.jaccard)
+                    .collect();
+                metrics.insert(
+                    "htl_subset_jaccard".into(),
+                    of_hard.iter().sum::<f64>() / of_hard.len() as f64,
+                );
             }
             tables.entry(arm).or_default().insert(seed.seed, images);
             of_arm.push((seed.seed, metrics));
@@ -85,8 +108,13 @@ fn setting(name: &str, entry: &SettingEntry, root: &Path) -> anyhow::Result<Sett
     }
     let mut gain = IndexMap::new();
     for [method, control] in &entry.compare {
-        let (Some(a), Some(b)) = (tables.get(method.as_str()), tables.get(control.as_str())) else { continue };
-        gain.insert(format!("{method}-vs-{control}"), gains(a, b).with_context(|| format!("{method} vs {control}"))?);
+        let (Some(a), Some(b)) = (tables.get(method.as_str()), tables.get(control.as_str())) else {
+            continue;
+        };
+        gain.insert(
+            format!("{method}-vs-{control}"),
+            gains(a, b).with_context(|| format!("{method} vs {control}"))?,
+        );
     }
     let mut notes = Vec::new();
     if !choice.within {
@@ -136,7 +164,10 @@ fn gains(
     method: &BTreeMap<u64, Vec<ImageScores>>,
     control: &BTreeMap<u64, Vec<ImageScores>>,
 ) -> anyhow::Result<IndexMap<String, Gain>> {
-    let pairs: Vec<_> = method.iter().filter_map(|(seed, a)| Some((a, control.get(seed)?))).collect();
+    let pairs: Vec<_> = method
+        .iter()
+        .filter_map(|(seed, a)| Some((a, control.get(seed)?)))
+        .collect();
     for (a, b) in &pairs {
         let same = a.len() == b.len() && a.iter().zip(b.iter()).all(|(x, y)| x.image_id == y.image_id);
         ensure!(same, "the two arms were evaluated on different images");
@@ -158,7 +189,9 @@ fn summary(path: &Path) -> anyhow::Result<Metrics> {
         serde_json::from_str(&read_text(path)?).with_context(|| path.display().to_string())?;
     let mut metrics = Metrics::new();
     for name in GAINS {
-        let value = all.get(name).with_context(|| format!("{}: no `{name}`", path.display()))?;
+        let value = all
+            .get(name)
+            .with_context(|| format!("{}: no `{name}`", path.display()))?;
         metrics.insert(name.to_owned(), *value);
     }
     metrics.extend(all.into_iter().filter(|(name, _)| !GAINS.contains(&name.as_str())));
