@@ -7,6 +7,8 @@ use htl_models::{Architecture, Mode, Network, UNetConfig};
 use htl_ops::optim::{AdamW, AdamWParams};
 use serde::Serialize;
 
+use super::print;
+
 /// `htl bench`.
 #[derive(Subcommand)]
 pub enum Bench {
@@ -103,7 +105,7 @@ impl TrainStep {
             images_per_second: self.batch as f64 / median,
             peak_bytes: peak_resident_bytes().saturating_sub(idle),
         };
-        println!("{}", serde_json::to_string(&row)?);
+        print(&serde_json::to_string(&row)?)?;
         Ok(())
     }
 }

@@ -5,9 +5,9 @@ use std::{
 
 use anyhow::{Context, bail};
 use clap::Args;
-use htl_metrics::{BandParams, Baseline, Better, CheckOutcome, Runs, Verdict};
+use htl_metrics::{BandParams, Baseline, Better, Runs};
 
-use super::write_atomically;
+use super::{print, write_atomically};
 use crate::per_image::{self, Row};
 
 /// `htl check`.
@@ -52,7 +52,7 @@ impl Check {
         let outcome = baseline
             .check(&runs, &groups)
             .with_context(|| format!("comparing with {}", self.baseline.display()))?;
-        print(&outcome);
+        print(&outcome.to_string())?;
         Ok(if outcome.passed() {
             ExitCode::SUCCESS
         } else {
@@ -111,36 +111,4 @@ fn runs(tables: &[Vec<Row>], metric: &str) -> anyhow::Result<Runs> {
         runs.push(run);
     }
     Ok(Runs::new(&runs)?)
-}
-
-fn print(outcome: &CheckOutcome) {
-    let word = match outcome.verdict {
-        Verdict::Inside => "inside the noise band",
-        Verdict::Below => "WORSE than the noise band allows",
-        Verdict::Above => "better than the noise band explains: consider --update",
-    };
-    println!(
-        "{} {:.4} against {:.4}: {:+.4}, band ±{:.4} ({} images, {} baseline seeds): {word}",
-        outcome.metric,
-        outcome.mean_fresh,
-        outcome.mean_baseline,
-        outcome.change,
-        outcome.band,
-        outcome.images,
-        outcome.baseline_seeds
-    );
-    if outcome.verdict != Verdict::Below {
-        return;
-    }
-    println!("groups that lost most:");
-    for group in outcome.groups.iter().take(5) {
-        println!(
-            "  {} = {} ({} images): {:.4} against {:.4}: {:+.4}",
-            group.attribute, group.level, group.n, group.fresh, group.baseline, group.change
-        );
-    }
-    println!("images that lost most:");
-    for image in outcome.worst_images.iter().take(5) {
-        println!("  {}: {:.4} against {:.4}", image.image_id, image.fresh, image.baseline);
-    }
 }

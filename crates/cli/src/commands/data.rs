@@ -4,6 +4,7 @@ use anyhow::{Context, bail};
 use clap::Subcommand;
 use htl_datasets::{Access, DataFolder, FolderStats, Manifest, catalogue, fetch};
 
+use super::print;
 use crate::progress::Progress;
 
 /// `htl data`.
@@ -36,30 +37,31 @@ pub enum Data {
 impl Data {
     pub fn run(self) -> anyhow::Result<()> {
         match self {
-            Self::List => list(),
+            Self::List => return list(),
             Self::Fetch { name, out } => return fetch_all(&name, &out),
             Self::Verify { data } => return verify(&data),
             Self::Stats { data } => {
                 let stats = FolderStats::of(&DataFolder::open(&data)?)?;
-                println!("{}", serde_json::to_string_pretty(&stats)?);
+                print(&serde_json::to_string_pretty(&stats)?)?;
             }
         }
         Ok(())
     }
 }
 
-fn list() {
+fn list() -> anyhow::Result<()> {
     for entry in catalogue() {
         let how = match entry.access {
             Access::Embedded => "comes with this repository",
             Access::Download => "htl data fetch",
             _ => "by hand, from its page",
         };
-        println!(
+        print(&format!(
             "{}: {}\n  {how}; licence {}; {}\n",
             entry.name, entry.description, entry.licence, entry.page
-        );
+        ))?;
     }
+    Ok(())
 }
 
 fn fetch_all(name: &str, out: &Path) -> anyhow::Result<()> {
@@ -77,12 +79,12 @@ fn fetch_all(name: &str, out: &Path) -> anyhow::Result<()> {
         let fetched = fetch(file.url, &out.join(file.name), None, &mut |done, total| {
             progress.set(done as usize, total.unwrap_or(done) as usize);
         })?;
-        println!(
+        print(&format!(
             "{}  {}  {} bytes",
             fetched.sha256,
             fetched.path.display(),
             fetched.bytes
-        );
+        ))?;
     }
     Ok(())
 }
@@ -93,7 +95,7 @@ fn verify(root: &Path) -> anyhow::Result<()> {
         let verification = Manifest::read(&manifest)?.verify(root)?;
         let intact = verification.intact;
         verification.into_result(root)?;
-        println!("{intact} files match {}", manifest.display());
+        print(&format!("{intact} files match {}", manifest.display()))?;
     }
     let data = DataFolder::open(root)?;
     let problems = data.problems();
@@ -103,6 +105,6 @@ fn verify(root: &Path) -> anyhow::Result<()> {
     if !problems.is_empty() {
         bail!("{} of {} images have a problem", problems.len(), data.samples().len());
     }
-    println!("{} images can be read", data.samples().len());
+    print(&format!("{} images can be read", data.samples().len()))?;
     Ok(())
 }

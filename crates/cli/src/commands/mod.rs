@@ -14,9 +14,17 @@ pub mod score;
 pub mod sparsity;
 pub mod train;
 
-use std::path::Path;
+use std::{io::Write, path::Path};
 
 use anyhow::Context;
+
+/// A line on standard output; a reader that has seen enough (`| head`) is no error.
+fn print(line: &str) -> anyhow::Result<()> {
+    match writeln!(std::io::stdout(), "{line}") {
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.context("cannot write to standard output"),
+    }
+}
 
 /// Writes under a temporary name in the same folder, then renames.
 fn write_atomically(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
@@ -27,7 +35,7 @@ fn write_atomically(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let write = || -> std::io::Result<()> {
         std::fs::create_dir_all(folder)?;
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        std::io::Write::write_all(&mut file, bytes)?;
+        file.write_all(bytes)?;
         file.persist(path).map_err(|e| e.error)?;
         Ok(())
     };

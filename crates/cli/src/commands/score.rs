@@ -7,6 +7,8 @@ use anyhow::{Context, bail, ensure};
 use clap::Args;
 use htl_metrics::{Confusion, Mask, ScoreSummary};
 
+use super::print;
+
 /// `htl score`.
 #[derive(Args)]
 pub struct Score {
@@ -37,7 +39,7 @@ impl Score {
                 .with_context(|| format!("{} against {}", prediction_path.display(), truth_path.display()))?;
             pairs.push((id.clone(), confusion));
         }
-        println!("{}", serde_json::to_string_pretty(&ScoreSummary::of(&pairs)?)?);
+        print(&serde_json::to_string_pretty(&ScoreSummary::of(&pairs)?)?)?;
         Ok(())
     }
 }
