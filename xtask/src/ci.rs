@@ -150,7 +150,7 @@ fn documentation() -> Result<Outcome> {
 }
 
 fn packages() -> Result<Outcome> {
-    let mut args = vec!["package", "--quiet", "--no-verify", "--allow-dirty"];
+    let mut args = vec!["package", "--offline", "--quiet", "--no-verify", "--allow-dirty"];
     args.extend(LIBRARIES.iter().flat_map(|name| ["--package", name]));
     cargo_step(&args, |_| (), "A library crate cannot be packaged as it is.")
 }

@@ -26,7 +26,7 @@ pub struct Args {
     /// Data folder; the images that come with the repository if left out
     #[arg(long)]
     pub data: Option<PathBuf>,
-    /// Output folder; out/<profile> if left out
+    /// Output folder; out/PROFILE if left out
     #[arg(long)]
     pub out: Option<PathBuf>,
     /// Stages at a time; as many as there are cores if left out

@@ -19,7 +19,7 @@ pub struct Predict {
     /// Images, JPEG or PNG
     #[arg(required = true)]
     images: Vec<PathBuf>,
-    /// The folder for <name>_mask.png and <name>_overlay.png
+    /// The folder for NAME_mask.png and NAME_overlay.png
     #[arg(long)]
     out: PathBuf,
 }
