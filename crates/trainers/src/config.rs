@@ -252,7 +252,7 @@ impl TrainConfig {
             "nothing".into(),
         )?;
         need(
-            c.size >= 8 && c.size % 8 == 0,
+            c.size >= 8 && c.size.is_multiple_of(8),
             "size",
             "a multiple of 8, at least 8",
             c.size.to_string(),
