@@ -67,7 +67,7 @@ impl TrainStep {
             "--batch and --steps must be at least 1"
         );
         ensure!(
-            self.size >= 8 && self.size % 8 == 0,
+            self.size >= 8 && self.size.is_multiple_of(8),
             "--size must be a multiple of 8, found {}",
             self.size
         );
