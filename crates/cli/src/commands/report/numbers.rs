@@ -104,7 +104,13 @@ fn setting(name: &str, entry: &SettingEntry, root: &Path) -> anyhow::Result<Sett
             of_arm.push((seed.seed, metrics));
         }
         let into = if arm == ORACLE { &mut oracle_tuned } else { &mut arms };
-        into.insert(arm.to_owned(), Arm::new(of_arm));
+        into.insert(
+            arm.to_owned(),
+            Arm {
+                gradient_steps: gradient_steps(seeds, root)?,
+                ..Arm::new(of_arm)
+            },
+        );
     }
     let mut gain = IndexMap::new();
     for [method, control] in &entry.compare {
@@ -137,6 +143,15 @@ fn setting(name: &str, entry: &SettingEntry, root: &Path) -> anyhow::Result<Sett
         notes,
         ..Setting::default()
     })
+}
+
+/// Gradient steps of an arm's first training, from its history.
+fn gradient_steps(seeds: &[ArmSeed], root: &Path) -> anyhow::Result<Option<u64>> {
+    let Some(history) = seeds.first().and_then(|seed| seed.history.as_ref()) else {
+        return Ok(None);
+    };
+    let rows = htl_trainers::read_history(&root.join(history))?;
+    Ok(rows.last().map(|row| row.step as u64))
 }
 
 fn description(name: &str) -> Option<String> {
