@@ -37,6 +37,9 @@ pub struct Args {
     pub htl: Option<PathBuf>,
 }
 
+/// What `auto` and `cpu` both mean in this version.
+const DEVICE: &str = "cpu";
+
 /// Data in the repository.
 pub const EMBEDDED_DATA: &str = "data-manifest/embedded";
 
@@ -47,6 +50,12 @@ pub fn run(args: &Args) -> Result<()> {
     if !["auto", "cpu", "cuda", "metal"].contains(&args.device.as_str()) {
         bail!(
             "no device is called `{}`; there are auto, cpu, cuda, metal",
+            args.device
+        );
+    }
+    if matches!(args.device.as_str(), "cuda" | "metal") {
+        bail!(
+            "--device {}: this version runs on the CPU only; use --device cpu",
             args.device
         );
     }
@@ -74,7 +83,7 @@ pub fn run(args: &Args) -> Result<()> {
         data: data::checksum(&data_folder)?,
         htl: hex(&file_hash(&htl)?),
     };
-    let experiment = planned(&profile, args, &out, &data_folder, extras, dataset, &hashes);
+    let experiment = planned(&profile, &out, &data_folder, extras, dataset, &hashes);
 
     let jobs = args.jobs.unwrap_or_else(cores);
     let options = Options {
@@ -119,17 +128,16 @@ struct Hashes {
 
 fn planned(
     profile: &Profile,
-    args: &Args,
     out: &Path,
     data: &Path,
     extras: Extras,
     dataset: Dataset,
     hashes: &Hashes,
 ) -> Experiment {
-    let base = format!("{}:{}:{}", hashes.data, hashes.htl, args.device);
+    let base = format!("{}:{}:{DEVICE}", hashes.data, hashes.htl);
     plan::experiment(
         profile,
-        &args.device,
+        DEVICE,
         data,
         &relative(out, data),
         extras,

@@ -11,6 +11,12 @@ use crate::table::ScoreTable;
 /// [`MiningError::NoColumn`], [`MiningError::NothingScored`], [`MiningError::DuplicateId`].
 pub fn rank(table: &ScoreTable, by: &str) -> Result<Vec<String>> {
     let scores = table.column(by)?;
+    if scores.iter().all(Option::is_none) {
+        return Err(MiningError::NothingScored {
+            column: by.to_string(),
+            rows: table.len(),
+        });
+    }
     let empty = table
         .column(column::BOTH_EMPTY)
         .unwrap_or_else(|_| vec![None; table.len()]);
@@ -22,12 +28,6 @@ pub fn rank(table: &ScoreTable, by: &str) -> Result<Vec<String>> {
             (false, Some(score)) => entries.push((false, score + 0.0, &row.image_id)),
             (false, None) => {}
         }
-    }
-    if entries.is_empty() {
-        return Err(MiningError::NothingScored {
-            column: by.to_string(),
-            rows: table.len(),
-        });
     }
     entries.sort_by(|a, b| b.0.cmp(&a.0).then(b.1.total_cmp(&a.1)).then(a.2.cmp(b.2)));
     let ranked: Vec<String> = entries.into_iter().map(|(_, _, id)| id.to_string()).collect();

@@ -44,6 +44,11 @@ impl SampleWeights {
 
     fn from_table(attention: &Attention, table: &ScoreTable, ids: &[&str], seed: u64) -> Result<Self, TrainError> {
         let weights = attended(attention, table, seed)?;
+        if !ids.iter().any(|id| weights.contains_key(*id)) {
+            return Err(TrainError::NobodyAttended {
+                scores: attention.scores.clone(),
+            });
+        }
         let weights: Vec<f64> = ids.iter().map(|id| weights.get(*id).copied().unwrap_or(1.0)).collect();
         Ok(match attention.form {
             AttentionForm::Sampling => Self {

@@ -48,6 +48,24 @@ pub enum TrainError {
         /// What the file holds.
         found: String,
     },
+    /// Attention would reach no training image.
+    #[error("{scores}: none of its selected images is trained on; is it the table of another split or data folder?")]
+    NobodyAttended {
+        /// The score table.
+        scores: PathBuf,
+    },
+    /// The checkpoint to start from tells other classes apart.
+    #[error(
+        "{path} knows the classes {found:?}, the data folder's diagnoses are {expected:?}: start from a checkpoint of the same classes"
+    )]
+    OtherClasses {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The data folder's.
+        expected: Vec<String>,
+        /// The checkpoint's.
+        found: Vec<String>,
+    },
     /// A list of labelled ids names an image without the label.
     #[error(
         "{path}: `{image_id}` is listed but is no image {what} in {data}; add what is missing, or take the id off the list"

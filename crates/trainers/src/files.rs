@@ -27,7 +27,7 @@ pub fn read_ids(path: &Path) -> Result<BTreeSet<String>, TrainError> {
         path: path.to_owned(),
         message,
     };
-    let mut reader = csv::Reader::from_path(path).map_err(|e| bad(e.to_string()))?;
+    let mut reader = csv::Reader::from_path(path).map_err(|e| bad(format!("cannot read it: {e}")))?;
     let headers = reader.headers().map_err(|e| bad(e.to_string()))?;
     let column = headers
         .iter()

@@ -140,6 +140,13 @@ impl Start {
                 found: checkpoint.architecture.to_string(),
             });
         }
+        if checkpoint.classes != classes {
+            return Err(TrainError::OtherClasses {
+                path: path.clone(),
+                expected: classes,
+                found: checkpoint.classes,
+            });
+        }
         let masks = match &checkpoint.pruning {
             Some(_) => Some(MaskSet::from_zeros(&WeightSet::from_vars(
                 network.parameters().trainable(),

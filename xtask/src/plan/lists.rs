@@ -66,12 +66,23 @@ pub fn look(profile: &Profile, folder: &Path, name: &str) -> Result<(Dataset, Ex
             );
         }
     }
+    for split in ["val", "test"] {
+        if !rows.iter().any(|row| row.split == split && row.mask) {
+            bail!(
+                "{}: no {split} image has a mask to be judged by; add masks/<id>.png for some",
+                folder.display()
+            );
+        }
+    }
     trainable(&rows)?;
-    let train_rows = rows.iter().filter(|row| row.split == "train" && !row.dx.is_empty());
-    let labels: BTreeSet<&str> = train_rows.map(|row| row.dx.as_str()).collect();
+    let diagnoses = |split: &str| -> BTreeSet<&str> {
+        let of_split = rows.iter().filter(|row| row.split == split && !row.dx.is_empty());
+        of_split.map(|row| row.dx.as_str()).collect()
+    };
+    let (labels, seen) = (diagnoses("train"), diagnoses("val"));
     let extras = Extras {
         metadata: folder.join("metadata.csv").exists(),
-        labels: labels.len() >= 2,
+        labels: labels.len() >= 2 && !labels.is_disjoint(&seen),
     };
     Ok((
         Dataset {

@@ -6,7 +6,7 @@ use super::lists::Lists;
 use super::seeds;
 use crate::data;
 use crate::run_file::ArmSeed;
-use crate::stage::{HtlCall, StageRef, Value};
+use crate::stage::{HtlCall, Value};
 
 /// Adds the setting.
 pub fn plan(builder: &mut Builder, lists: &Lists) -> PlannedSetting {
@@ -36,7 +36,7 @@ pub fn plan(builder: &mut Builder, lists: &Lists) -> PlannedSetting {
             builder.arm(&format!("semi-supervised/{arm}"), &config, count),
         );
     }
-    arms.insert("htl-query".into(), query(builder, lists, &sparsity));
+    arms.insert("htl-query".into(), query(builder, lists));
     let compare = pairs(&[
         ["htl", "baseline"],
         ["htl", "random"],
@@ -53,13 +53,15 @@ pub fn plan(builder: &mut Builder, lists: &Lists) -> PlannedSetting {
 }
 
 /// The arm that labels half of its budget at random and half by disagreement.
-fn query(builder: &mut Builder, lists: &Lists, sparsity: &StageRef) -> Vec<ArmSeed> {
+fn query(builder: &mut Builder, lists: &Lists) -> Vec<ArmSeed> {
     let name = "semi-supervised/query";
     let count = builder.profile.semi_seeds;
     let first = lists.labelled.file("first.csv");
     let config: Config = builder.config("supervised").with("labelled", first.clone());
     let dense = builder.train_seeds(&format!("{name}-dense"), &config, count);
-    let population = builder.population(name, dense, &config, sparsity);
+    // Chosen with the labels of the first half alone: the second half is not bought yet.
+    let sparsity = builder.sparsity(name, &dense[0], &config);
+    let population = builder.population(name, dense, &config, &sparsity);
     let mining = Mining {
         except: Some(first.clone()),
         ..Mining::default()

@@ -19,8 +19,8 @@ pub struct Check {
     /// The baseline, JSON
     #[arg(long)]
     baseline: PathBuf,
-    /// The column that is compared
-    #[arg(long, default_value = "jaccard")]
+    /// The column that is compared, with --update; else the baseline's own
+    #[arg(long, requires = "update", default_value = "jaccard")]
     metric: String,
     /// Makes the results the new baseline; give several seeds, their spread becomes the noise band
     #[arg(long)]

@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use anyhow::{Context, ensure};
 use clap::Args;
 use htl_mining::{QueryRule, ScoreTable, column, query};
 use serde::Serialize;
@@ -43,13 +44,15 @@ struct Row {
 
 impl Query {
     pub fn run(self) -> anyhow::Result<()> {
+        ensure!(self.budget >= 1, "--budget must be at least 1");
         let table = ScoreTable::read(&self.scores)?;
         let rule = match self.strategy {
             Strategy::TopFifth => QueryRule::SampledTop { fraction: 0.2 },
             Strategy::Top => QueryRule::Top,
             Strategy::Random => QueryRule::Random,
         };
-        let ids = query(&table, &self.by, self.budget, rule, self.seed)?;
+        let ids =
+            query(&table, &self.by, self.budget, rule, self.seed).with_context(|| self.scores.display().to_string())?;
         write_csv(&self.out, ids.into_iter().map(|image_id| Row { image_id }))
     }
 }

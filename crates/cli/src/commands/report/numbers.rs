@@ -95,10 +95,10 @@ fn setting(name: &str, entry: &SettingEntry, root: &Path) -> anyhow::Result<Sett
                     .filter(|i| hard.contains(&i.image_id))
                     .map(|i| i.jaccard)
                     .collect();
-                metrics.insert(
-                    "htl_subset_jaccard".into(),
-                    of_hard.iter().sum::<f64>() / of_hard.len() as f64,
-                );
+                if !of_hard.is_empty() {
+                    let mean = of_hard.iter().sum::<f64>() / of_hard.len() as f64;
+                    metrics.insert("htl_subset_jaccard".into(), mean);
+                }
             }
             tables.entry(arm).or_default().insert(seed.seed, images);
             of_arm.push((seed.seed, metrics));
@@ -157,7 +157,7 @@ fn gradient_steps(seeds: &[ArmSeed], root: &Path) -> anyhow::Result<Option<u64>>
 fn description(name: &str) -> Option<String> {
     let text = match name {
         "supervised" => "Masks of all training images.",
-        "semi-supervised" => "Masks of a fixed fifth of the training images, the others without; mean teacher.",
+        "semi-supervised" => "Masks of a fixed list of training images, the others without; mean teacher.",
         "weakly-supervised" => "Diagnoses only, no masks: class activation maps of a classifier.",
         "weakly-supervised-boxes" => "Tight boxes of training images only; none at test.",
         _ => return None,
