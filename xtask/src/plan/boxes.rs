@@ -1,7 +1,7 @@
 //! No masks, a tight box per training image: pseudo-masks from the box itself, from the ellipse in it, and refined by the
 //! method (`baseline`, `htl`, `random`).
 
-use super::build::{Attended, Builder, Mining, PlannedSetting, pairs};
+use super::build::{Builder, Mining, PlannedSetting, pairs};
 
 /// Adds the setting.
 pub fn plan(builder: &mut Builder) -> PlannedSetting {
@@ -26,10 +26,7 @@ pub fn plan(builder: &mut Builder) -> PlannedSetting {
             builder.arm(&format!("{name}/{targets}"), &config, count),
         );
     }
-    for (arm, attended) in [("htl", Attended::Htl), ("random", Attended::Random)] {
-        let config = builder.attending(&config, &mined, attended);
-        arms.insert(arm.into(), builder.arm(&format!("{name}/{arm}"), &config, count));
-    }
+    builder.attended_arms(&mut arms, name, &config, &mined, count);
     let compare = pairs(&[
         ["htl", "baseline"],
         ["htl", "random"],

@@ -32,15 +32,6 @@ impl Config {
     }
 }
 
-/// Which images a training attends to.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Attended {
-    /// The hard-to-learn ones.
-    Htl,
-    /// As many at random, redrawn per seed: the control.
-    Random,
-}
-
 /// Dense trainings, their pruned copies and the sham.
 pub struct Population {
     /// Trainings.
@@ -151,12 +142,8 @@ impl Builder<'_> {
             .with("learning_rate", self.profile.fine_tune_rate)
     }
 
-    /// The same training with attention to the mined images.
-    pub fn attending(&self, config: &Config, mined: &StageRef, attended: Attended) -> Config {
-        let set = match attended {
-            Attended::Htl => "htl",
-            Attended::Random => "random",
-        };
+    /// The same training with attention to a set of the mined images.
+    fn attending(&self, config: &Config, mined: &StageRef, set: &str) -> Config {
         config
             .clone()
             .with("attention.scores", mined.file(SCORES))
@@ -312,6 +299,21 @@ impl Builder<'_> {
     pub fn arm(&mut self, name: &str, config: &Config, seeds: u64) -> Vec<ArmSeed> {
         let trainings = self.train_seeds(name, config, seeds);
         self.evaluate_seeds(name, &trainings)
+    }
+
+    /// Adds the arms that attend to the mined images: `htl`, and its control `random`.
+    pub fn attended_arms(
+        &mut self,
+        arms: &mut BTreeMap<String, Vec<ArmSeed>>,
+        setting: &str,
+        config: &Config,
+        mined: &StageRef,
+        seeds: u64,
+    ) {
+        for arm in ["htl", "random"] {
+            let config = self.attending(config, mined, arm);
+            arms.insert(arm.into(), self.arm(&format!("{setting}/{arm}"), &config, seeds));
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Few masks, many images. `labelled-only` networks judge the unlabelled images; `htl-query` spends half of the label
 //! budget on those they disagree about.
 
-use super::build::{Attended, Builder, Config, Mining, PlannedSetting, SCORES, pairs};
+use super::build::{Builder, Config, Mining, PlannedSetting, SCORES, pairs};
 use super::lists::Lists;
 use super::seeds;
 use crate::data;
@@ -29,13 +29,7 @@ pub fn plan(builder: &mut Builder, lists: &Lists) -> PlannedSetting {
     );
     let semi = builder.config("semi-supervised").with("labelled", labelled);
     arms.insert("baseline".into(), builder.arm("semi-supervised/baseline", &semi, count));
-    for (arm, attended) in [("htl", Attended::Htl), ("random", Attended::Random)] {
-        let config = builder.attending(&semi, &mined, attended);
-        arms.insert(
-            arm.into(),
-            builder.arm(&format!("semi-supervised/{arm}"), &config, count),
-        );
-    }
+    builder.attended_arms(&mut arms, "semi-supervised", &semi, &mined, count);
     arms.insert("htl-query".into(), query(builder, lists));
     let compare = pairs(&[
         ["htl", "baseline"],

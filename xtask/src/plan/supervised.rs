@@ -1,6 +1,6 @@
 //! All training masks. Hard-to-learn images are mined where they are attended to: in-sample.
 
-use super::build::{Attended, Builder, Mining, PlannedSetting, pairs};
+use super::build::{Builder, Mining, PlannedSetting, pairs};
 
 /// Adds the setting.
 pub fn plan(builder: &mut Builder) -> PlannedSetting {
@@ -25,10 +25,7 @@ pub fn plan(builder: &mut Builder) -> PlannedSetting {
         "sham".into(),
         builder.evaluate_seeds("supervised/sham", &population.sham),
     );
-    for (arm, attended) in [("htl", Attended::Htl), ("random", Attended::Random)] {
-        let config = builder.attending(&config, &mined, attended);
-        arms.insert(arm.into(), builder.arm(&format!("supervised/{arm}"), &config, seeds));
-    }
+    builder.attended_arms(&mut arms, "supervised", &config, &mined, seeds);
     let compare = pairs(&[
         ["htl", "baseline"],
         ["htl", "random"],

@@ -1,7 +1,7 @@
 //! No masks, image labels only: a classifier's class maps. The quantile that makes a mask of a map is fixed beforehand;
 //! `oracle-tuned` shows what the same maps give when masks choose it.
 
-use super::build::{Attended, Builder, Mining, PlannedSetting, pairs};
+use super::build::{Builder, Mining, PlannedSetting, pairs};
 use super::seeds;
 
 /// Adds the setting.
@@ -25,10 +25,7 @@ pub fn plan(builder: &mut Builder) -> PlannedSetting {
         .map(|(seed, training)| builder.evaluate(&format!("{name}/oracle-tuned"), seed, training, Some("oracle")))
         .collect();
     arms.insert("oracle-tuned".into(), oracle);
-    for (arm, attended) in [("htl", Attended::Htl), ("random", Attended::Random)] {
-        let config = builder.attending(&config, &mined, attended);
-        arms.insert(arm.into(), builder.arm(&format!("{name}/{arm}"), &config, count));
-    }
+    builder.attended_arms(&mut arms, name, &config, &mined, count);
     PlannedSetting {
         arms,
         compare: pairs(&[["htl", "baseline"], ["htl", "random"]]),

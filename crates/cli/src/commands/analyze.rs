@@ -70,8 +70,12 @@ impl Analyze {
             );
             attributes.push(metadata.category(column, &ids)?);
         }
-        if let Some(folder) = &self.data {
-            attributes.extend(image_attributes(&DataFolder::open(folder)?, &ids)?);
+        let lesions = match &self.data {
+            Some(folder) => Some(lesions(&DataFolder::open(folder)?, &ids)?),
+            None => None,
+        };
+        if let Some(lesions) = &lesions {
+            attributes.extend(image_attributes(lesions)?);
         }
         for pair in &self.cross {
             let find = |name: &str| {
@@ -88,8 +92,8 @@ impl Analyze {
         let rows = demographics(&table, &attributes, Adjustment::Holm)?;
         std::fs::create_dir_all(&self.out).with_context(|| format!("cannot make {}", self.out.display()))?;
         write_rates(&rows, self.out.join("demographics.csv"))?;
-        if let Some(folder) = &self.data {
-            write_attributes(folder, &ids, &self.out.join("attributes.csv"))?;
+        if let Some(lesions) = &lesions {
+            write_attributes(lesions, &self.out.join("attributes.csv"))?;
         }
         Ok(())
     }
@@ -162,8 +166,11 @@ impl Metadata {
     }
 }
 
+/// An image's id, and what its pixels tell where it has a mask.
+type Lesion = (String, Option<LesionAttributes>);
+
 /// What the images themselves tell of each scored image that has a mask.
-fn lesions(data: &DataFolder, ids: &[String]) -> anyhow::Result<Vec<(String, Option<LesionAttributes>)>> {
+fn lesions(data: &DataFolder, ids: &[String]) -> anyhow::Result<Vec<Lesion>> {
     let of = |sample: &Sample| -> anyhow::Result<Option<LesionAttributes>> {
         let Some(mask) = &sample.mask else { return Ok(None) };
         let (rgb, mask) = (htl_datasets::read_rgb(&sample.image)?, htl_datasets::read_mask(mask)?);
@@ -180,8 +187,7 @@ fn lesions(data: &DataFolder, ids: &[String]) -> anyhow::Result<Vec<(String, Opt
         .collect()
 }
 
-fn image_attributes(data: &DataFolder, ids: &[String]) -> anyhow::Result<Vec<Attribute>> {
-    let lesions = lesions(data, ids)?;
+fn image_attributes(lesions: &[Lesion]) -> anyhow::Result<Vec<Attribute>> {
     let value = |of: fn(&LesionAttributes) -> Option<f64>| {
         lesions
             .iter()
@@ -211,14 +217,14 @@ fn image_attributes(data: &DataFolder, ids: &[String]) -> anyhow::Result<Vec<Att
 }
 
 /// The measured attributes of each image, for readers and plots.
-fn write_attributes(folder: &Path, ids: &[String], path: &Path) -> anyhow::Result<()> {
+fn write_attributes(lesions: &[Lesion], path: &Path) -> anyhow::Result<()> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(["image_id", "area_fraction", "delta_e", "ita_degrees", "touches_border"])?;
     let number = |value: Option<f64>| value.map(|v| v.to_string()).unwrap_or_default();
-    for (id, lesion) in lesions(&DataFolder::open(folder)?, ids)? {
+    for (id, lesion) in lesions {
         let Some(lesion) = lesion else { continue };
         writer.write_record([
-            id,
+            id.clone(),
             lesion.area_fraction.to_string(),
             number(lesion.delta_e),
             number(lesion.ita_degrees),
