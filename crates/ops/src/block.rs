@@ -1,4 +1,4 @@
-//! Convolution, batch normalisation and ReLU as one operation.
+//! Convolution, batch normalisation and activation as one operation.
 
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -11,9 +11,35 @@ use crate::norm::{self, Activation, Backward, BatchStatistics, Norm, Saved, Sour
 use crate::real::{Reading, Real, by_dtype, check_shape, dims4, elements};
 use crate::upsample::Join;
 
-/// Convolution (stride 1, padding that keeps the size, no bias), batch normalisation and ReLU.
+/// Convolution without bias, batch normalisation and activation.
 ///
 /// One node in candle's graph instead of three: fewer passes over memory forward, and two gradient tensors less backward.
+///
+/// # Shapes
+/// - `x`: `[batch, in_channels, height, width]`, `f32` or `f64`
+/// - `weight`: `[out_channels, in_channels / groups, kernel_height, kernel_width]`
+/// - `gamma`, `beta`: `[out_channels]`
+/// - result: that of [`conv2d`](crate::conv2d); with [`Norm::Batch`] also the batch's mean and unbiased variance
+///
+/// # Errors
+/// [`OpsError`] naming the shapes if they do not fit, or if anything is empty.
+///
+/// Matches `conv2d`, `batch_norm` and `relu` or `relu6` of PyTorch.
+pub fn conv_norm(
+    x: &Tensor,
+    weight: &Tensor,
+    gamma: &Tensor,
+    beta: &Tensor,
+    norm: &Norm,
+    params: Conv2dParams,
+    activation: Activation,
+) -> Result<(Tensor, Option<BatchStatistics>), OpsError> {
+    const OP: &str = "conv_norm";
+    let geometry = Geometry::new(OP, dims4(OP, "x", x)?, dims4(OP, "weight", weight)?, params)?;
+    block(OP, geometry, x, weight, [gamma, beta], norm, activation)
+}
+
+/// [`conv_norm`] with stride 1, the padding that keeps the size, and ReLU.
 ///
 /// # Shapes
 /// - `x`: `[batch, in_channels, height, width]`, `f32` or `f64`
@@ -34,16 +60,29 @@ pub fn conv_norm_relu(
 ) -> Result<(Tensor, Option<BatchStatistics>), OpsError> {
     const OP: &str = "conv_norm_relu";
     let geometry = same_geometry(OP, dims4(OP, "x", x)?, dims4(OP, "weight", weight)?)?;
-    check_shape(OP, "weight", weight, weight.dims(), x)?;
-    let affine = stack_affine(OP, gamma, beta, geometry.cout, x)?;
-    let source = Source::of(OP, norm, geometry.cout)?;
+    block(OP, geometry, x, weight, [gamma, beta], norm, Activation::Relu)
+}
+
+fn block(
+    op: &'static str,
+    geometry: Geometry,
+    x: &Tensor,
+    weight: &Tensor,
+    [gamma, beta]: [&Tensor; 2],
+    norm: &Norm,
+    activation: Activation,
+) -> Result<(Tensor, Option<BatchStatistics>), OpsError> {
+    check_shape(op, "weight", weight, weight.dims(), x)?;
+    let affine = stack_affine(op, gamma, beta, geometry.cout, x)?;
+    let source = Source::of(op, norm, geometry.cout)?;
     let is_batch = source.is_batch();
     let (x, weight) = (x.contiguous()?, weight.contiguous()?);
     let moments = Arc::new(OnceLock::new());
-    let out = by_dtype!(x.dtype(), OP, T => {
+    let out = by_dtype!(x.dtype(), op, T => {
         let tracked = [x.track_op(), weight.track_op(), affine.track_op()];
-        let block = Block::<T> { geometry, source, moments: moments.clone(), y: Mutex::new(None), tracked };
-        x.apply_op3(&weight, &affine, ConvNormRelu(block))
+        let moments = moments.clone();
+        let block = Block::<T> { geometry, source, activation, moments, y: Mutex::new(None), tracked };
+        x.apply_op3(&weight, &affine, ConvNorm(block))
     })?;
     let statistics = match moments.get() {
         Some(saved) if is_batch => Some(saved.statistics(geometry.batch * geometry.oh * geometry.ow, &x)?),
@@ -71,6 +110,7 @@ pub(crate) fn same_geometry(op: &'static str, x: [usize; 4], weight: [usize; 4])
 struct Block<T: Real> {
     geometry: Geometry,
     source: Source,
+    activation: Activation,
     moments: Arc<OnceLock<Saved>>,
     /// The convolution's output, kept if a gradient may be asked for.
     y: Mutex<Option<Arc<Buffer<T>>>>,
@@ -99,7 +139,7 @@ impl<T: Real> Block<T> {
             .get_or_init(|| norm::save(&self.source, &y, g.cout, self.area()));
         let (gamma, beta) = affine.split_at(g.cout);
         let mut out = vec![T::default(); y.len()];
-        norm::apply(&y, &saved.affine(gamma, beta), self.area(), Activation::Relu, &mut out);
+        norm::apply(&y, &saved.affine(gamma, beta), self.area(), self.activation, &mut out);
         if self.tracked.contains(&true)
             && let Ok(mut slot) = self.y.lock()
         {
@@ -122,7 +162,7 @@ impl<T: Real> Block<T> {
             .get_or_init(|| norm::save(&self.source, &y, g.cout, self.area()));
         let gamma_beta = affine.split_at(g.cout);
         let batch = self.source.is_batch();
-        let back = Backward::new(&y, grad, self.area(), gamma_beta, saved, batch, Activation::Relu);
+        let back = Backward::new(&y, grad, self.area(), gamma_beta, saved, batch, self.activation);
         let mut gradients = BlockGradients {
             x: None,
             weight: None,
@@ -158,11 +198,11 @@ fn like<T: Real>(gradient: Option<Vec<T>>, tensor: &Tensor) -> candle_core::Resu
         .transpose()
 }
 
-struct ConvNormRelu<T: Real>(Block<T>);
+struct ConvNorm<T: Real>(Block<T>);
 
-impl<T: Real> CustomOp3 for ConvNormRelu<T> {
+impl<T: Real> CustomOp3 for ConvNorm<T> {
     fn name(&self) -> &'static str {
-        "htl-conv-norm-relu"
+        "htl-conv-norm"
     }
 
     fn cpu_fwd(
@@ -238,7 +278,8 @@ pub fn upsample_concat_conv_norm_relu(
     let out = by_dtype!(x.dtype(), OP, T => {
         let inputs = [x.track_op(), skip.track_op()];
         let tracked = [inputs.contains(&true), parameters.track_op(), parameters.track_op()];
-        let block = Block::<T> { geometry, source, moments: moments.clone(), y: Mutex::new(None), tracked };
+        let (activation, moments) = (Activation::Relu, moments.clone());
+        let block = Block::<T> { geometry, source, activation, moments, y: Mutex::new(None), tracked };
         x.apply_op3(&skip, &parameters, JoinConvNormRelu { block, join, inputs, joined: Mutex::new(None) })
     })?;
     let statistics = match moments.get() {

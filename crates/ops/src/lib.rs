@@ -32,7 +32,7 @@ mod pool;
 mod real;
 mod upsample;
 
-pub use block::{conv_norm_relu, upsample_concat_conv_norm_relu};
+pub use block::{conv_norm, conv_norm_relu, upsample_concat_conv_norm_relu};
 pub use buffer::{keep_freed_memory, release_buffers};
 pub use conv::{Conv2dParams, conv2d};
 pub use cpu::{CPU_PATH_VARIABLE, CpuPath};

@@ -149,6 +149,12 @@ proptest! {
                 Ok(conv_norm_relu(&scattered(&t[0])?, &t[1], &t[2], &t[3], norm)?.0)
             });
         }
+        let params = Conv2dParams { stride: 1 + half, padding: half, ..Conv2dParams::default() };
+        for activation in [Activation::None, Activation::Relu6] {
+            check(&[&x, &weight, &gamma, &beta], |t| {
+                Ok(conv_norm(&t[0], &t[1], &t[2], &t[3], &running, params, activation)?.0)
+            });
+        }
         let skip = var(&[batch, 2, 2 * h, 2 * w], seed + 6);
         let weight = var(&[cout, cin + 2, kernel, kernel], seed + 7);
         for norm in [&Norm::Batch { eps: 1e-3 }, &running] {
