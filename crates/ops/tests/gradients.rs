@@ -88,6 +88,19 @@ proptest! {
     }
 
     #[test]
+    fn depthwise_convolution(
+        batch in 1usize..3, channels in 2usize..5, multiplier in 1usize..3, kh in 1usize..6, kw in 1usize..6,
+        stride in 1usize..4, padding in 0usize..4, dilation in 1usize..3, extra_h in 0usize..9, extra_w in 0usize..9,
+        seed in 1u64..1000,
+    ) {
+        let (h, w) = (dilation * (kh - 1) + 1 + extra_h, dilation * (kw - 1) + 1 + extra_w);
+        let x = var(&[batch, channels, h, w], seed);
+        let weight = var(&[channels * multiplier, 1, kh, kw], seed + 1);
+        let params = Conv2dParams { stride, padding, dilation, groups: channels };
+        check(&[&x, &weight], |t| Ok(conv2d(&scattered(&t[0])?, &t[1], None, params)?));
+    }
+
+    #[test]
     fn pooling(
         batch in 1usize..3, c in 1usize..4, kernel in 1usize..4, stride in 1usize..4, pad in 0usize..2,
         extra_h in 0usize..6, extra_w in 0usize..6, seed in 1u64..1000,

@@ -85,23 +85,34 @@ fn network() -> Vec<Vec<u32>> {
 
 #[test]
 fn every_path_is_right_and_independent_of_threads() {
-    // batch, in, out, height, width, kernel, padding
+    // batch, in, out, height, width, kernel, padding, stride, groups
     let shapes = [
-        [2, 3, 5, 7, 9, 3, 1],
-        [3, 4, 16, 16, 16, 3, 1],
-        [2, 9, 8, 16, 32, 3, 1],
-        [5, 9, 32, 7, 9, 3, 1],
-        [2, 21, 48, 6, 6, 3, 1],
-        [1, 8, 16, 1, 1, 3, 1],
-        [17, 8, 16, 4, 4, 3, 1],
-        [2, 5, 3, 6, 5, 1, 0],
-        [2, 16, 1, 16, 16, 1, 0],
-        [2, 2, 3, 9, 20, 5, 2],
-        [2, 2, 19, 9, 20, 7, 3],
-        [2, 8, 16, 9, 20, 3, 0],
-        [2, 8, 16, 9, 20, 3, 2],
-        [1, 17, 4, 12, 48, 3, 1],
-        [1, 2, 2, 70, 64, 3, 1],
+        [2, 3, 5, 7, 9, 3, 1, 1, 1],
+        [3, 4, 16, 16, 16, 3, 1, 1, 1],
+        [2, 9, 8, 16, 32, 3, 1, 1, 1],
+        [5, 9, 32, 7, 9, 3, 1, 1, 1],
+        [2, 21, 48, 6, 6, 3, 1, 1, 1],
+        [1, 8, 16, 1, 1, 3, 1, 1, 1],
+        [17, 8, 16, 4, 4, 3, 1, 1, 1],
+        [2, 5, 3, 6, 5, 1, 0, 1, 1],
+        [2, 16, 1, 16, 16, 1, 0, 1, 1],
+        [2, 2, 3, 9, 20, 5, 2, 1, 1],
+        [2, 2, 19, 9, 20, 7, 3, 1, 1],
+        [2, 8, 16, 9, 20, 3, 0, 1, 1],
+        [2, 8, 16, 9, 20, 3, 2, 1, 1],
+        [1, 17, 4, 12, 48, 3, 1, 1, 1],
+        [1, 2, 2, 70, 64, 3, 1, 1, 1],
+        [2, 24, 24, 16, 16, 1, 0, 1, 1],
+        [3, 10, 40, 4, 4, 1, 0, 1, 1],
+        [8, 33, 13, 5, 7, 1, 0, 1, 1],
+        [2, 8, 24, 9, 11, 3, 1, 1, 1],
+        [2, 5, 5, 40, 40, 3, 1, 1, 5],
+        [2, 6, 12, 9, 13, 3, 1, 2, 6],
+        [1, 7, 7, 12, 70, 5, 2, 1, 7],
+        [2, 4, 4, 4, 4, 3, 1, 1, 4],
+        [2, 3, 8, 18, 20, 7, 3, 2, 1],
+        [1, 8, 16, 20, 20, 3, 1, 2, 2],
+        [2, 6, 4, 8, 8, 3, 1, 1, 2],
     ];
     let paths = CpuPath::available();
     assert!(paths.contains(&CpuPath::Plain));
@@ -109,10 +120,12 @@ fn every_path_is_right_and_independent_of_threads() {
         path.force().unwrap();
         assert_eq!(CpuPath::active(), path);
         for shape in shapes {
-            let [batch, cin, cout, h, w, k, padding] = shape;
-            let (x, weight) = (values(&[batch, cin, h, w], 1), values(&[cout, cin, k, k], 2));
+            let [batch, cin, cout, h, w, k, padding, stride, groups] = shape;
+            let (x, weight) = (values(&[batch, cin, h, w], 1), values(&[cout, cin / groups, k, k], 2));
             let params = Conv2dParams {
                 padding,
+                stride,
+                groups,
                 ..Conv2dParams::default()
             };
             let ours = in_pool(1, || convolve(&x, &weight, params));

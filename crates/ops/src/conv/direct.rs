@@ -60,25 +60,32 @@ pub(super) struct Plan {
 
 impl Plan {
     pub(super) fn forward(g: &Geometry) -> Self {
-        let Geometry {
-            cin,
-            cout,
-            h,
-            w,
-            oh,
-            ow,
-            ..
-        } = *g;
         Self {
-            cin,
-            cout,
-            h,
-            w,
-            oh,
-            ow,
+            cin: g.cin,
+            cout: g.cout,
+            h: g.h,
+            w: g.w,
+            oh: g.oh,
+            ow: g.ow,
             window: g.kh,
             padding: g.p.padding,
             kernels: Kernels::active(),
+        }
+        .flat()
+    }
+
+    /// A window of one position sees no rows: the plane is one row.
+    fn flat(self) -> Self {
+        if self.window > 1 || self.padding > 0 {
+            return self;
+        }
+        let area = self.h * self.w;
+        Self {
+            h: 1,
+            w: area,
+            oh: 1,
+            ow: area,
+            ..self
         }
     }
 
@@ -97,6 +104,7 @@ impl Plan {
             padding,
             kernels,
         }
+        .flat()
     }
 
     /// Elements from row to row of a strip.
@@ -281,16 +289,26 @@ impl Plan {
 }
 
 /// Weights as `[block][in][taps][tile channels]`, zeros in the channels that fill up the last block.
-fn pack(weight: impl Fn(usize, usize, usize) -> f32, cout: usize, cin: usize, taps: usize, tile: usize) -> Buffer<f32> {
+fn pack(
+    weight: impl Fn(usize, usize, usize) -> f32 + Sync + Send,
+    [cout, cin, taps]: [usize; 3],
+    tile: usize,
+) -> Buffer<f32> {
     let blocks = cout.div_ceil(tile);
     let mut packed = Buffer::stale(blocks * cin * taps * tile);
-    for (i, cell) in packed.chunks_exact_mut(tile).enumerate() {
-        let (block, ic, tap) = (i / (cin * taps), i / taps % cin, i % taps);
-        for (c, v) in cell.iter_mut().enumerate() {
-            let oc = block * tile + c;
-            *v = if oc < cout { weight(oc, ic, tap) } else { 0.0 };
+    parallel::chunks(&mut packed, cin * taps * tile, |block, packed| {
+        let first = block * tile;
+        let valid = (cout - first).min(tile);
+        for (ic, packed) in packed.chunks_exact_mut(taps * tile).enumerate() {
+            for (tap, cell) in packed.chunks_exact_mut(tile).enumerate() {
+                let (given, rest) = cell.split_at_mut(valid);
+                for (c, v) in given.iter_mut().enumerate() {
+                    *v = weight(first + c, ic, tap);
+                }
+                rest.fill(0.0);
+            }
         }
-    }
+    });
     packed
 }
 
@@ -298,7 +316,7 @@ pub(super) fn forward(g: &Geometry, x: &[f32], weight: &[f32], y: &mut [f32]) {
     let plan = Plan::forward(g);
     let taps = g.kh * g.kw;
     let at = |oc: usize, ic: usize, tap: usize| weight[(oc * g.cin + ic) * taps + tap];
-    let packed = pack(at, g.cout, g.cin, taps, plan.kernels.channels);
+    let packed = pack(at, [g.cout, g.cin, taps], plan.kernels.channels);
     plan.run(x, &packed, g.batch, y);
 }
 
@@ -307,16 +325,13 @@ pub(super) fn backward_input(g: &Geometry, dy: &[f32], weight: &[f32], dx: &mut 
     let taps = g.kh * g.kw;
     // The roles of the channels change, and the window is turned by half a turn.
     let at = |to: usize, from: usize, tap: usize| weight[(from * g.cin + to) * taps + taps - 1 - tap];
-    let packed = pack(at, g.cin, g.cout, taps, plan.kernels.channels);
+    let packed = pack(at, [g.cin, g.cout, taps], plan.kernels.channels);
     plan.run(dy, &packed, g.batch, dx);
 }
 
 pub(super) fn backward_weight(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
-    if g.kh == 3
-        && g.cout.is_multiple_of(across::LANES)
-        // Few input channels would leave most of a tile's rows empty.
-        && g.cin >= 8
+    if across::applies(g)
         && let Some(kernels) = crate::conv::micro::across()
     {
         return across::backward_weight(g, kernels, x, dy, dw);

@@ -178,8 +178,10 @@ pub(super) struct AcrossTile {
     pub dy: *const f32,
     /// First channel of the padded input.
     pub x: *const f32,
-    /// Offsets of window rows (input channel and row of the window) in the padded input.
+    /// Offsets of rows (three taps each) in the padded input.
     pub rows: *const u32,
+    /// Elements between the taps of a row: 1 along a window's row, the plane's length for three channels.
+    pub step: usize,
     /// Where each position starts in the input.
     pub at: *const u32,
     /// Positions.
@@ -188,7 +190,7 @@ pub(super) struct AcrossTile {
     pub acc: *mut f32,
 }
 
-/// `N` vectors of output channels times `R` rows of a window of width 3: one broadcast input per tap, no sums over lanes.
+/// `N` vectors of output channels times `R` rows of three taps: one broadcast input per tap, no sums over lanes.
 ///
 /// # Safety
 /// All reads and writes that `tile` describes are in bounds, and `V`'s instructions exist.
@@ -211,7 +213,7 @@ unsafe fn across_tile<V: Vector, const N: usize, const R: usize>(tile: AcrossTil
             }
             for r in 0..R {
                 for k in 0..3 {
-                    let x = V::splat(rows[r].add(at + k));
+                    let x = V::splat(rows[r].add(at + k * tile.step));
                     for n in 0..N {
                         acc[r][k][n] = acc[r][k][n].add_product(g[n], x);
                     }

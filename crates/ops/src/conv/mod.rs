@@ -2,6 +2,7 @@
 
 #[cfg(target_arch = "x86_64")]
 mod across;
+mod depthwise;
 mod direct;
 mod general;
 mod micro;
@@ -134,6 +135,9 @@ pub(crate) fn forward<T: Real>(g: &Geometry, x: &[T], weight: &[T], y: &mut [T])
     {
         return direct::forward(g, x, weight, y);
     }
+    if depthwise::applies(g) {
+        return depthwise::forward(g, x, weight, y);
+    }
     general::forward(g, x, weight, y);
 }
 
@@ -145,6 +149,9 @@ pub(crate) fn backward_input<T: Real>(g: &Geometry, dy: &[T], weight: &[T], dx: 
     {
         return direct::backward_input(g, dy, weight, dx);
     }
+    if depthwise::applies(g) {
+        return depthwise::backward_input(g, dy, weight, dx);
+    }
     general::backward_input(g, dy, weight, dx);
 }
 
@@ -155,6 +162,9 @@ pub(crate) fn backward_weight<T: Real>(g: &Geometry, x: &[T], dy: &[T], dw: &mut
         && let (Some(x), Some(dy), Some(dw)) = (T::as_f32(x), T::as_f32(dy), T::as_f32_mut(dw))
     {
         return direct::backward_weight(g, x, dy, dw);
+    }
+    if depthwise::applies(g) {
+        return depthwise::backward_weight(g, x, dy, dw);
     }
     general::backward_weight(g, x, dy, dw);
 }
