@@ -122,6 +122,7 @@ impl Classifier {
     /// As [`forward`](Self::forward).
     pub fn features_and_logits(&self, images: &Tensor, mode: Mode) -> Result<(Tensor, Tensor), ModelError> {
         let (features, _) = self.encoder.forward(images, mode)?;
+        let features = features.into_tensor()?;
         let logits = self.head.forward(&htl_ops::global_avg_pool2d(&features)?, mode)?;
         Ok((features, logits))
     }

@@ -1,5 +1,5 @@
 use candle_core::{DType, Device, Tensor, Var};
-use htl_ops::{Conv2dParams, Norm, conv_norm_relu, conv2d, upsample_concat_conv_norm_relu};
+use htl_ops::{Activation, Conv2dParams, Features, Norm};
 
 use crate::error::ModelError;
 use crate::parameters::ParameterBuilder;
@@ -74,7 +74,7 @@ impl ConvNormRelu {
     }
 
     /// `input` alone, or upsampled and joined to `skip`.
-    fn forward(&self, input: &Tensor, skip: Option<&Tensor>, mode: Mode) -> Result<Tensor, ModelError> {
+    fn forward(&self, input: &Features, skip: Option<&Features>, mode: Mode) -> Result<Features, ModelError> {
         let norm = match mode {
             Mode::Train => Norm::Batch { eps: EPS },
             Mode::Gradients | Mode::Evaluate => Norm::Running {
@@ -89,8 +89,8 @@ impl ConvNormRelu {
             mode.tensor(&self.beta),
         );
         let (output, statistics) = match skip {
-            None => conv_norm_relu(input, &weight, &gamma, &beta, &norm)?,
-            Some(skip) => upsample_concat_conv_norm_relu(input, skip, &weight, &gamma, &beta, &norm)?,
+            None => input.conv_norm(&weight, &gamma, &beta, &norm, Conv2dParams::same(3), Activation::Relu)?,
+            Some(skip) => input.upsample_concat_conv_norm_relu(skip, &weight, &gamma, &beta, &norm)?,
         };
         if let Some(statistics) = statistics {
             follow(&self.running_mean, &statistics.mean)?;
@@ -126,12 +126,12 @@ impl Block {
         Ok(Self { first, second })
     }
 
-    pub(crate) fn forward(&self, input: &Tensor, mode: Mode) -> Result<Tensor, ModelError> {
+    pub(crate) fn forward(&self, input: &Features, mode: Mode) -> Result<Features, ModelError> {
         self.second.forward(&self.first.forward(input, None, mode)?, None, mode)
     }
 
     /// The block on `input`, upsampled to twice its size, and `skip` together.
-    pub(crate) fn forward_joined(&self, input: &Tensor, skip: &Tensor, mode: Mode) -> Result<Tensor, ModelError> {
+    pub(crate) fn forward_joined(&self, input: &Features, skip: &Features, mode: Mode) -> Result<Features, ModelError> {
         self.second
             .forward(&self.first.forward(input, Some(skip), mode)?, None, mode)
     }
@@ -173,15 +173,16 @@ impl Encoder {
 
     /// The output of the last block, `[batch, 8w, height / 8, width / 8]`, and those of the blocks before it, in order:
     /// `[batch, w << level, height >> level, width >> level]`.
-    pub(crate) fn forward(&self, images: &Tensor, mode: Mode) -> Result<(Tensor, Vec<Tensor>), ModelError> {
+    pub(crate) fn forward(&self, images: &Tensor, mode: Mode) -> Result<(Features, Vec<Features>), ModelError> {
         self.check_shape(images)?;
-        let mut features = self.first.forward(&mode.input(images), mode)?;
+        let mut features = self.first.forward(&Features::of(&mode.input(images))?, mode)?;
         let mut skips = Vec::with_capacity(self.deeper.len());
         for block in &self.deeper {
-            let mut pooled = htl_ops::max_pool2d(&features, 2, 2, 0)?;
+            let mut pooled = features.max_pool2d(2, 2, 0)?;
             if self.pool_gradient != 1.0 {
-                let rest = (pooled.detach() * (1.0 - self.pool_gradient))?;
-                pooled = ((pooled * self.pool_gradient)? + rest)?;
+                let whole = pooled.into_tensor()?;
+                let rest = (whole.detach() * (1.0 - self.pool_gradient))?;
+                pooled = Features::of(&((whole * self.pool_gradient)? + rest)?)?;
             }
             skips.push(features);
             features = block.forward(&pooled, mode)?;
@@ -237,9 +238,11 @@ impl Pointwise {
         })
     }
 
-    pub(crate) fn forward(&self, input: &Tensor, mode: Mode) -> Result<Tensor, ModelError> {
+    pub(crate) fn forward(&self, input: &Features, mode: Mode) -> Result<Tensor, ModelError> {
         let (weight, bias) = (mode.tensor(&self.weight), mode.tensor(&self.bias));
-        Ok(conv2d(input, &weight, Some(&bias), Conv2dParams::default())?)
+        Ok(input
+            .conv2d(&weight, Some(&bias), Conv2dParams::default())?
+            .into_tensor()?)
     }
 }
 

@@ -9,10 +9,7 @@ use std::time::Instant;
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use htl_ops::optim::{AdamW, AdamWParams};
-use htl_ops::{
-    Conv2dParams, Norm, bce_with_logits, conv_norm_relu, conv2d, keep_freed_memory, max_pool2d,
-    upsample_concat_conv_norm_relu,
-};
+use htl_ops::{Activation, Conv2dParams, Features, Norm, bce_with_logits, keep_freed_memory};
 
 /// Numbers in (-1, 1) from a linear congruential generator: no randomness to depend on.
 struct Numbers(u64);
@@ -83,27 +80,30 @@ impl UNet {
     }
 
     /// A block on `x`, or on `x` doubled and joined with `skip`.
-    fn block(&self, index: usize, x: &Tensor, skip: Option<&Tensor>) -> Result<Tensor> {
+    fn block(&self, index: usize, x: &Features, skip: Option<&Features>) -> Result<Features> {
+        let same = Conv2dParams::same(3);
         let norm = Norm::Batch { eps: 1e-5 };
         let [first, second] = &self.blocks[index];
         let (weight, gamma, beta) = (&first.weight, &first.gamma, &first.beta);
         let x = match skip {
-            None => conv_norm_relu(x, weight, gamma, beta, &norm)?.0,
-            Some(skip) => upsample_concat_conv_norm_relu(x, skip, weight, gamma, beta, &norm)?.0,
+            None => x.conv_norm(weight, gamma, beta, &norm, same, Activation::Relu)?.0,
+            Some(skip) => x.upsample_concat_conv_norm_relu(skip, weight, gamma, beta, &norm)?.0,
         };
-        Ok(conv_norm_relu(&x, &second.weight, &second.gamma, &second.beta, &norm)?.0)
+        let (weight, gamma, beta) = (&second.weight, &second.gamma, &second.beta);
+        Ok(x.conv_norm(weight, gamma, beta, &norm, same, Activation::Relu)?.0)
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let mut skips = vec![self.block(0, x, None)?];
+        let mut skips = vec![self.block(0, &Features::of(x)?, None)?];
         for level in 1..4 {
-            skips.push(self.block(level, &max_pool2d(&skips[level - 1], 2, 2, 0)?, None)?);
+            skips.push(self.block(level, &skips[level - 1].max_pool2d(2, 2, 0)?, None)?);
         }
         let mut x = skips[3].clone();
         for level in (0..3).rev() {
             x = self.block(6 - level, &x, Some(&skips[level]))?;
         }
-        Ok(conv2d(&x, &self.head, Some(&self.bias), Conv2dParams::default())?)
+        Ok(x.conv2d(&self.head, Some(&self.bias), Conv2dParams::default())?
+            .into_tensor()?)
     }
 }
 

@@ -105,6 +105,11 @@ impl<T: Real> Buffer<T> {
         Self { data }
     }
 
+    /// The elements as a vector that does not return to the free list.
+    pub(crate) fn into_vec(mut self) -> Vec<T> {
+        std::mem::take(&mut self.data)
+    }
+
     /// `len` zeros.
     pub(crate) fn zeros(len: usize) -> Self {
         let mut buffer = Self::stale(len);

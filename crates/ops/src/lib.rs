@@ -18,11 +18,11 @@
 //! assert_eq!(statistics.map(|s| s.mean.dims().to_vec()), Some(vec![8]));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
-mod block;
 mod buffer;
 mod conv;
 mod cpu;
 mod error;
+mod features;
 mod loss;
 mod math;
 mod norm;
@@ -32,11 +32,11 @@ mod pool;
 mod real;
 mod upsample;
 
-pub use block::{conv_norm, conv_norm_relu, upsample_concat_conv_norm_relu};
 pub use buffer::{keep_freed_memory, release_buffers};
 pub use conv::{Conv2dParams, conv2d};
 pub use cpu::{CPU_PATH_VARIABLE, CpuPath};
 pub use error::OpsError;
+pub use features::{Features, conv_norm, conv_norm_relu, upsample_concat_conv_norm_relu};
 pub use loss::{bce_with_logits, cross_entropy, soft_dice};
 pub use norm::{Activation, BatchStatistics, Norm, batch_norm};
 pub use pool::{avg_pool2d, global_avg_pool2d, max_pool2d};

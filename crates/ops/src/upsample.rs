@@ -244,6 +244,14 @@ impl Join {
         self.batch * (self.low + self.skip) * self.out_area()
     }
 
+    pub(crate) fn low_len(&self) -> usize {
+        self.batch * self.low * self.h * self.w
+    }
+
+    pub(crate) fn skip_len(&self) -> usize {
+        self.batch * self.skip * self.out_area()
+    }
+
     pub(crate) fn forward<T: Real>(&self, x: &[T], skip: &[T], out: &mut [T]) {
         let (area, out_area) = (self.h * self.w, self.out_area());
         parallel::chunks(out, out_area, |i, plane| {

@@ -122,6 +122,10 @@ impl Geometry {
         self.batch * self.cout * self.oh * self.ow
     }
 
+    pub(crate) fn out_dims(&self) -> [usize; 4] {
+        [self.batch, self.cout, self.oh, self.ow]
+    }
+
     pub(crate) fn w_len(&self) -> usize {
         self.cout * (self.cin / self.p.groups) * self.kh * self.kw
     }

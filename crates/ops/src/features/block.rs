@@ -1,0 +1,341 @@
+//! Convolution, batch normalisation and activation as one operation.
+
+use std::sync::Arc;
+
+use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor};
+
+use super::map::{Map, Slot, Values};
+use super::{Features, token, token_storage};
+use crate::OpsError;
+use crate::buffer::Buffer;
+use crate::conv::{self, Conv2dParams, Geometry};
+use crate::norm::{self, Activation, Backward, BatchStatistics, Norm, Saved, Source, stack_affine};
+use crate::real::{Reading, Real, by_dtype, check_shape, dims4};
+
+/// Convolution without bias, batch normalisation and activation.
+///
+/// One operation instead of three: fewer passes over memory, forward and backward. In a network of several, chain them
+/// with [`Features`].
+///
+/// # Shapes
+/// - `x`: `[batch, in_channels, height, width]`, `f32` or `f64`
+/// - `weight`: `[out_channels, in_channels / groups, kernel_height, kernel_width]`
+/// - `gamma`, `beta`: `[out_channels]`
+/// - result: that of [`conv2d`](crate::conv2d); with [`Norm::Batch`] also the batch's mean and unbiased variance
+///
+/// # Errors
+/// [`OpsError`] naming the shapes if they do not fit, or if anything is empty.
+///
+/// Matches `conv2d`, `batch_norm` and `relu` or `relu6` of PyTorch.
+pub fn conv_norm(
+    x: &Tensor,
+    weight: &Tensor,
+    gamma: &Tensor,
+    beta: &Tensor,
+    norm: &Norm,
+    params: Conv2dParams,
+    activation: Activation,
+) -> Result<(Tensor, Option<BatchStatistics>), OpsError> {
+    let x = Features::named("conv_norm", "x", x)?;
+    let (maps, statistics) = x.conv_norm(weight, gamma, beta, norm, params, activation)?;
+    Ok((maps.into_tensor()?, statistics))
+}
+
+/// [`conv_norm`] with stride 1, the padding that keeps the size, and ReLU.
+///
+/// # Shapes
+/// - `x`: `[batch, in_channels, height, width]`, `f32` or `f64`
+/// - `weight`: `[out_channels, in_channels, k, k]`, k odd
+/// - `gamma`, `beta`: `[out_channels]`
+/// - result: `[batch, out_channels, height, width]`; with [`Norm::Batch`] also the batch's mean and unbiased variance
+///
+/// # Errors
+/// [`OpsError`] naming the shapes if they do not fit, for even or non-square kernels, or if anything is empty.
+///
+/// Matches `conv2d(padding=k // 2)`, `batch_norm`, `relu` of PyTorch.
+pub fn conv_norm_relu(
+    x: &Tensor,
+    weight: &Tensor,
+    gamma: &Tensor,
+    beta: &Tensor,
+    norm: &Norm,
+) -> Result<(Tensor, Option<BatchStatistics>), OpsError> {
+    const OP: &str = "conv_norm_relu";
+    let params = same_padding(OP, dims4(OP, "weight", weight)?)?;
+    let x = Features::named(OP, "x", x)?;
+    let (maps, statistics) = x.conv_norm(weight, gamma, beta, norm, params, Activation::Relu)?;
+    Ok((maps.into_tensor()?, statistics))
+}
+
+/// Stride 1 and the padding that keeps the size.
+pub(super) fn same_padding(op: &'static str, [_, _, kh, kw]: [usize; 4]) -> Result<Conv2dParams, OpsError> {
+    if kh == kw && kh % 2 == 1 {
+        return Ok(Conv2dParams::same(kh));
+    }
+    Err(OpsError::Parameter {
+        op,
+        parameter: "kernel",
+        requirement: "odd and square",
+        found: format!("{kh} x {kw}"),
+    })
+}
+
+impl Features {
+    /// [`conv_norm`] of these maps.
+    ///
+    /// # Errors
+    /// As [`conv_norm`].
+    pub fn conv_norm(
+        &self,
+        weight: &Tensor,
+        gamma: &Tensor,
+        beta: &Tensor,
+        norm: &Norm,
+        params: Conv2dParams,
+        activation: Activation,
+    ) -> Result<(Self, Option<BatchStatistics>), OpsError> {
+        const OP: &str = "conv_norm";
+        let geometry = Geometry::new(OP, self.dims(), dims4(OP, "weight", weight)?, params)?;
+        check_shape(OP, "weight", weight, weight.dims(), self.like())?;
+        let affine = stack_affine(OP, gamma, beta, geometry.cout, self.like())?;
+        let source = Source::of(OP, norm, geometry.cout)?;
+        let weight = weight.contiguous()?;
+        Ok(by_dtype!(self.dtype(), OP, T => {
+            let x = self.map::<T>()?;
+            let (block, out) = Block::forward(
+                geometry, &source, activation,
+                x.values.read().get()?, Reading::of(&weight).get()?, Reading::of(&affine).get()?,
+            );
+            let statistics = block.statistics(&weight)?;
+            let map = Map::new(Values::Own(out));
+            let tracked = [self.is_tracked(), weight.track_op(), affine.track_op()];
+            let op = ConvNorm { block, tracked, x, slot: map.slot.clone() };
+            let node = self.node.apply_op3(&weight, &affine, op)?;
+            Ok((Self::new(node, geometry.out_dims(), map), statistics))
+        })?)
+    }
+
+    /// [`conv2d`](crate::conv2d) of these maps.
+    ///
+    /// # Errors
+    /// As [`conv2d`](crate::conv2d).
+    pub fn conv2d(&self, weight: &Tensor, bias: Option<&Tensor>, params: Conv2dParams) -> Result<Self, OpsError> {
+        const OP: &str = "conv2d";
+        let geometry = Geometry::new(OP, self.dims(), dims4(OP, "weight", weight)?, params)?;
+        check_shape(OP, "weight", weight, weight.dims(), self.like())?;
+        let weight = weight.contiguous()?;
+        let bias = match bias {
+            Some(bias) => {
+                check_shape(OP, "bias", bias, &[geometry.cout], self.like())?;
+                bias.contiguous()?
+            }
+            None => Tensor::zeros(geometry.cout, self.dtype(), weight.device())?,
+        };
+        Ok(by_dtype!(self.dtype(), OP, T => {
+            let x = self.map::<T>()?;
+            let mut out = Buffer::stale(geometry.y_len());
+            conv::forward::<T>(&geometry, x.values.read().get()?, Reading::of(&weight).get()?, &mut out);
+            conv::add_bias::<T>(&mut out, geometry.oh * geometry.ow, Reading::of(&bias).get()?);
+            let map = Map::new(Values::Own(out));
+            let op = Conv { geometry, tracked: self.is_tracked(), x, slot: map.slot.clone() };
+            let node = self.node.apply_op3(&weight, &bias, op)?;
+            Ok(Self::new(node, geometry.out_dims(), map))
+        })?)
+    }
+}
+
+/// What one block computes and keeps, whatever its inputs come from.
+pub(super) struct Block<T: Real> {
+    geometry: Geometry,
+    activation: Activation,
+    saved: Saved,
+    /// Whether the moments are the batch's own.
+    batch: bool,
+    /// The convolution's output.
+    y: Buffer<T>,
+}
+
+/// Gradients of weight and affine.
+pub(super) struct BlockGradients<T: Real> {
+    pub(super) weight: Option<Vec<T>>,
+    pub(super) affine: Vec<T>,
+}
+
+impl<T: Real> Block<T> {
+    pub(super) fn forward(
+        geometry: Geometry,
+        source: &Source,
+        activation: Activation,
+        x: &[T],
+        weight: &[T],
+        affine: &[T],
+    ) -> (Self, Buffer<T>) {
+        let g = &geometry;
+        let area = g.oh * g.ow;
+        let mut y = Buffer::stale(g.y_len());
+        conv::forward(g, x, weight, &mut y);
+        let saved = norm::save(source, &y, g.cout, area);
+        let (gamma, beta) = affine.split_at(g.cout);
+        let mut out = Buffer::stale(y.len());
+        norm::apply(&y, &saved.affine(gamma, beta), area, activation, &mut out);
+        let batch = source.is_batch();
+        let block = Self {
+            geometry,
+            activation,
+            saved,
+            batch,
+            y,
+        };
+        (block, out)
+    }
+
+    pub(super) fn statistics(&self, like: &Tensor) -> candle_core::Result<Option<BatchStatistics>> {
+        let g = &self.geometry;
+        if !self.batch {
+            return Ok(None);
+        }
+        self.saved.statistics(g.batch * g.oh * g.ow, like).map(Some)
+    }
+
+    /// Gradients of the weight (if `track_weight` has the input) and of the affine; that of the input is written to `dx`.
+    pub(super) fn backward(
+        &self,
+        weight: &[T],
+        affine: &[T],
+        grad: &[T],
+        track_weight: Option<&[T]>,
+        dx: Option<&mut [T]>,
+    ) -> BlockGradients<T> {
+        let g = &self.geometry;
+        let affine = affine.split_at(g.cout);
+        let area = g.oh * g.ow;
+        let back = Backward::new(&self.y, grad, area, affine, &self.saved, self.batch, self.activation);
+        let mut dw = None;
+        if dx.is_some() || track_weight.is_some() {
+            let mut dy = Buffer::stale(self.y.len());
+            back.input(&self.y, grad, &mut dy);
+            if let Some(dx) = dx {
+                conv::backward_input(g, &dy, weight, dx);
+            }
+            dw = track_weight.map(|x| {
+                let mut dw = vec![T::default(); g.w_len()];
+                conv::backward_weight(g, x, &dy, &mut dw);
+                dw
+            });
+        }
+        BlockGradients {
+            weight: dw,
+            affine: [back.dgamma, back.dbeta].concat(),
+        }
+    }
+}
+
+type Gradients3 = (Option<Tensor>, Option<Tensor>, Option<Tensor>);
+
+struct ConvNorm<T: Real> {
+    block: Block<T>,
+    /// Whether input, weight and affine need a gradient.
+    tracked: [bool; 3],
+    x: Map<T>,
+    slot: Arc<Slot<T>>,
+}
+
+impl<T: Real> CustomOp3 for ConvNorm<T> {
+    fn name(&self) -> &'static str {
+        "htl-conv-norm"
+    }
+
+    fn cpu_fwd(
+        &self,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        Ok(token_storage::<T>())
+    }
+
+    fn bwd(&self, x: &Tensor, w: &Tensor, a: &Tensor, _: &Tensor, _: &Tensor) -> candle_core::Result<Gradients3> {
+        let grad = self.slot.take()?;
+        let (values, ws, affine) = (self.x.values.read(), Reading::of(w), Reading::of(a));
+        let mut dx = self.tracked[0].then(|| Buffer::stale(values.get().map_or(0, <[T]>::len)));
+        let track_weight = if self.tracked[1] { Some(values.get()?) } else { None };
+        let gradients = self.block.backward(
+            ws.get()?,
+            affine.get()?,
+            grad.read().get()?,
+            track_weight,
+            dx.as_deref_mut(),
+        );
+        let token = match dx {
+            Some(dx) => {
+                self.x.slot.add(Values::Own(dx))?;
+                Some(token::<T>(x)?)
+            }
+            None => None,
+        };
+        let dw = gradients
+            .weight
+            .map(|dw| Tensor::from_vec(dw, w.shape(), w.device()))
+            .transpose()?;
+        let da = if self.tracked[2] {
+            Some(Tensor::from_vec(gradients.affine, a.shape(), a.device())?)
+        } else {
+            None
+        };
+        Ok((token, dw, da))
+    }
+}
+
+struct Conv<T: Real> {
+    geometry: Geometry,
+    tracked: bool,
+    x: Map<T>,
+    slot: Arc<Slot<T>>,
+}
+
+impl<T: Real> CustomOp3 for Conv<T> {
+    fn name(&self) -> &'static str {
+        "htl-conv"
+    }
+
+    fn cpu_fwd(
+        &self,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        Ok(token_storage::<T>())
+    }
+
+    fn bwd(&self, x: &Tensor, w: &Tensor, b: &Tensor, _: &Tensor, _: &Tensor) -> candle_core::Result<Gradients3> {
+        let g = &self.geometry;
+        let grad = self.slot.take()?;
+        let grad = grad.read();
+        let grad = grad.get()?;
+        let mut token_grad = None;
+        if self.tracked {
+            let mut dx = Buffer::stale(g.x_len());
+            conv::backward_input::<T>(g, grad, Reading::of(w).get()?, &mut dx);
+            self.x.slot.add(Values::Own(dx))?;
+            token_grad = Some(token::<T>(x)?);
+        }
+        let mut dw = None;
+        if w.track_op() {
+            let mut values = vec![T::default(); g.w_len()];
+            conv::backward_weight::<T>(g, self.x.values.read().get()?, grad, &mut values);
+            dw = Some(Tensor::from_vec(values, w.shape(), w.device())?);
+        }
+        let mut db = None;
+        if b.track_op() {
+            let values = conv::backward_bias::<T>(grad, g.oh * g.ow, g.cout);
+            db = Some(Tensor::from_vec(values, b.shape(), b.device())?);
+        }
+        Ok((token_grad, dw, db))
+    }
+}

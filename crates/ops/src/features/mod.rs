@@ -1,0 +1,192 @@
+//! Feature maps on their way through a network.
+//!
+//! Candle's backward pass writes zeros for every tensor that receives a gradient and adds to them in a new tensor: for the
+//! maps of a convolutional network that is a tenth to a quarter of a training step. [`Features`] stand in candle's graph
+//! with a single element, which orders the backward pass; values and gradients stay with the operations, in buffers that
+//! are used again.
+
+mod add;
+mod block;
+mod join;
+mod map;
+mod pool;
+
+pub use block::{conv_norm, conv_norm_relu};
+pub use join::upsample_concat_conv_norm_relu;
+
+use std::any::Any;
+use std::sync::{Arc, Mutex};
+
+use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor};
+
+use crate::OpsError;
+use crate::real::{Real, by_dtype, dims4};
+use map::{Map, Slot, Values};
+
+/// Feature maps inside of a network, `[batch, channels, height, width]`: the same operations as on tensors, with less
+/// traffic of gradients.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor, Var};
+/// use htl_ops::{Activation, Conv2dParams, Features, Norm};
+///
+/// let x = Tensor::randn(0f32, 1., (2, 3, 16, 16), &Device::Cpu)?;
+/// let weight = Var::randn(0f32, 0.1, (8, 3, 3, 3), &Device::Cpu)?;
+/// let (gamma, beta) = (Tensor::ones(8, DType::F32, &Device::Cpu)?, Tensor::zeros(8, DType::F32, &Device::Cpu)?);
+/// let norm = Norm::Batch { eps: 1e-5 };
+/// let (maps, _) =
+///     Features::of(&x)?.conv_norm(&weight, &gamma, &beta, &norm, Conv2dParams::same(3), Activation::Relu)?;
+/// let loss = maps.max_pool2d(2, 2, 0)?.into_tensor()?.sum_all()?;
+/// assert!(loss.backward()?.get(&weight).is_some());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// Gradients reach variables and tensors as ever; in between there is no tensor to ask for one. Backward passes of graphs
+/// that share features must run one after the other.
+#[derive(Clone)]
+pub struct Features {
+    /// One element; stands for the maps in candle's graph.
+    node: Tensor,
+    dims: [usize; 4],
+    /// A [`Map`] of the node's number type.
+    map: Arc<dyn Any + Send + Sync>,
+}
+
+impl std::fmt::Debug for Features {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Features({:?}, {:?})", self.dims, self.node.dtype())
+    }
+}
+
+impl Features {
+    /// The values of a tensor, not copied if they are contiguous.
+    ///
+    /// # Shapes
+    /// - `x`: `[batch, channels, height, width]`, `f32` or `f64`, on the CPU
+    ///
+    /// # Errors
+    /// [`OpsError`] naming the shape for other tensors, or an empty one.
+    pub fn of(x: &Tensor) -> Result<Self, OpsError> {
+        Self::named("Features::of", "x", x)
+    }
+
+    /// [`Features::of`] for an operation's argument.
+    pub(crate) fn named(op: &'static str, argument: &'static str, x: &Tensor) -> Result<Self, OpsError> {
+        let dims = dims4(op, argument, x)?;
+        let x = x.contiguous()?;
+        by_dtype!(x.dtype(), op, T => {
+            let map = Map::<T>::new(Values::Tensor(x.detach()));
+            let node = if x.track_op() { x.apply_op1(Enter(map.slot.clone()))? } else { token::<T>(&x)? };
+            Ok(Self::new(node, dims, map))
+        })
+        .map_err(OpsError::Candle)
+    }
+
+    /// Batch, channels, height and width.
+    #[must_use]
+    pub fn dims(&self) -> [usize; 4] {
+        self.dims
+    }
+
+    /// `f32` or `f64`.
+    #[must_use]
+    pub fn dtype(&self) -> DType {
+        self.node.dtype()
+    }
+
+    /// The maps as a tensor, moved if nothing else holds them.
+    ///
+    /// # Errors
+    /// Those of making a tensor.
+    pub fn into_tensor(self) -> Result<Tensor, OpsError> {
+        let dims = self.dims;
+        Ok(by_dtype!(self.dtype(), "Features::into_tensor", T => {
+            let Map { values, slot } = self.map::<T>()?;
+            let node = self.node;
+            // The last holder of the map moves its values.
+            drop(self.map);
+            let values = match Arc::try_unwrap(values) {
+                Ok(values) => values.into_vec()?,
+                Err(shared) => shared.read().get()?.to_vec(),
+            };
+            node.apply_op1(Leave::<T> { values: Mutex::new(values), slot, dims })
+        })?)
+    }
+
+    fn new<T: Real>(node: Tensor, dims: [usize; 4], map: Map<T>) -> Self {
+        Self {
+            node,
+            dims,
+            map: Arc::new(map),
+        }
+    }
+
+    fn map<T: Real>(&self) -> candle_core::Result<Map<T>> {
+        let map = self.map.downcast_ref::<Map<T>>();
+        map.cloned()
+            .ok_or_else(|| candle_core::Error::Msg("htl-ops: features of two number types".into()).bt())
+    }
+
+    /// A tensor that stands for these maps where shapes and types of arguments are compared.
+    fn like(&self) -> &Tensor {
+        &self.node
+    }
+
+    fn is_tracked(&self) -> bool {
+        self.node.track_op()
+    }
+}
+
+/// The element that stands for maps in candle's graph.
+fn token_storage<T: Real>() -> (CpuStorage, Shape) {
+    (T::to_cpu_storage_owned(vec![T::default()]), Shape::from(1))
+}
+
+fn token<T: Real>(like: &Tensor) -> candle_core::Result<Tensor> {
+    Tensor::zeros(1, T::DTYPE, like.device())
+}
+
+/// From a tensor to features.
+struct Enter<T: Real>(Arc<Slot<T>>);
+
+impl<T: Real> CustomOp1 for Enter<T> {
+    fn name(&self) -> &'static str {
+        "htl-enter"
+    }
+
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
+        Ok(token_storage::<T>())
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, _: &Tensor) -> candle_core::Result<Option<Tensor>> {
+        Ok(match self.0.take()? {
+            Values::Tensor(gradient) => Some(gradient),
+            own => Some(Tensor::from_vec(own.into_vec()?, x.shape(), x.device())?),
+        })
+    }
+}
+
+/// From features to a tensor.
+struct Leave<T: Real> {
+    values: Mutex<Vec<T>>,
+    slot: Arc<Slot<T>>,
+    dims: [usize; 4],
+}
+
+impl<T: Real> CustomOp1 for Leave<T> {
+    fn name(&self) -> &'static str {
+        "htl-leave"
+    }
+
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
+        let mut values = self.values.lock().map_err(map::poisoned)?;
+        let [batch, channels, height, width] = self.dims;
+        let shape = Shape::from((batch, channels, height, width));
+        Ok((T::to_cpu_storage_owned(std::mem::take(&mut *values)), shape))
+    }
+
+    fn bwd(&self, node: &Tensor, _: &Tensor, grad: &Tensor) -> candle_core::Result<Option<Tensor>> {
+        self.slot.add(Values::Tensor(grad.contiguous()?))?;
+        token::<T>(node).map(Some)
+    }
+}
