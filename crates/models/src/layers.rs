@@ -1,5 +1,5 @@
 use candle_core::{DType, Device, Tensor, Var};
-use htl_ops::{Activation, Conv2dParams, Features, Norm};
+use htl_ops::{Activation, BatchStatistics, Conv2dParams, Features, Norm};
 
 use crate::error::ModelError;
 use crate::parameters::ParameterBuilder;
@@ -43,9 +43,31 @@ impl Mode {
 const EPS: f64 = 1e-5;
 const MOMENTUM: f64 = 0.1;
 
-/// 3x3 convolution without bias, batch normalisation, ReLU.
+/// Kernel, step and groups of a convolution that keeps its input's size but for the step, and what follows its
+/// normalisation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    pub(crate) kernel: usize,
+    pub(crate) stride: usize,
+    pub(crate) groups: usize,
+    pub(crate) activation: Activation,
+}
+
+impl Shape {
+    /// 3x3 and ReLU: the U-Net's only one.
+    const UNET: Self = Self {
+        kernel: 3,
+        stride: 1,
+        groups: 1,
+        activation: Activation::Relu,
+    };
+}
+
+/// Convolution without bias, batch normalisation, activation.
 #[derive(Debug)]
-struct ConvNormRelu {
+pub(crate) struct ConvNorm {
+    params: Conv2dParams,
+    activation: Activation,
     weight: Var,
     gamma: Var,
     beta: Var,
@@ -53,19 +75,27 @@ struct ConvNormRelu {
     running_var: Var,
 }
 
-impl ConvNormRelu {
+impl ConvNorm {
     /// Names as in an `nn.Sequential` at `prefix` with the convolution at `index` and the normalisation after it.
-    fn new(
+    pub(crate) fn new(
         builder: &mut ParameterBuilder,
         prefix: &str,
         index: usize,
-        inputs: usize,
-        outputs: usize,
+        [inputs, outputs]: [usize; 2],
+        shape: Shape,
     ) -> Result<Self, ModelError> {
         let norm = format!("{prefix}.{}", index + 1);
-        let shape = [outputs, inputs, 3, 3];
+        let Shape { kernel, groups, .. } = shape;
+        let fan_in = inputs / groups * kernel * kernel;
+        let dims = [outputs, inputs / groups, kernel, kernel];
         Ok(Self {
-            weight: builder.uniform_fan_in(&format!("{prefix}.{index}.weight"), &shape, inputs * 9)?,
+            params: Conv2dParams {
+                stride: shape.stride,
+                groups,
+                ..Conv2dParams::same(kernel)
+            },
+            activation: shape.activation,
+            weight: builder.uniform_fan_in(&format!("{prefix}.{index}.weight"), &dims, fan_in)?,
             gamma: builder.constant(&format!("{norm}.weight"), outputs, 1.0)?,
             beta: builder.constant(&format!("{norm}.bias"), outputs, 0.0)?,
             running_mean: builder.buffer(&format!("{norm}.running_mean"), outputs, 0.0)?,
@@ -73,30 +103,44 @@ impl ConvNormRelu {
         })
     }
 
-    /// `input` alone, or upsampled and joined to `skip`.
-    fn forward(&self, input: &Features, skip: Option<&Features>, mode: Mode) -> Result<Features, ModelError> {
-        let norm = match mode {
+    pub(crate) fn forward(&self, input: &Features, mode: Mode) -> Result<Features, ModelError> {
+        let [weight, gamma, beta] = self.tensors(mode);
+        let norm = self.norm(mode);
+        let (output, statistics) = input.conv_norm(&weight, &gamma, &beta, &norm, self.params, self.activation)?;
+        self.follow(statistics)?;
+        Ok(output)
+    }
+
+    /// On `input`, upsampled to twice its size, and `skip` together: for [`Shape::UNET`] only.
+    fn forward_joined(&self, input: &Features, skip: &Features, mode: Mode) -> Result<Features, ModelError> {
+        let [weight, gamma, beta] = self.tensors(mode);
+        let (output, statistics) =
+            input.upsample_concat_conv_norm_relu(skip, &weight, &gamma, &beta, &self.norm(mode))?;
+        self.follow(statistics)?;
+        Ok(output)
+    }
+
+    fn tensors(&self, mode: Mode) -> [Tensor; 3] {
+        [&self.weight, &self.gamma, &self.beta].map(|var| mode.tensor(var))
+    }
+
+    fn norm(&self, mode: Mode) -> Norm {
+        match mode {
             Mode::Train => Norm::Batch { eps: EPS },
             Mode::Gradients | Mode::Evaluate => Norm::Running {
                 mean: self.running_mean.as_detached_tensor(),
                 var: self.running_var.as_detached_tensor(),
                 eps: EPS,
             },
-        };
-        let (weight, gamma, beta) = (
-            mode.tensor(&self.weight),
-            mode.tensor(&self.gamma),
-            mode.tensor(&self.beta),
-        );
-        let (output, statistics) = match skip {
-            None => input.conv_norm(&weight, &gamma, &beta, &norm, Conv2dParams::same(3), Activation::Relu)?,
-            Some(skip) => input.upsample_concat_conv_norm_relu(skip, &weight, &gamma, &beta, &norm)?,
-        };
+        }
+    }
+
+    fn follow(&self, statistics: Option<BatchStatistics>) -> Result<(), ModelError> {
         if let Some(statistics) = statistics {
             follow(&self.running_mean, &statistics.mean)?;
             follow(&self.running_var, &statistics.var)?;
         }
-        Ok(output)
+        Ok(())
     }
 }
 
@@ -110,8 +154,8 @@ fn follow(running: &Var, batch: &Tensor) -> Result<(), ModelError> {
 /// Two times (3x3 convolution, batch normalisation, ReLU); `nn.Sequential` indices 0, 1, 3 and 4.
 #[derive(Debug)]
 pub(crate) struct Block {
-    first: ConvNormRelu,
-    second: ConvNormRelu,
+    first: ConvNorm,
+    second: ConvNorm,
 }
 
 impl Block {
@@ -121,19 +165,19 @@ impl Block {
         inputs: usize,
         outputs: usize,
     ) -> Result<Self, ModelError> {
-        let first = ConvNormRelu::new(builder, prefix, 0, inputs, outputs)?;
-        let second = ConvNormRelu::new(builder, prefix, 3, outputs, outputs)?;
+        let first = ConvNorm::new(builder, prefix, 0, [inputs, outputs], Shape::UNET)?;
+        let second = ConvNorm::new(builder, prefix, 3, [outputs, outputs], Shape::UNET)?;
         Ok(Self { first, second })
     }
 
     pub(crate) fn forward(&self, input: &Features, mode: Mode) -> Result<Features, ModelError> {
-        self.second.forward(&self.first.forward(input, None, mode)?, None, mode)
+        self.second.forward(&self.first.forward(input, mode)?, mode)
     }
 
     /// The block on `input`, upsampled to twice its size, and `skip` together.
     pub(crate) fn forward_joined(&self, input: &Features, skip: &Features, mode: Mode) -> Result<Features, ModelError> {
         self.second
-            .forward(&self.first.forward(input, Some(skip), mode)?, None, mode)
+            .forward(&self.first.forward_joined(input, skip, mode)?, mode)
     }
 }
 
