@@ -68,6 +68,8 @@ fn main() -> ExitCode {
         .init();
     parent::exit_with_parent();
     htl_ops::keep_freed_memory();
+    // This thread works along instead of waiting: waking two threads for every loop of an operation costs more.
+    let _ = rayon::ThreadPoolBuilder::new().use_current_thread().build_global();
     let cli = Cli::parse();
     match run(cli) {
         Ok(code) => code,

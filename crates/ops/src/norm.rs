@@ -138,34 +138,92 @@ impl Saved {
     }
 }
 
-const LANES: usize = 32;
+const LANES: usize = 16;
 /// Elements summed in the lanes' own precision before the total goes to `f64`.
-const CHUNK: usize = 2048;
+const CHUNK: usize = 1024;
+
+/// The planes of one channel in `[batch, channels, area]`.
+#[derive(Clone, Copy)]
+struct Planes {
+    channel: usize,
+    channels: usize,
+    area: usize,
+    /// Elements in all planes of all channels.
+    len: usize,
+}
+
+impl Planes {
+    fn starts(self) -> impl Iterator<Item = usize> {
+        (self.channel * self.area..self.len).step_by(self.channels * self.area)
+    }
+}
+
+/// Two sums over the planes of a channel: lanes run on from plane to plane, so that small planes cost no more.
+struct Sums<T> {
+    lanes: [[T; LANES]; 2],
+    count: usize,
+    total: [f64; 2],
+}
+
+impl<T: Real> Sums<T> {
+    #[inline(always)]
+    fn new() -> Self {
+        Self {
+            lanes: [[T::default(); LANES]; 2],
+            count: 0,
+            total: [0.0; 2],
+        }
+    }
+
+    /// Adds `terms(a, b)` for all pairs, of which there are at most [`CHUNK`].
+    #[inline(always)]
+    fn add(&mut self, a: &[T], b: &[T], terms: impl Fn(T, T) -> [T; 2]) {
+        let [mut s1, mut s2] = self.lanes;
+        let (a_blocks, b_blocks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+        let rest = a_blocks.remainder().iter().zip(b_blocks.remainder());
+        for (a, b) in a_blocks.zip(b_blocks) {
+            for i in 0..LANES {
+                let [t1, t2] = terms(a[i], b[i]);
+                s1[i] += t1;
+                s2[i] += t2;
+            }
+        }
+        for ((&a, &b), (s1, s2)) in rest.zip(s1.iter_mut().zip(&mut s2)) {
+            let [t1, t2] = terms(a, b);
+            *s1 += t1;
+            *s2 += t2;
+        }
+        self.lanes = [s1, s2];
+        self.count += a.len();
+        if self.count >= CHUNK {
+            self.flush();
+        }
+    }
+
+    #[inline(always)]
+    fn flush(&mut self) {
+        for (total, lanes) in self.total.iter_mut().zip(&mut self.lanes) {
+            *total += lanes.iter().map(|v| v.to_f64()).sum::<f64>();
+            *lanes = [T::default(); LANES];
+        }
+        self.count = 0;
+    }
+}
 
 vectorised! {
-    /// Sum of `v - pivot` and of its square.
-    fn moments<T: Real>(data: &[T], pivot: T) -> [f64; 2] {
-        let mut total = [0f64; 2];
-        for chunk in data.chunks(CHUNK) {
-            let mut s1 = [T::default(); LANES];
-            let mut s2 = [T::default(); LANES];
-            let mut blocks = chunk.chunks_exact(LANES);
-            for block in &mut blocks {
-                for i in 0..LANES {
-                    let d = block[i] - pivot;
-                    s1[i] += d;
-                    s2[i] += d * d;
-                }
+    /// Sum of `v - pivot` and of its square over a channel.
+    fn moments<T: Real>(data: &[T], planes: Planes, pivot: T) -> [f64; 2] {
+        let mut sums = Sums::new();
+        for start in planes.starts() {
+            for chunk in data[start..][..planes.area].chunks(CHUNK) {
+                sums.add(chunk, chunk, #[inline(always)] |v, _| {
+                    let d = v - pivot;
+                    [d, d * d]
+                });
             }
-            for (i, &v) in blocks.remainder().iter().enumerate() {
-                let d = v - pivot;
-                s1[i] += d;
-                s2[i] += d * d;
-            }
-            total[0] += s1.iter().map(|v| v.to_f64()).sum::<f64>();
-            total[1] += s2.iter().map(|v| v.to_f64()).sum::<f64>();
         }
-        total
+        sums.flush();
+        sums.total
     }
 }
 
@@ -206,33 +264,24 @@ fn bounds<T: Real>(activation: Activation) -> [T; 2] {
 }
 
 vectorised! {
-    /// Sums of `g` and of `g * (y - mean)`, where `g` is the gradient that passes the activation.
-    fn gradient_sums<T: Real>(y: &[T], grad: &[T], affine: [T; 2], mean: T, bounds: [T; 2]) -> [f64; 2] {
-        let mut total = [0f64; 2];
+    /// Sums of `g` and of `g * (y - mean)` over a channel, where `g` is the gradient that passes the activation.
+    fn gradient_sums<T: Real>(
+        y: &[T], grad: &[T], planes: Planes, affine: [T; 2], mean: T, bounds: [T; 2],
+    ) -> [f64; 2] {
+        let mut sums = Sums::new();
         let zero = T::default();
-        for (y, grad) in y.chunks(CHUNK).zip(grad.chunks(CHUNK)) {
-            let mut s1 = [zero; LANES];
-            let mut s2 = [zero; LANES];
-            let (ys, gs) = (y.chunks_exact(LANES), grad.chunks_exact(LANES));
-            let (yr, gr) = (ys.remainder(), gs.remainder());
-            for (y, grad) in ys.zip(gs) {
-                for i in 0..LANES {
-                    let z = y[i] * affine[0] + affine[1];
-                    let g = if z > bounds[0] && z < bounds[1] { grad[i] } else { zero };
-                    s1[i] += g;
-                    s2[i] += g * (y[i] - mean);
-                }
+        for start in planes.starts() {
+            let (y, grad) = (&y[start..][..planes.area], &grad[start..][..planes.area]);
+            for (y, grad) in y.chunks(CHUNK).zip(grad.chunks(CHUNK)) {
+                sums.add(y, grad, #[inline(always)] |y, grad| {
+                    let z = y * affine[0] + affine[1];
+                    let g = if (z > bounds[0]) & (z < bounds[1]) { grad } else { zero };
+                    [g, g * (y - mean)]
+                });
             }
-            for (i, (&y, &grad)) in yr.iter().zip(gr).enumerate() {
-                let z = y * affine[0] + affine[1];
-                let g = if z > bounds[0] && z < bounds[1] { grad } else { zero };
-                s1[i] += g;
-                s2[i] += g * (y - mean);
-            }
-            total[0] += s1.iter().map(|v| v.to_f64()).sum::<f64>();
-            total[1] += s2.iter().map(|v| v.to_f64()).sum::<f64>();
         }
-        total
+        sums.flush();
+        sums.total
     }
 }
 
@@ -242,7 +291,7 @@ vectorised! {
         let zero = T::default();
         for ((d, &y), &grad) in dy.iter_mut().zip(y).zip(grad) {
             let z = y * affine[0] + affine[1];
-            let g = if z > bounds[0] && z < bounds[1] { grad } else { zero };
+            let g = if (z > bounds[0]) & (z < bounds[1]) { grad } else { zero };
             *d = abc[0] * g + (abc[1] * y + abc[2]);
         }
     }
@@ -250,17 +299,21 @@ vectorised! {
 
 /// Mean and biased variance of every channel of `[batch, channels, area]`.
 pub(crate) fn batch_moments<T: Real>(y: &[T], channels: usize, area: usize) -> (Vec<f64>, Vec<f64>) {
-    let planes = y.len() / area;
-    let count = (planes / channels * area) as f64;
+    let count = (y.len() / channels) as f64;
     let mut sums = vec![[0f64; 2]; channels];
     parallel::chunks(&mut sums, 1, |c, out| {
         // Sums around the channel's first value: no cancellation when the mean is large.
         let pivot = y[c * area];
-        for plane in (c..planes).step_by(channels) {
-            let [s1, s2] = moments(&y[plane * area..][..area], pivot);
-            out[0][0] += s1;
-            out[0][1] += s2;
-        }
+        out[0] = moments(
+            y,
+            Planes {
+                channel: c,
+                channels,
+                area,
+                len: y.len(),
+            },
+            pivot,
+        );
         let d = out[0][0] / count;
         out[0] = [pivot.to_f64() + d, (out[0][1] / count - d * d).max(0.0)];
     });
@@ -302,19 +355,19 @@ impl<T: Real> Backward<T> {
         activation: Activation,
     ) -> Self {
         let channels = gamma.len();
-        let planes = y.len() / area;
-        let count = (planes / channels * area) as f64;
+        let count = (y.len() / channels) as f64;
         let affine = saved.affine(gamma, beta);
         let bounds = bounds(activation);
         let mut sums = vec![[0f64; 2]; channels];
         parallel::chunks(&mut sums, 1, |c, out| {
             let mean = T::from_f64(saved.mean[c]);
-            for plane in (c..planes).step_by(channels) {
-                let at = plane * area;
-                let [s1, s2] = gradient_sums(&y[at..][..area], &grad[at..][..area], affine[c], mean, bounds);
-                out[0][0] += s1;
-                out[0][1] += s2;
-            }
+            let planes = Planes {
+                channel: c,
+                channels,
+                area,
+                len: y.len(),
+            };
+            out[0] = gradient_sums(y, grad, planes, affine[c], mean, bounds);
         });
         let abc = (0..channels)
             .map(|c| {

@@ -31,7 +31,6 @@ fn check(vars: &[&Var], f: impl Fn(&[Tensor]) -> Result<Tensor>) {
     let r = values(out.dims(), 99);
     let objective = |inputs: &[Tensor]| -> Result<Tensor> { (f(inputs)? * &r)?.sum_all() };
     let grads = objective(&tensors(())).unwrap().backward().unwrap();
-    let step = 1e-5;
     for (index, var) in vars.iter().enumerate() {
         let analytic = grads
             .get(var)
@@ -52,11 +51,16 @@ fn check(vars: &[&Var], f: impl Fn(&[Tensor]) -> Result<Tensor>) {
                 inputs[index] = Tensor::from_vec(data, var.shape(), &Device::Cpu).unwrap();
                 objective(&inputs).unwrap().to_scalar::<f64>().unwrap()
             };
-            let numeric = (shifted(step) - shifted(-step)) / (2.0 * step);
-            let error = (numeric - analytic[i]).abs();
+            // A kink between the two points (a ReLU's, a maximum's) is not an error: nearer points have none between them.
+            let steps = [(1e-5, 1e-6), (1e-8, 1e-4)];
+            let numeric = steps.map(|(step, _)| (shifted(step) - shifted(-step)) / (2.0 * step));
+            let agrees = steps
+                .iter()
+                .zip(numeric)
+                .any(|(&(_, tolerance), numeric)| (numeric - analytic[i]).abs() < tolerance * (1.0 + numeric.abs()));
             assert!(
-                error < 1e-6 * (1.0 + numeric.abs()),
-                "input {index} element {i}: numeric {numeric}, analytic {}",
+                agrees,
+                "input {index} element {i}: numeric {numeric:?}, analytic {}",
                 analytic[i]
             );
         }
