@@ -34,7 +34,7 @@ mod upsample;
 
 pub use block::{conv_norm, conv_norm_relu, upsample_concat_conv_norm_relu};
 pub use buffer::{keep_freed_memory, release_buffers};
-pub use conv::{Conv2dParams, conv2d};
+pub use conv::{Conv2dParams, ConvTranspose2dParams, conv_transpose2d, conv2d};
 pub use cpu::{CPU_PATH_VARIABLE, CpuPath};
 pub use error::OpsError;
 pub use loss::{bce_with_logits, cross_entropy, soft_dice};
