@@ -18,6 +18,7 @@
 //! assert_eq!(statistics.map(|s| s.mean.dims().to_vec()), Some(vec![8]));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+mod adaptive;
 mod block;
 mod buffer;
 mod conv;
@@ -32,6 +33,7 @@ mod pool;
 mod real;
 mod upsample;
 
+pub use adaptive::{adaptive_avg_pool2d, adaptive_max_pool2d};
 pub use block::{conv_norm, conv_norm_relu, upsample_concat_conv_norm_relu};
 pub use buffer::{keep_freed_memory, release_buffers};
 pub use conv::{Conv2dParams, ConvTranspose2dParams, conv_transpose2d, conv2d};
