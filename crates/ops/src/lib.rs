@@ -31,6 +31,7 @@ pub mod optim;
 mod parallel;
 mod pool;
 mod real;
+mod row_norm;
 mod upsample;
 
 pub use adaptive::{adaptive_avg_pool2d, adaptive_max_pool2d};
@@ -43,4 +44,5 @@ pub use loss::{bce_with_logits, cross_entropy, soft_dice};
 pub use norm::{Activation, BatchStatistics, Norm, batch_norm};
 pub use pool::{avg_pool2d, global_avg_pool2d, max_pool2d};
 pub use real::Real;
+pub use row_norm::{group_norm, layer_norm};
 pub use upsample::{Corners, upsample_bilinear2d, upsample_concat, upsample_nearest2d};

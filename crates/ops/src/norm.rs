@@ -138,13 +138,13 @@ impl Saved {
     }
 }
 
-const LANES: usize = 32;
+pub(crate) const LANES: usize = 32;
 /// Elements summed in the lanes' own precision before the total goes to `f64`.
-const CHUNK: usize = 2048;
+pub(crate) const CHUNK: usize = 2048;
 
 vectorised! {
     /// Sum of `v - pivot` and of its square.
-    fn moments<T: Real>(data: &[T], pivot: T) -> [f64; 2] {
+    pub(crate) fn moments<T: Real>(data: &[T], pivot: T) -> [f64; 2] {
         let mut total = [0f64; 2];
         for chunk in data.chunks(CHUNK) {
             let mut s1 = [T::default(); LANES];
@@ -196,7 +196,7 @@ vectorised! {
 }
 
 /// Bounds of the pre-activation inside which the gradient passes.
-fn bounds<T: Real>(activation: Activation) -> [T; 2] {
+pub(crate) fn bounds<T: Real>(activation: Activation) -> [T; 2] {
     let (low, high) = match activation {
         Activation::None => (f64::NEG_INFINITY, f64::INFINITY),
         Activation::Relu => (0.0, f64::INFINITY),
