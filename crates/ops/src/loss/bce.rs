@@ -5,7 +5,7 @@
 
 use candle_core::Tensor;
 
-use super::pixel::{LANES, Pixelwise, Values, pixel_loss, sigmoid, weight_at};
+use super::pixel::{BLOCKS, Blocks, LANES, Pixelwise, Values, each_pixel, pixel_loss, sigmoid};
 use crate::OpsError;
 use crate::cpu::vectorised;
 use crate::real::Real;
@@ -13,22 +13,18 @@ use crate::real::Real;
 vectorised! {
     fn bce_sum<T: Real>(z: &[T], target: &[T], weights: &[T]) -> f64 {
         let zero = T::default();
+        let blocks = Blocks::new(z, target, weights);
         let mut total = 0f64;
-        let mut start = 0;
-        while start < z.len() {
-            let end = (start + 64 * LANES).min(z.len());
+        for start in (0..blocks.count()).step_by(BLOCKS) {
             let mut lanes = [zero; LANES];
-            for base in (start..end).step_by(LANES) {
-                let n = (end - base).min(LANES);
-                for j in 0..n {
-                    let i = base + j;
-                    let (_, e) = sigmoid(z[i]);
-                    let value = z[i].maximum(zero) - z[i] * target[i] + e.ln_1p_unit();
-                    lanes[j] += value * weight_at(weights, i);
+            for i in start..(start + BLOCKS).min(blocks.count()) {
+                let [z, t, w] = blocks.get(i);
+                for j in 0..LANES {
+                    let (_, e) = sigmoid(z[j]);
+                    lanes[j] += (z[j].maximum(zero) - z[j] * t[j] + e.ln_1p_unit()) * w[j];
                 }
             }
             total += lanes.iter().map(|v| v.to_f64()).sum::<f64>();
-            start = end;
         }
         total
     }
@@ -36,10 +32,7 @@ vectorised! {
 
 vectorised! {
     fn bce_gradient<T: Real>(z: &[T], target: &[T], weights: &[T], factor: T, dz: &mut [T]) {
-        for i in 0..dz.len() {
-            let (p, _) = sigmoid(z[i]);
-            dz[i] = (p - target[i]) * factor * weight_at(weights, i);
-        }
+        each_pixel!(dz, z, target, weights, |z, t, w| (sigmoid(z).0 - t) * factor * w);
     }
 }
 

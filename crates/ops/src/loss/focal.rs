@@ -5,7 +5,7 @@
 
 use candle_core::Tensor;
 
-use super::pixel::{LANES, Pixelwise, Values, check, pixel_loss, sigmoid, weight_at};
+use super::pixel::{BLOCKS, Blocks, LANES, Pixelwise, Values, both_sides, check, each_pixel, pixel_loss, sigmoid};
 use crate::OpsError;
 use crate::cpu::vectorised;
 use crate::real::Real;
@@ -47,40 +47,43 @@ struct Parts<T> {
 #[inline(always)]
 fn parts<T: Real>(z: T, t: T, gamma: T, least: T) -> Parts<T> {
     let (zero, one) = (T::default(), T::one());
-    let (p, e) = sigmoid(z);
-    let r = one / (one + e);
-    let rest = if z >= zero { e * r } else { r };
+    let (_, e) = sigmoid(z);
+    let [p, rest] = both_sides(z);
     let entropy = z.maximum(zero) - z * t + e.ln_1p_unit();
     let missed = (p * (one - t) + rest * t).maximum(least);
     Parts {
         p,
-        slope: e * r * r,
+        slope: p * rest,
         entropy,
         missed,
         power: (gamma * missed.ln_normal()).exp(),
     }
 }
 
+/// Derivative of one pixel's `missed^gamma CE`.
+#[inline(always)]
+fn slope<T: Real>(v: Parts<T>, t: T, gamma: T) -> T {
+    // d missed^gamma = gamma missed^gamma (1 - 2 t) p (1 - p) / missed; the quotient is at most 1 for hard targets.
+    let turn = gamma * (T::one() - t - t) * (v.slope / v.missed);
+    v.power * (v.p - t + v.entropy * turn)
+}
+
 vectorised! {
     /// `factors[0]` weights the negative class, `factors[1]` the difference to the positive one.
     fn focal_sum<T: Real>(z: &[T], target: &[T], weights: &[T], factors: [T; 2], gamma: T) -> f64 {
         let least = T::from_f64(T::LEAST_NORMAL);
+        let blocks = Blocks::new(z, target, weights);
         let mut total = 0f64;
-        let mut start = 0;
-        while start < z.len() {
-            let end = (start + 64 * LANES).min(z.len());
+        for start in (0..blocks.count()).step_by(BLOCKS) {
             let mut lanes = [T::default(); LANES];
-            for base in (start..end).step_by(LANES) {
-                let n = (end - base).min(LANES);
-                for j in 0..n {
-                    let i = base + j;
-                    let v = parts(z[i], target[i], gamma, least);
-                    let factor = factors[0] + factors[1] * target[i];
-                    lanes[j] += v.entropy * v.power * factor * weight_at(weights, i);
+            for i in start..(start + BLOCKS).min(blocks.count()) {
+                let [z, t, w] = blocks.get(i);
+                for j in 0..LANES {
+                    let v = parts(z[j], t[j], gamma, least);
+                    lanes[j] += v.entropy * v.power * (factors[0] + factors[1] * t[j]) * w[j];
                 }
             }
             total += lanes.iter().map(|v| v.to_f64()).sum::<f64>();
-            start = end;
         }
         total
     }
@@ -91,14 +94,9 @@ vectorised! {
         z: &[T], target: &[T], weights: &[T], factors: [T; 2], gamma: T, scale: T, dz: &mut [T],
     ) {
         let least = T::from_f64(T::LEAST_NORMAL);
-        for i in 0..dz.len() {
-            let t = target[i];
-            let v = parts(z[i], t, gamma, least);
-            // d missed^gamma = gamma missed^gamma (1 - 2 t) p (1 - p) / missed; the quotient is at most 1 for hard targets.
-            let turn = gamma * (T::one() - t - t) * (v.slope / v.missed);
-            let factor = (factors[0] + factors[1] * t) * scale * weight_at(weights, i);
-            dz[i] = v.power * (v.p - t + v.entropy * turn) * factor;
-        }
+        each_pixel!(dz, z, target, weights, |z, t, w| {
+            slope(parts(z, t, gamma, least), t, gamma) * ((factors[0] + factors[1] * t) * scale * w)
+        });
     }
 }
 

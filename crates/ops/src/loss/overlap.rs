@@ -5,7 +5,7 @@
 
 use candle_core::Tensor;
 
-use super::pixel::{LANES, Pixelwise, Values, check, pixel_loss, sigmoid, weight_at};
+use super::pixel::{BLOCKS, Blocks, LANES, Pixelwise, Values, both_sides, check, each_pixel, pixel_loss, sigmoid};
 use crate::OpsError;
 use crate::cpu::vectorised;
 use crate::real::Real;
@@ -13,27 +13,22 @@ use crate::real::Real;
 vectorised! {
     /// Weighted sums of `p y`, `p` and `y`.
     fn overlap_sums<T: Real>(z: &[T], target: &[T], weights: &[T]) -> [f64; 3] {
-        let zero = T::default();
+        let blocks = Blocks::new(z, target, weights);
         let mut total = [0f64; 3];
-        let mut start = 0;
-        while start < z.len() {
-            let end = (start + 64 * LANES).min(z.len());
-            let mut lanes = [[zero; LANES]; 3];
-            for base in (start..end).step_by(LANES) {
-                let n = (end - base).min(LANES);
-                for j in 0..n {
-                    let i = base + j;
-                    let w = weight_at(weights, i);
-                    let p = sigmoid(z[i]).0 * w;
-                    lanes[0][j] += p * target[i];
+        for start in (0..blocks.count()).step_by(BLOCKS) {
+            let mut lanes = [[T::default(); LANES]; 3];
+            for i in start..(start + BLOCKS).min(blocks.count()) {
+                let [z, t, w] = blocks.get(i);
+                for j in 0..LANES {
+                    let p = sigmoid(z[j]).0 * w[j];
+                    lanes[0][j] += p * t[j];
                     lanes[1][j] += p;
-                    lanes[2][j] += target[i] * w;
+                    lanes[2][j] += t[j] * w[j];
                 }
             }
             for k in 0..3 {
                 total[k] += lanes[k].iter().map(|v| v.to_f64()).sum::<f64>();
             }
-            start = end;
         }
         total
     }
@@ -42,30 +37,23 @@ vectorised! {
 vectorised! {
     /// Weighted sums of `p y`, `p (1 - y)` and `(1 - p) y`.
     fn confusion_sums<T: Real>(z: &[T], target: &[T], weights: &[T]) -> [f64; 3] {
-        let (zero, one) = (T::default(), T::one());
+        let one = T::one();
+        let blocks = Blocks::new(z, target, weights);
         let mut total = [0f64; 3];
-        let mut start = 0;
-        while start < z.len() {
-            let end = (start + 64 * LANES).min(z.len());
-            let mut lanes = [[zero; LANES]; 3];
-            for base in (start..end).step_by(LANES) {
-                let n = (end - base).min(LANES);
-                for j in 0..n {
-                    let i = base + j;
-                    let w = weight_at(weights, i);
-                    let (p, e) = sigmoid(z[i]);
-                    // 1 - p without cancellation.
-                    let r = one / (one + e);
-                    let rest = if z[i] >= zero { e * r } else { r };
-                    lanes[0][j] += w * p * target[i];
-                    lanes[1][j] += w * p * (one - target[i]);
-                    lanes[2][j] += w * rest * target[i];
+        for start in (0..blocks.count()).step_by(BLOCKS) {
+            let mut lanes = [[T::default(); LANES]; 3];
+            for i in start..(start + BLOCKS).min(blocks.count()) {
+                let [z, t, w] = blocks.get(i);
+                for j in 0..LANES {
+                    let [p, rest] = both_sides(z[j]);
+                    lanes[0][j] += w[j] * p * t[j];
+                    lanes[1][j] += w[j] * p * (one - t[j]);
+                    lanes[2][j] += w[j] * rest * t[j];
                 }
             }
             for k in 0..3 {
                 total[k] += lanes[k].iter().map(|v| v.to_f64()).sum::<f64>();
             }
-            start = end;
         }
         total
     }
@@ -74,12 +62,10 @@ vectorised! {
 vectorised! {
     /// `(a y + b) w p (1 - p)`.
     fn overlap_gradient<T: Real>(z: &[T], target: &[T], weights: &[T], ab: [T; 2], dz: &mut [T]) {
-        for i in 0..dz.len() {
-            let (_, e) = sigmoid(z[i]);
-            // p (1 - p) without cancellation.
-            let r = T::one() / (T::one() + e);
-            dz[i] = (ab[0] * target[i] + ab[1]) * weight_at(weights, i) * (e * r * r);
-        }
+        each_pixel!(dz, z, target, weights, |z, t, w| {
+            let [p, rest] = both_sides(z);
+            (ab[0] * t + ab[1]) * w * (p * rest)
+        });
     }
 }
 

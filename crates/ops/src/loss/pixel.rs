@@ -19,11 +19,77 @@ pub(super) fn sigmoid<T: Real>(z: T) -> (T, T) {
     (if z >= T::default() { r } else { e * r }, e)
 }
 
-/// Element `i` of the weights, 1 without weights.
+/// The sigmoid and one minus the sigmoid, neither by subtraction from 1.
 #[inline(always)]
-pub(super) fn weight_at<T: Real>(weights: &[T], i: usize) -> T {
-    if weights.is_empty() { T::one() } else { weights[i] }
+pub(super) fn both_sides<T: Real>(z: T) -> [T; 2] {
+    let (_, e) = sigmoid(z);
+    let near = T::one() / (T::one() + e);
+    let far = e * near;
+    if z >= T::default() { [near, far] } else { [far, near] }
 }
+
+/// Pixels whose sums are added in the lanes' own precision before the total goes to `f64`, in blocks of [`LANES`].
+pub(super) const BLOCKS: usize = 64;
+
+/// Logits, targets and weights in blocks of whole vectors.
+pub(super) struct Blocks<'a, T> {
+    z: &'a [T],
+    target: &'a [T],
+    weights: &'a [T],
+}
+
+impl<'a, T: Real> Blocks<'a, T> {
+    #[inline(always)]
+    pub(super) fn new(z: &'a [T], target: &'a [T], weights: &'a [T]) -> Self {
+        Self { z, target, weights }
+    }
+
+    #[inline(always)]
+    pub(super) fn count(&self) -> usize {
+        self.z.len().div_ceil(LANES)
+    }
+
+    /// Logits, targets and weights (1 if there are none) of block `i`; the last one is filled up with pixels of weight 0.
+    #[inline(always)]
+    pub(super) fn get(&self, i: usize) -> [[T; LANES]; 3] {
+        let from = i * LANES;
+        let n = LANES.min(self.z.len() - from);
+        let mut block = [[T::default(); LANES]; 3];
+        if n == LANES {
+            // A length known when compiling: plain vector loads.
+            block[0].copy_from_slice(&self.z[from..from + LANES]);
+            block[1].copy_from_slice(&self.target[from..from + LANES]);
+        } else {
+            block[0][..n].copy_from_slice(&self.z[from..]);
+            block[1][..n].copy_from_slice(&self.target[from..]);
+        }
+        match (self.weights.is_empty(), n == LANES) {
+            (true, true) => block[2] = [T::one(); LANES],
+            (true, false) => block[2][..n].fill(T::one()),
+            (false, true) => block[2].copy_from_slice(&self.weights[from..from + LANES]),
+            (false, false) => block[2][..n].copy_from_slice(&self.weights[from..]),
+        }
+        block
+    }
+}
+
+/// Writes an expression of logit, target and weight (1 if there are none) to every pixel. A macro and not a function of a
+/// closure: a closure might stay a call, compiled without the instructions of the function around it.
+macro_rules! each_pixel {
+    ($dz:expr, $zs:expr, $targets:expr, $weights:expr, |$z:ident, $t:ident, $w:ident| $element:expr) => {
+        if $weights.is_empty() {
+            let $w = T::one();
+            for ((d, &$z), &$t) in $dz.iter_mut().zip($zs).zip($targets) {
+                *d = $element;
+            }
+        } else {
+            for (((d, &$z), &$t), &$w) in $dz.iter_mut().zip($zs).zip($targets).zip($weights) {
+                *d = $element;
+            }
+        }
+    };
+}
+pub(super) use each_pixel;
 
 /// The loss of one image and sums that its gradient needs.
 #[derive(Debug, Clone, Copy, Default)]
