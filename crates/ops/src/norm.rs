@@ -181,7 +181,9 @@ vectorised! {
     fn affine_relu<T: Real>(y: &[T], scale: T, shift: T, out: &mut [T]) {
         let zero = T::default();
         for (o, &v) in out.iter_mut().zip(y) {
-            *o = (v * scale + shift).maximum(zero);
+            // In this order NaN stays NaN.
+            let z = v * scale + shift;
+            *o = if z < zero { zero } else { z };
         }
     }
 }
@@ -190,7 +192,9 @@ vectorised! {
     fn affine_relu6<T: Real>(y: &[T], scale: T, shift: T, out: &mut [T]) {
         let (zero, six) = (T::default(), T::from_f64(6.0));
         for (o, &v) in out.iter_mut().zip(y) {
-            *o = (v * scale + shift).maximum(zero).minimum(six);
+            let z = v * scale + shift;
+            let z = if z < zero { zero } else { z };
+            *o = if z > six { six } else { z };
         }
     }
 }

@@ -97,11 +97,15 @@ vectorised! {
     fn halve_max_row<T: Real>(top: &[T], bottom: &[T], out: &mut [T]) {
         let n = out.len();
         let (top, bottom) = (&top[..2 * n], &bottom[..2 * n]);
+        let nan = T::from_f64(f64::NAN);
         for (i, o) in out.iter_mut().enumerate() {
-            // `>` in reading order keeps the first of equal values; the maximum's value is the same either way.
-            let a = top[2 * i].maximum(top[2 * i + 1]);
-            let b = bottom[2 * i].maximum(bottom[2 * i + 1]);
-            *o = a.maximum(b);
+            let (a, b, c, d) = (top[2 * i], top[2 * i + 1], bottom[2 * i], bottom[2 * i + 1]);
+            // The first of equal values or another: the maximum's value is the same either way.
+            let best = a.maximum(b).maximum(c.maximum(d));
+            // `maximum` drops NaN from its first argument.
+            #[allow(clippy::eq_op)]
+            let lost = (a != a) | (b != b) | (c != c) | (d != d);
+            *o = if lost { nan } else { best };
         }
     }
 }

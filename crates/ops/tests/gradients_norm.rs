@@ -129,3 +129,20 @@ fn rows_far_from_zero_keep_their_digits() {
         }
     }
 }
+
+/// A network that diverged must show it: the activation behind a normalisation keeps NaN, as PyTorch's do.
+#[test]
+fn nan_stays_nan() {
+    let x = Tensor::new(&[[[[f32::NAN, 1.0, 2.0]]]], &Device::Cpu).unwrap();
+    let one = Tensor::ones(1, DType::F32, &Device::Cpu).unwrap();
+    for activation in [Activation::None, Activation::Relu, Activation::Relu6] {
+        let batch = batch_norm(&x, &one, &one, &Norm::Batch { eps: 1e-5 }, activation)
+            .unwrap()
+            .0;
+        let group = group_norm(&x, 1, None, None, 1e-5, activation).unwrap();
+        for y in [batch, group] {
+            let y = y.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            assert!(y.iter().all(|v| v.is_nan()), "{activation:?}: {y:?}");
+        }
+    }
+}

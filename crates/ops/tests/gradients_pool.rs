@@ -2,8 +2,8 @@
 
 mod common;
 
-use candle_core::Tensor;
-use common::{check, config, scattered, values, var};
+use candle_core::{Device, Tensor};
+use common::{check, config, distinct, scattered, values, var};
 use htl_ops::*;
 use proptest::prelude::*;
 
@@ -16,7 +16,7 @@ proptest! {
         extra_h in 0usize..6, extra_w in 0usize..6, seed in 1u64..1000,
     ) {
         let padding = pad.min(kernel / 2);
-        let x = var(&[batch, c, kernel + extra_h, kernel + extra_w], seed);
+        let x = distinct(&[batch, c, kernel + extra_h, kernel + extra_w], seed);
         check(&[&x], |t| Ok(max_pool2d(&scattered(&t[0])?, kernel, stride, padding)?));
         check(&[&x], |t| Ok(avg_pool2d(&scattered(&t[0])?, kernel, stride, padding)?));
         check(&[&x], |t| Ok(global_avg_pool2d(&scattered(&t[0])?)?));
@@ -27,7 +27,7 @@ proptest! {
         batch in 1usize..3, c in 1usize..4, h in 1usize..9, w in 1usize..9, oh in 1usize..11, ow in 1usize..11,
         seed in 1u64..1000,
     ) {
-        let x = var(&[batch, c, h, w], seed);
+        let x = distinct(&[batch, c, h, w], seed);
         check(&[&x], |t| Ok(adaptive_avg_pool2d(&scattered(&t[0])?, (oh, ow))?));
         check(&[&x], |t| Ok(adaptive_max_pool2d(&scattered(&t[0])?, (oh, ow))?));
     }
@@ -68,7 +68,7 @@ proptest! {
 /// A gradient must add up over several consumers of one tensor, whatever the operation.
 #[test]
 fn several_consumers_add_up() {
-    let x = var(&[1, 2, 4, 4], 7);
+    let x = distinct(&[1, 2, 4, 4], 7);
     check(&[&x], |t| {
         let a = max_pool2d(&t[0], 2, 2, 0)?;
         let b = upsample_nearest2d(&a, (4, 4))?;
@@ -76,4 +76,22 @@ fn several_consumers_add_up() {
         let d = upsample_bilinear2d(&a, (4, 4), Corners::HalfPixel)?;
         (b + c)? + d
     });
+}
+
+/// NaN anywhere in a window is its maximum, as in PyTorch, whichever loop is taken.
+#[test]
+fn nan_is_the_maximum() {
+    for position in 0..4 {
+        let mut data = [0.5f32, 1.0, 2.0, 3.0];
+        data[position] = f32::NAN;
+        let x = Tensor::from_slice(&data, (1, 1, 2, 2), &Device::Cpu).unwrap();
+        for y in [
+            max_pool2d(&x, 2, 2, 0).unwrap(),
+            max_pool2d(&x, 2, 1, 0).unwrap(),
+            adaptive_max_pool2d(&x, (1, 1)).unwrap(),
+        ] {
+            let y = y.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            assert!(y[0].is_nan(), "NaN at {position}: {y:?}");
+        }
+    }
 }
