@@ -64,13 +64,17 @@ impl Moments {
 enum Affine {
     /// The position in the row.
     Element,
-    /// The channel: a row holds `channels` of `area` elements each, and `groups` rows make an image.
-    Channel {
-        groups: usize,
-        channels: usize,
-        area: usize,
-        activation: Activation,
-    },
+    /// The channel.
+    Channel(Channels),
+}
+
+/// A row holds `channels` of `area` elements each, and `groups` rows make an image.
+#[derive(Debug, Clone, Copy)]
+struct Channels {
+    groups: usize,
+    channels: usize,
+    area: usize,
+    activation: Activation,
 }
 
 struct RowNormOp {
@@ -105,14 +109,10 @@ impl RowNormOp {
             let x = &x[i * self.len..][..self.len];
             match self.affine {
                 Affine::Element => scale_row(x, moments[i].centred(), gamma, beta, out),
-                Affine::Channel {
-                    groups,
-                    channels,
-                    area,
-                    activation,
-                } => {
-                    let bounds = bounds(activation);
-                    let first = (i % groups) * channels;
+                Affine::Channel(by_channel) => {
+                    let bounds = bounds(by_channel.activation);
+                    let first = (i % by_channel.groups) * by_channel.channels;
+                    let area = by_channel.area;
                     for (c, (out, x)) in out.chunks_mut(area).zip(x.chunks(area)).enumerate() {
                         let by = moments[i].affine(gamma[first + c], beta[first + c]);
                         scale_run(x, by, bounds, out);
@@ -127,7 +127,7 @@ impl RowNormOp {
         let mut dx = vec![T::default(); if self.tracked[0] { x.len() } else { 0 }];
         let (dgamma, dbeta) = match self.affine {
             Affine::Element => self.elements_back(x, gamma, grad, &mut dx),
-            Affine::Channel { .. } => self.channels_back(x, gamma, beta, grad, &mut dx),
+            Affine::Channel(by_channel) => self.channels_back(by_channel, x, [gamma, beta], grad, &mut dx),
         };
         (self.tracked[0].then_some(dx), dgamma, dbeta)
     }
@@ -169,16 +169,20 @@ impl RowNormOp {
     }
 
     /// `dx` is left alone if it is empty.
-    fn channels_back<T: Real>(&self, x: &[T], gamma: &[T], beta: &[T], grad: &[T], dx: &mut [T]) -> (Vec<T>, Vec<T>) {
-        let Affine::Channel {
+    fn channels_back<T: Real>(
+        &self,
+        by_channel: Channels,
+        x: &[T],
+        [gamma, beta]: [&[T]; 2],
+        grad: &[T],
+        dx: &mut [T],
+    ) -> (Vec<T>, Vec<T>) {
+        let Channels {
             groups,
             channels,
             area,
             activation,
-        } = self.affine
-        else {
-            return (Vec::new(), Vec::new());
-        };
+        } = by_channel;
         let n = self.len;
         let moments = self.moments(x);
         let bounds = bounds(activation);
@@ -380,12 +384,12 @@ pub fn group_norm(
         });
     }
     let area = rest.iter().product::<usize>();
-    let affine = Affine::Channel {
+    let affine = Affine::Channel(Channels {
         groups,
         channels: channels / groups,
         area,
         activation,
-    };
+    });
     let parameters = [("gamma", gamma, 1.0), ("beta", beta, 0.0)];
     row_norm(OP, x, channels / groups * area, affine, parameters, &[channels], eps)
 }
