@@ -18,6 +18,7 @@
 //! assert_eq!(statistics.map(|s| s.mean.dims().to_vec()), Some(vec![8]));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+mod adaptive;
 mod buffer;
 mod conv;
 mod cpu;
@@ -30,15 +31,18 @@ pub mod optim;
 mod parallel;
 mod pool;
 mod real;
+mod row_norm;
 mod upsample;
 
+pub use adaptive::{adaptive_avg_pool2d, adaptive_max_pool2d};
 pub use buffer::{keep_freed_memory, release_buffers};
-pub use conv::{Conv2dParams, conv2d};
+pub use conv::{Conv2dParams, ConvTranspose2dParams, conv_transpose2d, conv2d};
 pub use cpu::{CPU_PATH_VARIABLE, CpuPath};
 pub use error::OpsError;
 pub use features::{Features, conv_norm, conv_norm_relu, upsample_concat_conv_norm_relu};
-pub use loss::{bce_with_logits, cross_entropy, soft_dice};
+pub use loss::{FocalParams, TverskyParams, bce_with_logits, cross_entropy, focal_with_logits, soft_dice, tversky};
 pub use norm::{Activation, BatchStatistics, Norm, batch_norm};
 pub use pool::{avg_pool2d, global_avg_pool2d, max_pool2d};
 pub use real::Real;
+pub use row_norm::{group_norm, layer_norm};
 pub use upsample::{Corners, upsample_bilinear2d, upsample_concat, upsample_nearest2d};

@@ -138,13 +138,13 @@ impl Saved {
     }
 }
 
-const LANES: usize = 16;
+pub(crate) const LANES: usize = 16;
 /// Elements summed in the lanes' own precision before the total goes to `f64`.
-const CHUNK: usize = 1024;
+pub(crate) const CHUNK: usize = 1024;
 
 /// The planes of one channel in `[batch, channels, area]`.
 #[derive(Clone, Copy)]
-struct Planes {
+pub(crate) struct Planes {
     channel: usize,
     channels: usize,
     area: usize,
@@ -153,6 +153,16 @@ struct Planes {
 }
 
 impl Planes {
+    /// One plane.
+    pub(crate) fn one(len: usize) -> Self {
+        Self {
+            channel: 0,
+            channels: 1,
+            area: len,
+            len,
+        }
+    }
+
     fn starts(self) -> impl Iterator<Item = usize> {
         (self.channel * self.area..self.len).step_by(self.channels * self.area)
     }
@@ -212,7 +222,7 @@ impl<T: Real> Sums<T> {
 
 vectorised! {
     /// Sum of `v - pivot` and of its square over a channel.
-    fn moments<T: Real>(data: &[T], planes: Planes, pivot: T) -> [f64; 2] {
+    pub(crate) fn moments<T: Real>(data: &[T], planes: Planes, pivot: T) -> [f64; 2] {
         let mut sums = Sums::new();
         for start in planes.starts() {
             for chunk in data[start..][..planes.area].chunks(CHUNK) {
@@ -239,7 +249,9 @@ vectorised! {
     fn affine_relu<T: Real>(y: &[T], scale: T, shift: T, out: &mut [T]) {
         let zero = T::default();
         for (o, &v) in out.iter_mut().zip(y) {
-            *o = (v * scale + shift).maximum(zero);
+            // In this order NaN stays NaN.
+            let z = v * scale + shift;
+            *o = if z < zero { zero } else { z };
         }
     }
 }
@@ -248,13 +260,15 @@ vectorised! {
     fn affine_relu6<T: Real>(y: &[T], scale: T, shift: T, out: &mut [T]) {
         let (zero, six) = (T::default(), T::from_f64(6.0));
         for (o, &v) in out.iter_mut().zip(y) {
-            *o = (v * scale + shift).maximum(zero).minimum(six);
+            let z = v * scale + shift;
+            let z = if z < zero { zero } else { z };
+            *o = if z > six { six } else { z };
         }
     }
 }
 
 /// Bounds of the pre-activation inside which the gradient passes.
-fn bounds<T: Real>(activation: Activation) -> [T; 2] {
+pub(crate) fn bounds<T: Real>(activation: Activation) -> [T; 2] {
     let (low, high) = match activation {
         Activation::None => (f64::NEG_INFINITY, f64::INFINITY),
         Activation::Relu => (0.0, f64::INFINITY),
@@ -302,8 +316,9 @@ pub(crate) fn batch_moments<T: Real>(y: &[T], channels: usize, area: usize) -> (
     let count = (y.len() / channels) as f64;
     let mut sums = vec![[0f64; 2]; channels];
     parallel::chunks(&mut sums, 1, |c, out| {
-        // Sums around the channel's first value: no cancellation when the mean is large.
-        let pivot = y[c * area];
+        // Sums around about the mean: no cancellation when it is large, and no single value decides.
+        let first = &y[c * area..][..area.min(256)];
+        let pivot = T::from_f64(crate::math::plane_sum(first) / first.len() as f64);
         out[0] = moments(
             y,
             Planes {

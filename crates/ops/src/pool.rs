@@ -1,5 +1,7 @@
 //! Pooling.
 
+use std::ops::Range;
+
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor, WithDType};
 
@@ -76,7 +78,7 @@ impl Window {
     }
 
     /// Input rows (or columns) of output position `o`.
-    fn range(&self, o: usize, size: usize) -> std::ops::Range<usize> {
+    fn range(&self, o: usize, size: usize) -> Range<usize> {
         let from = o * self.stride;
         from.saturating_sub(self.padding)..(from + self.kernel - self.padding).min(size)
     }
@@ -95,11 +97,15 @@ vectorised! {
     fn halve_max_row<T: Real>(top: &[T], bottom: &[T], out: &mut [T]) {
         let n = out.len();
         let (top, bottom) = (&top[..2 * n], &bottom[..2 * n]);
+        let nan = T::from_f64(f64::NAN);
         for (i, o) in out.iter_mut().enumerate() {
-            // `>` in reading order keeps the first of equal values; the maximum's value is the same either way.
-            let a = top[2 * i].maximum(top[2 * i + 1]);
-            let b = bottom[2 * i].maximum(bottom[2 * i + 1]);
-            *o = a.maximum(b);
+            let (a, b, c, d) = (top[2 * i], top[2 * i + 1], bottom[2 * i], bottom[2 * i + 1]);
+            // The first of equal values or another: the maximum's value is the same either way.
+            let best = a.maximum(b).maximum(c.maximum(d));
+            // `maximum` drops NaN from its first argument.
+            #[allow(clippy::eq_op)]
+            let lost = (a != a) | (b != b) | (c != c) | (d != d);
+            *o = if lost { nan } else { best };
         }
     }
 }
@@ -148,14 +154,13 @@ vectorised! {
     }
 }
 
-/// Position of the first maximum in a window (NaN counts as the maximum, as in PyTorch).
-fn first_max<T: Real>(window: &Window, plane: &[T], oy: usize, ox: usize) -> usize {
-    let mut best = usize::MAX;
-    for y in window.range(oy, window.h) {
-        for x in window.range(ox, window.w) {
-            let at = y * window.w + x;
+/// Position of the first maximum among these rows and columns of a plane (NaN counts as the maximum, as in PyTorch).
+pub(crate) fn first_max<T: Real>(plane: &[T], width: usize, rows: Range<usize>, columns: Range<usize>) -> usize {
+    let mut best = rows.start * width + columns.start;
+    for y in rows {
+        for at in y * width + columns.start..y * width + columns.end {
             #[allow(clippy::eq_op)]
-            if best == usize::MAX || plane[at] > plane[best] || plane[at] != plane[at] {
+            if plane[at] > plane[best] || plane[at] != plane[at] {
                 best = at;
             }
         }
@@ -171,7 +176,7 @@ pub(crate) fn max_forward<T: Real>(w: &Window, x: &[T], y: &mut [T]) {
                 halve_max_row(&plane[2 * oy * w.w..], &plane[(2 * oy + 1) * w.w..], row);
             } else {
                 for (ox, o) in row.iter_mut().enumerate() {
-                    *o = plane[first_max(w, plane, oy, ox)];
+                    *o = plane[first_max(plane, w.w, w.range(oy, w.h), w.range(ox, w.w))];
                 }
             }
         }
@@ -200,7 +205,7 @@ pub(crate) fn max_backward<T: Real>(w: &Window, x: &[T], dy: &[T], dx: &mut [T])
             dplane.fill(T::default());
             for (oy, grad) in grad.chunks(w.ow).enumerate() {
                 for (ox, &g) in grad.iter().enumerate() {
-                    dplane[first_max(w, plane, oy, ox)] += g;
+                    dplane[first_max(plane, w.w, w.range(oy, w.h), w.range(ox, w.w))] += g;
                 }
             }
         }

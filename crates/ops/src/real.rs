@@ -16,6 +16,10 @@ pub trait Real: WithDType + Default + std::ops::Neg<Output = Self> + std::iter::
     fn exp(self) -> Self;
     /// `ln(1 + self)` for values in [0, 1].
     fn ln_1p_unit(self) -> Self;
+    /// Natural logarithm of a positive number that is not subnormal.
+    fn ln_normal(self) -> Self;
+    /// The least positive number that is not subnormal.
+    const LEAST_NORMAL: f64;
     /// Square root.
     fn sqrt(self) -> Self;
     /// The larger of the two.
@@ -44,6 +48,11 @@ impl Real for f32 {
     fn ln_1p_unit(self) -> Self {
         crate::math::ln_1p_unit(self)
     }
+    #[inline(always)]
+    fn ln_normal(self) -> Self {
+        crate::math::ln_normal(self)
+    }
+    const LEAST_NORMAL: f64 = f32::MIN_POSITIVE as f64;
     #[inline(always)]
     fn sqrt(self) -> Self {
         f32::sqrt(self)
@@ -81,6 +90,11 @@ impl Real for f64 {
     fn ln_1p_unit(self) -> Self {
         f64::ln_1p(self)
     }
+    #[inline(always)]
+    fn ln_normal(self) -> Self {
+        f64::ln(self)
+    }
+    const LEAST_NORMAL: f64 = f64::MIN_POSITIVE;
     #[inline(always)]
     fn sqrt(self) -> Self {
         f64::sqrt(self)

@@ -143,7 +143,7 @@ impl CustomOp1 for ResizeOp {
     }
 }
 
-fn check_size(op: &'static str, (h, w): (usize, usize)) -> Result<(), OpsError> {
+pub(crate) fn check_size(op: &'static str, (h, w): (usize, usize)) -> Result<(), OpsError> {
     if h == 0 || w == 0 {
         let found = format!("({h}, {w})");
         return Err(OpsError::Parameter {

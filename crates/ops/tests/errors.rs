@@ -32,6 +32,13 @@ fn empty_batches_are_refused_everywhere() {
         message(upsample_concat(&x, &x)),
         message(bce_with_logits(&x, &x, None)),
         message(soft_dice(&x, &x, None)),
+        message(conv_transpose2d(&x, &w, None, ConvTranspose2dParams::default())),
+        message(adaptive_avg_pool2d(&x, (1, 1))),
+        message(adaptive_max_pool2d(&x, (1, 1))),
+        message(layer_norm(&x, 2, None, None, 1e-5)),
+        message(group_norm(&x, 1, None, None, 1e-5, Activation::None)),
+        message(tversky(&x, &x, None, TverskyParams::default())),
+        message(focal_with_logits(&x, &x, None, FocalParams::default())),
     ] {
         assert!(error.contains("is empty (shape [0, 2, 4, 4])"), "{error}");
     }
@@ -90,6 +97,176 @@ fn shapes_are_named() {
     let norm = Norm::Batch { eps: -1.0 };
     assert!(message(batch_norm(&x, &zeros(&[2]), &zeros(&[2]), &norm, Activation::None)).contains("`eps`"));
     assert!(message(upsample_nearest2d(&x, (0, 3))).contains("(0, 3)"));
+}
+
+#[test]
+fn transposed_convolutions_that_do_not_fit() {
+    let (x, w) = (zeros(&[1, 4, 3, 3]), zeros(&[4, 2, 3, 3]));
+    let run = |x: &Tensor, w: &Tensor, bias: Option<&Tensor>, params| message(conv_transpose2d(x, w, bias, params));
+    let plain = ConvTranspose2dParams::default();
+    let error = run(&x, &zeros(&[5, 2, 3, 3]), None, plain);
+    assert!(
+        error.contains("`weight` must have shape [4, 2, 3, 3], found [5, 2, 3, 3]"),
+        "{error}"
+    );
+    let error = run(&x, &w, Some(&zeros(&[4])), plain);
+    assert!(error.contains("`bias` must have shape [2], found [4]"), "{error}");
+    let error = run(&x, &w, Some(&zeros(&[2])), ConvTranspose2dParams { groups: 2, ..plain });
+    assert!(error.contains("`bias` must have shape [4], found [2]"), "{error}");
+    let error = run(&x, &w, None, ConvTranspose2dParams { groups: 3, ..plain });
+    assert!(
+        error.contains("`groups` must be a divisor") && error.contains("[1, 4, 3, 3]"),
+        "{error}"
+    );
+    let error = run(
+        &x,
+        &w,
+        None,
+        ConvTranspose2dParams {
+            output_padding: 2,
+            stride: 2,
+            ..plain
+        },
+    );
+    assert!(
+        error.contains("`output_padding`") && error.contains("found 2 for stride 2"),
+        "{error}"
+    );
+    let error = run(&x, &w, None, ConvTranspose2dParams { padding: 3, ..plain });
+    assert!(error.contains("`padding`") && error.contains("cuts 6 of 5"), "{error}");
+    for (name, params) in [
+        ("stride", ConvTranspose2dParams { stride: 0, ..plain }),
+        ("dilation", ConvTranspose2dParams { dilation: 0, ..plain }),
+        ("groups", ConvTranspose2dParams { groups: 0, ..plain }),
+    ] {
+        let error = run(&x, &w, None, params);
+        assert!(
+            error.contains(&format!("`{name}` must be at least 1, found 0")),
+            "{error}"
+        );
+    }
+    // Numbers so large that sizes would wrap around.
+    for params in [
+        ConvTranspose2dParams {
+            stride: usize::MAX,
+            ..plain
+        },
+        ConvTranspose2dParams {
+            dilation: usize::MAX,
+            ..plain
+        },
+        ConvTranspose2dParams {
+            padding: usize::MAX,
+            ..plain
+        },
+        ConvTranspose2dParams {
+            stride: usize::MAX,
+            output_padding: usize::MAX - 1,
+            ..plain
+        },
+    ] {
+        run(&x, &w, None, params);
+    }
+}
+
+#[test]
+fn row_norms_that_do_not_fit() {
+    let x = zeros(&[2, 6, 4]);
+    let layer = |axes, gamma: Option<&Tensor>, eps| message(layer_norm(&x, axes, gamma, None, eps));
+    for axes in [0, 4] {
+        let error = layer(axes, None, 1e-5);
+        assert!(
+            error.contains("`axes`") && error.contains(&format!("found {axes} for shape [2, 6, 4]")),
+            "{error}"
+        );
+    }
+    let error = layer(2, Some(&zeros(&[4])), 1e-5);
+    assert!(error.contains("`gamma` must have shape [6, 4], found [4]"), "{error}");
+    assert!(layer(1, None, -1.0).contains("`eps`") && layer(1, None, f64::NAN).contains("`eps`"));
+    let group = |x: &Tensor, groups, beta: Option<&Tensor>, eps| {
+        message(group_norm(x, groups, None, beta, eps, Activation::Relu))
+    };
+    for groups in [0, 4] {
+        let error = group(&x, groups, None, 1e-5);
+        assert!(
+            error.contains("`groups`") && error.contains(&format!("found {groups} for input shape [2, 6, 4]")),
+            "{error}"
+        );
+    }
+    let error = group(&x, 3, Some(&zeros(&[4])), 1e-5);
+    assert!(error.contains("`beta` must have shape [6], found [4]"), "{error}");
+    assert!(group(&x, 3, None, f64::INFINITY).contains("`eps`"));
+    let error = group(&zeros(&[3]), 1, None, 1e-5);
+    assert!(error.contains("[batch, channels, ...], found shape [3]"), "{error}");
+    let halves = x.to_dtype(DType::F16).unwrap();
+    assert!(message(layer_norm(&halves, 1, None, None, 1e-5)).contains("f32 or f64, found F16"));
+    let doubles = zeros(&[4]).to_dtype(DType::F64).unwrap();
+    assert!(layer(1, Some(&doubles), 1e-5).contains("`gamma` must be f32"));
+}
+
+#[test]
+fn losses_name_their_parameters() {
+    let x = zeros(&[2, 1, 4, 4]);
+    let plain = TverskyParams::default();
+    for (name, params) in [
+        ("alpha", TverskyParams { alpha: -0.1, ..plain }),
+        (
+            "beta",
+            TverskyParams {
+                beta: f64::NAN,
+                ..plain
+            },
+        ),
+        (
+            "beta",
+            TverskyParams {
+                alpha: 0.0,
+                beta: 0.0,
+                ..plain
+            },
+        ),
+        ("gamma", TverskyParams { gamma: 0.0, ..plain }),
+        (
+            "smooth",
+            TverskyParams {
+                smooth: f64::INFINITY,
+                ..plain
+            },
+        ),
+    ] {
+        let error = message(tversky(&x, &x, None, params));
+        assert!(error.starts_with(&format!("tversky: `{name}` must be")), "{error}");
+    }
+    let plain = FocalParams::default();
+    for (name, params) in [
+        (
+            "alpha",
+            FocalParams {
+                alpha: Some(1.5),
+                ..plain
+            },
+        ),
+        ("gamma", FocalParams { gamma: -1.0, ..plain }),
+    ] {
+        let error = message(focal_with_logits(&x, &x, None, params));
+        assert!(
+            error.starts_with(&format!("focal_with_logits: `{name}` must be")),
+            "{error}"
+        );
+    }
+    let other = zeros(&[2, 1, 4, 5]);
+    for error in [
+        message(tversky(&x, &other, None, TverskyParams::default())),
+        message(focal_with_logits(&x, &other, None, plain)),
+    ] {
+        assert!(
+            error.contains("`target` must have shape [2, 1, 4, 4], found [2, 1, 4, 5]"),
+            "{error}"
+        );
+    }
+    assert!(message(focal_with_logits(&x, &x, Some(&other), plain)).contains("`weights`"));
+    assert!(message(adaptive_avg_pool2d(&x, (0, 2))).contains("(0, 2)"));
+    assert!(message(adaptive_max_pool2d(&zeros(&[4, 4]), (1, 1))).contains("found shape [4, 4]"));
 }
 
 #[test]

@@ -83,6 +83,89 @@ fn network() -> Vec<Vec<u32>> {
     all
 }
 
+/// Outputs and gradients of the operations whose loops are compiled, not written, for each instruction set.
+fn families() -> Vec<Vec<u32>> {
+    let mut all = Vec::new();
+    let mut record = |vars: &[&Var], y: Tensor| {
+        let grads = (&y * values(y.dims(), 5))
+            .unwrap()
+            .sum_all()
+            .unwrap()
+            .backward()
+            .unwrap();
+        all.push(bits(&y));
+        all.extend(vars.iter().map(|v| bits(grads.get(v).unwrap())));
+    };
+    let var = |shape: &[usize], seed| Var::from_tensor(&(values(shape, seed) * 3.0).unwrap()).unwrap();
+    // 77 rows: more than one task; 2 100 elements: more than one chunk of a sum.
+    for (shape, axes) in [(&[77, 45][..], 1), (&[11, 7, 2100], 1), (&[3, 5, 6, 7], 3)] {
+        let (x, gamma) = (var(shape, 1), var(&shape[shape.len() - axes..], 2));
+        let beta = var(gamma.dims(), 3);
+        let y = layer_norm(&x, axes, Some(&gamma), Some(&beta), 1e-5).unwrap();
+        record(&[&x, &gamma, &beta], y);
+    }
+    for (shape, groups) in [(&[3, 8, 20, 13][..], 4), (&[2, 6, 50, 50], 6), (&[5, 12], 3)] {
+        let (x, gamma, beta) = (var(shape, 1), var(&shape[1..2], 2), var(&shape[1..2], 3));
+        for activation in [Activation::None, Activation::Relu, Activation::Relu6] {
+            let y = group_norm(&x, groups, Some(&gamma), Some(&beta), 1e-5, activation).unwrap();
+            record(&[&x, &gamma, &beta], y);
+        }
+    }
+    let x = var(&[3, 4, 23, 37], 1);
+    for size in [(1, 1), (5, 9), (30, 40)] {
+        record(&[&x], adaptive_avg_pool2d(&x, size).unwrap());
+        record(&[&x], adaptive_max_pool2d(&x, size).unwrap());
+    }
+    let target = values(x.dims(), 4).abs().unwrap();
+    let weights = values(x.dims(), 6).abs().unwrap();
+    for weights in [None, Some(&weights)] {
+        for gamma in [0.75, 2.0] {
+            let params = TverskyParams {
+                gamma,
+                ..TverskyParams::default()
+            };
+            record(&[&x], tversky(&x, &target, weights, params).unwrap());
+            let alpha = Some(0.25);
+            record(
+                &[&x],
+                focal_with_logits(&x, &target, weights, FocalParams { alpha, gamma }).unwrap(),
+            );
+        }
+    }
+    all
+}
+
+/// Transposed convolution with every kind of geometry: output and gradients.
+fn transposed() -> Vec<Vec<u32>> {
+    let mut all = Vec::new();
+    for (stride, padding, output_padding, dilation, groups) in [(2, 0, 0, 1, 1), (1, 1, 0, 1, 1), (3, 1, 2, 2, 2)] {
+        let (x, weight) = (
+            Var::from_tensor(&values(&[3, 8, 9, 16], 1)).unwrap(),
+            Var::from_tensor(&values(&[8, 4, 3, 3], 2)).unwrap(),
+        );
+        let params = ConvTranspose2dParams {
+            stride,
+            padding,
+            output_padding,
+            dilation,
+            groups,
+        };
+        let y = conv_transpose2d(&x, &weight, None, params).unwrap();
+        let grads = (&y * values(y.dims(), 5))
+            .unwrap()
+            .sum_all()
+            .unwrap()
+            .backward()
+            .unwrap();
+        all.extend([
+            bits(&y),
+            bits(grads.get(&x).unwrap()),
+            bits(grads.get(&weight).unwrap()),
+        ]);
+    }
+    all
+}
+
 #[test]
 fn every_path_is_right_and_independent_of_threads() {
     // batch, in, out, height, width, kernel, padding, stride, groups
@@ -116,6 +199,7 @@ fn every_path_is_right_and_independent_of_threads() {
     ];
     let paths = CpuPath::available();
     assert!(paths.contains(&CpuPath::Plain));
+    let mut same_on_every_path = None;
     for path in paths {
         path.force().unwrap();
         assert_eq!(CpuPath::active(), path);
@@ -163,5 +247,22 @@ fn every_path_is_right_and_independent_of_threads() {
         }
         let one = in_pool(1, network);
         assert!(one == in_pool(2, network) && one == in_pool(5, network), "{path:?}");
+        let one = in_pool(1, transposed);
+        assert!(
+            one == in_pool(2, transposed) && one == in_pool(5, transposed),
+            "{path:?}"
+        );
+        let one = in_pool(1, families);
+        for threads in [2, 5] {
+            let again = in_pool(threads, families);
+            let differs = one.iter().zip(&again).position(|(a, b)| a != b);
+            assert!(differs.is_none(), "{path:?}: entry {differs:?} with {threads} threads");
+        }
+        let first = same_on_every_path.get_or_insert_with(|| one.clone());
+        let differs = first.iter().zip(&one).position(|(a, b)| a != b);
+        assert!(
+            differs.is_none(),
+            "{path:?}: entry {differs:?} is not that of the plain path"
+        );
     }
 }

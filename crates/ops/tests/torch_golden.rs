@@ -101,6 +101,40 @@ fn convolution() {
     }
 }
 
+/// The name's parts that are numbers.
+fn reals(name: &str) -> Vec<f64> {
+    name.split('/').filter_map(|part| part.parse().ok()).collect()
+}
+
+#[test]
+fn transposed_convolution() {
+    for (name, case) in cases("conv_transpose/") {
+        let n = numbers(&name);
+        let params = ConvTranspose2dParams {
+            stride: n[0],
+            padding: n[1],
+            output_padding: n[2],
+            dilation: n[3],
+            groups: n[4],
+        };
+        check(&name, &case, &["x", "weight", "bias"], |t| {
+            Ok(conv_transpose2d(&t[0], &t[1], Some(&t[2]), params)?)
+        });
+    }
+}
+
+#[test]
+fn adaptive_pooling() {
+    for (name, case) in cases("adaptive_avg/") {
+        let n = numbers(&name);
+        check(&name, &case, &["x"], |t| Ok(adaptive_avg_pool2d(&t[0], (n[0], n[1]))?));
+    }
+    for (name, case) in cases("adaptive_max/") {
+        let n = numbers(&name);
+        check(&name, &case, &["x"], |t| Ok(adaptive_max_pool2d(&t[0], (n[0], n[1]))?));
+    }
+}
+
 #[test]
 fn pooling() {
     for (name, case) in cases("max_pool/") {
@@ -162,14 +196,45 @@ fn statistics_match(name: &str, case: &HashMap<String, Tensor>, statistics: Opti
     }
 }
 
+/// The activation at the end of a case's name.
+fn activation(name: &str) -> Activation {
+    match name.rsplit('/').next() {
+        Some("relu") => Activation::Relu,
+        Some("relu6") => Activation::Relu6,
+        _ => Activation::None,
+    }
+}
+
+#[test]
+fn row_normalisation() {
+    for (name, case) in cases("layer_norm/affine/") {
+        check(&name, &case, &["x", "gamma", "beta"], |t| {
+            Ok(layer_norm(
+                &t[0],
+                *numbers(&name).last().unwrap(),
+                Some(&t[1]),
+                Some(&t[2]),
+                1e-5,
+            )?)
+        });
+    }
+    for (name, case) in cases("layer_norm/plain/") {
+        let axes = *numbers(&name).last().unwrap();
+        check(&name, &case, &["x"], |t| Ok(layer_norm(&t[0], axes, None, None, 1e-5)?));
+    }
+    for (name, case) in cases("group_norm/") {
+        let groups = numbers(&name)[0];
+        check(&name, &case, &["x", "gamma", "beta"], |t| {
+            let (gamma, beta) = (Some(&t[1]), Some(&t[2]));
+            Ok(group_norm(&t[0], groups, gamma, beta, 1e-5, activation(&name))?)
+        });
+    }
+}
+
 #[test]
 fn normalisation() {
     for (name, case) in cases("batch_norm/") {
-        let activation = match name.rsplit('/').next() {
-            Some("relu") => Activation::Relu,
-            Some("relu6") => Activation::Relu6,
-            _ => Activation::None,
-        };
+        let activation = activation(&name);
         check(&name, &case, &["x", "gamma", "beta"], |t| {
             let (out, statistics) = batch_norm(&t[0], &t[1], &t[2], &norm(&name, &case), activation)?;
             statistics_match(&name, &case, statistics);
@@ -204,6 +269,32 @@ fn losses() {
     for (name, case) in cases("cross_entropy") {
         let labels = case["labels"].to_dtype(DType::U32).unwrap();
         check(&name, &case, &["logits"], |t| Ok(cross_entropy(&t[0], &labels)?));
+    }
+}
+
+#[test]
+fn overlap_and_focal_losses() {
+    for (name, case) in cases("tversky/").into_iter().chain(cases("focal/")) {
+        let n = reals(&name);
+        check(&name, &case, &["logits"], |t| {
+            let (target, weights) = (
+                case["target"].to_dtype(t[0].dtype())?,
+                case["weights"].to_dtype(t[0].dtype())?,
+            );
+            let weights = name.contains("/weighted/").then_some(&weights);
+            Ok(if let &[alpha, beta, gamma, smooth] = n.as_slice() {
+                let params = TverskyParams {
+                    alpha,
+                    beta,
+                    gamma,
+                    smooth,
+                };
+                tversky(&t[0], &target, weights, params)?
+            } else {
+                let (alpha, gamma) = ((n[0] >= 0.0).then_some(n[0]), n[1]);
+                focal_with_logits(&t[0], &target, weights, FocalParams { alpha, gamma })?
+            })
+        });
     }
 }
 

@@ -7,8 +7,10 @@ mod direct;
 mod general;
 mod micro;
 mod op;
+mod transposed;
 
 pub use op::conv2d;
+pub use transposed::{ConvTranspose2dParams, conv_transpose2d};
 
 use crate::OpsError;
 use crate::real::Real;

@@ -34,19 +34,22 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: Conv2d
         weight_tracked: weight.track_op(),
     };
     let y = x.apply_op2(&weight, op)?;
-    match bias {
-        None => Ok(y),
-        Some(bias) => {
-            check_shape(OP, "bias", bias, &[geometry.cout], &x)?;
-            Ok(y.apply_op2(
-                &bias.contiguous()?,
-                BiasOp {
-                    area: geometry.oh * geometry.ow,
-                    channels: geometry.cout,
-                },
-            )?)
-        }
-    }
+    with_bias(OP, y, bias, geometry.cout, geometry.oh * geometry.ow)
+}
+
+/// Adds a bias, if there is one, to every plane of `area` elements.
+pub(super) fn with_bias(
+    op: &'static str,
+    y: Tensor,
+    bias: Option<&Tensor>,
+    channels: usize,
+    area: usize,
+) -> Result<Tensor, OpsError> {
+    let Some(bias) = bias else {
+        return Ok(y);
+    };
+    check_shape(op, "bias", bias, &[channels], &y)?;
+    Ok(y.apply_op2(&bias.contiguous()?, BiasOp { area, channels })?)
 }
 
 struct Conv2dOp {

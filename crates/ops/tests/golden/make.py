@@ -102,5 +102,57 @@ p.grad, q.grad = torch.tensor([3.0, 0.0, 4.0]), torch.tensor([12.0, 0.0])
 store["clip/norm"] = torch.nn.utils.clip_grad_norm_([p, q], 2.0).reshape(1)
 store["clip/p"], store["clip/q"] = p.grad, q.grad
 
+# Later families: appended, so that the values above stay as they were.
+# name: batch, in, out, h, w, k, stride, padding, output padding, dilation, groups
+TRANSPOSED = {
+    "double": (2, 6, 4, 5, 6, 2, 2, 0, 0, 1, 1), "double3": (2, 4, 3, 5, 4, 3, 2, 1, 1, 1, 1),
+    "same3": (2, 16, 5, 6, 8, 3, 1, 1, 0, 1, 1), "valid": (1, 3, 4, 4, 5, 3, 1, 0, 0, 1, 1),
+    "grouped": (2, 6, 4, 4, 5, 3, 3, 1, 2, 1, 2), "dilated": (1, 4, 3, 5, 4, 3, 2, 2, 1, 2, 1),
+    "beyond": (1, 2, 3, 4, 5, 3, 1, 1, 2, 3, 1), "point": (2, 3, 4, 4, 3, 1, 1, 0, 1, 2, 1),
+}
+for name, (n, i, o, h, w, k, s, p, op, d, g) in TRANSPOSED.items():
+    x, weight, bias = leaf(n, i, h, w), leaf(i, o // g, k, k), leaf(o)
+    out = F.conv_transpose2d(x, weight, bias, s, p, op, g, d)
+    record(f"conv_transpose/{name}/{s}/{p}/{op}/{d}/{g}", dict(x=x, weight=weight, bias=bias), out)
+
+for h, w in [(1, 1), (3, 4), (5, 7), (7, 3), (12, 11)]:
+    x = leaf(1, 2, 9, 7)
+    record(f"adaptive_avg/{h}/{w}", dict(x=x), F.adaptive_avg_pool2d(x, (h, w)))
+    x = torch.randint(-3, 4, (1, 2, 9, 7)).float().requires_grad_()
+    record(f"adaptive_max/{h}/{w}", dict(x=x), F.adaptive_max_pool2d(x, (h, w)))
+
+for axes, shape in [(1, (3, 5, 33)), (2, (6, 5, 7)), (3, (4, 2, 3, 5)), (1, (9,))]:
+    x, gamma, beta = (3 * torch.randn(shape) + 2).requires_grad_(), leaf(*shape[-axes:]), leaf(*shape[-axes:])
+    name = "x".join(map(str, shape))
+    record(f"layer_norm/affine/{name}/{axes}", dict(x=x, gamma=gamma, beta=beta), F.layer_norm(x, shape[-axes:], gamma, beta, 1e-5))
+    record(f"layer_norm/plain/{name}/{axes}", dict(x=x), F.layer_norm(x, shape[-axes:], None, None, 1e-5))
+
+for groups, shape in [(1, (2, 4, 5, 6)), (2, (3, 6, 4, 5)), (6, (2, 6, 5, 7)), (3, (2, 6, 9)), (2, (3, 8))]:
+    for act, f in [("none", lambda v: v), ("relu", F.relu), ("relu6", F.relu6)][: 3 if groups == 3 else 1]:
+        x, gamma, beta = (3 * torch.randn(shape) + 2).requires_grad_(), leaf(shape[1]), leaf(shape[1])
+        name = "x".join(map(str, shape))
+        record(f"group_norm/{name}/{groups}/{act}", dict(x=x, gamma=gamma, beta=beta), f(F.group_norm(x, groups, gamma, beta, 1e-5)))
+
+
+def focal(z, y, alpha, gamma):
+    """Lin et al. 2017, equation 5: the function torchvision calls sigmoid_focal_loss (no alpha below 0)."""
+    missed = torch.sigmoid(z) * (1 - y) + torch.sigmoid(-z) * y
+    balance = 1 if alpha < 0 else 1 - alpha + (2 * alpha - 1) * y
+    return balance * missed**gamma * F.binary_cross_entropy_with_logits(z, y, reduction="none")
+
+
+logits, target, weights = (4 * torch.randn(2, 1, 5, 9)).requires_grad_(), torch.rand(2, 1, 5, 9), torch.rand(2, 1, 5, 9)
+for kind, y, w in [("soft", target, weights), ("hard", (target > 0.5).float(), torch.ones_like(weights))]:
+    name = "weighted" if kind == "soft" else "plain"
+    inputs = dict(logits=logits, target=y, weights=w)
+    for a, b, gamma, smooth in [(0.3, 0.7, 1.0, 1.0), (0.7, 0.3, 0.75, 1.0), (0.5, 1.0, 2.0, 0.25)]:
+        p = torch.sigmoid(logits)
+        both, positive, negative = ((w * v).flatten(1).sum(1) for v in (p * y, p * (1 - y), (1 - p) * y))
+        index = (both + smooth) / (both + a * positive + b * negative + smooth)
+        record(f"tversky/{kind}/{name}/{a}/{b}/{gamma}/{smooth}", inputs, (1 - index) ** gamma)
+    for a, gamma in [(0.25, 2.0), (-1.0, 2.0), (0.6, 0.5), (-1.0, 0.0)]:
+        loss = w * focal(logits, y, a, gamma)
+        record(f"focal/{kind}/{name}/{a}/{gamma}", inputs, loss.flatten(1).mean(1))
+
 save_file({k: v.contiguous().clone() for k, v in store.items()}, pathlib.Path(__file__).with_name("golden.safetensors"),
           metadata={"torch": torch.__version__})

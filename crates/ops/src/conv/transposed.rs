@@ -1,0 +1,233 @@
+//! Transposed convolution: the gradient of a convolution's input, used as a layer.
+
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor};
+
+use super::op::with_bias;
+use super::{Conv2dParams, Geometry, backward_input, backward_weight, forward};
+use crate::OpsError;
+use crate::real::{Reading, Real, by_dtype, check_shape, dims4, elements};
+
+/// Stride, padding, output padding, dilation and groups of a transposed convolution, equal along both axes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ConvTranspose2dParams {
+    /// Step between the output positions of neighbouring inputs, at least 1.
+    pub stride: usize,
+    /// Rows and columns cut from every side of the result.
+    pub padding: usize,
+    /// Rows and columns added below and right, less than the larger of stride and dilation.
+    pub output_padding: usize,
+    /// Distance between taps, at least 1.
+    pub dilation: usize,
+    /// Independent groups of channels.
+    pub groups: usize,
+}
+
+impl Default for ConvTranspose2dParams {
+    fn default() -> Self {
+        Self {
+            stride: 1,
+            padding: 0,
+            output_padding: 0,
+            dilation: 1,
+            groups: 1,
+        }
+    }
+}
+
+fn parameter(op: &'static str, parameter: &'static str, requirement: &'static str, found: String) -> OpsError {
+    OpsError::Parameter {
+        op,
+        parameter,
+        requirement,
+        found,
+    }
+}
+
+/// The convolution whose input has the shape of our result, and whose result has (at least) the shape of our input.
+fn mirrored(
+    op: &'static str,
+    x: [usize; 4],
+    weight: [usize; 4],
+    p: ConvTranspose2dParams,
+) -> Result<Geometry, OpsError> {
+    let [batch, cin, h, w] = x;
+    let [rows, cog, kh, kw] = weight;
+    for (name, value) in [("stride", p.stride), ("dilation", p.dilation), ("groups", p.groups)] {
+        if value == 0 {
+            return Err(parameter(op, name, "at least 1", "0".into()));
+        }
+    }
+    if rows != cin {
+        return Err(OpsError::Shape {
+            op,
+            argument: "weight",
+            expected: vec![cin, cog, kh, kw],
+            found: weight.to_vec(),
+        });
+    }
+    if cin % p.groups != 0 {
+        let found = format!("{} for input shape {x:?}", p.groups);
+        return Err(parameter(op, "groups", "a divisor of the input's channels", found));
+    }
+    if p.output_padding >= p.stride.max(p.dilation) {
+        let requirement = "less than the larger of stride and dilation";
+        let found = format!(
+            "{} for stride {} and dilation {}",
+            p.output_padding, p.stride, p.dilation
+        );
+        return Err(parameter(op, "output_padding", requirement, found));
+    }
+    let extent = |size: usize, kernel: usize| {
+        // Wide and saturating: no sum of parameters wraps around.
+        let product = |a: usize, b: usize| a as u128 * b as u128;
+        let full = product(size - 1, p.stride)
+            .saturating_add(product(p.dilation, kernel - 1))
+            .saturating_add(p.output_padding as u128 + 1);
+        let cut = 2 * p.padding as u128;
+        if full <= cut {
+            let found = format!("{}, which cuts {cut} of {full} rows or columns", p.padding);
+            return Err(parameter(op, "padding", "small enough to leave a result", found));
+        }
+        usize::try_from(full - cut).map_err(|_| too_large(op, p.stride))
+    };
+    let out = [batch, cog.saturating_mul(p.groups), extent(h, kh)?, extent(w, kw)?];
+    if out.iter().try_fold(8usize, |n, &d| n.checked_mul(d)).is_none() {
+        return Err(too_large(op, p.stride));
+    }
+    let params = Conv2dParams {
+        stride: p.stride,
+        padding: p.padding,
+        dilation: p.dilation,
+        groups: p.groups,
+    };
+    Geometry::new(op, out, weight, params)
+}
+
+fn too_large(op: &'static str, stride: usize) -> OpsError {
+    parameter(
+        op,
+        "stride",
+        "small enough for the result's size to be a number",
+        stride.to_string(),
+    )
+}
+
+/// Transposed two-dimensional convolution, `y = x *ᵀ weight + bias`: what `conv2d` of the same parameters does to the
+/// gradient of its result.
+///
+/// # Shapes
+/// - `x`: `[batch, in_channels, height, width]`, `f32` or `f64`
+/// - `weight`: `[in_channels, out_channels / groups, kernel_height, kernel_width]`
+/// - `bias`: `[out_channels]`
+/// - result: `[batch, out_channels, (height - 1) stride - 2 padding + dilation (kernel - 1) + output_padding + 1, ...]`
+///
+/// Differentiable in all inputs. The input's gradient is skipped if nothing behind `x` needs one.
+///
+/// # Errors
+/// [`OpsError`] naming the shapes if they do not fit, for an `output_padding` that is not below stride or dilation, a
+/// padding that leaves nothing, if anything is empty, or on a type or device without a kernel.
+///
+/// Matches `torch.nn.functional.conv_transpose2d` (see `tests/torch_golden.rs`).
+pub fn conv_transpose2d(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    params: ConvTranspose2dParams,
+) -> Result<Tensor, OpsError> {
+    const OP: &str = "conv_transpose2d";
+    let xd = dims4(OP, "x", x)?;
+    let wd = dims4(OP, "weight", weight)?;
+    let geometry = mirrored(OP, xd, wd, params)?;
+    check_shape(OP, "weight", weight, &wd, x)?;
+    if let Some(bias) = bias {
+        check_shape(OP, "bias", bias, &[geometry.cin], x)?;
+    }
+    // With an output padding of the stride or more (possible with dilation) the mirrored convolution sees more positions
+    // than x has: they are zeros.
+    let (below, right) = (geometry.oh - xd[2], geometry.ow - xd[3]);
+    let padded = if below > 0 || right > 0 {
+        x.pad_with_zeros(2, 0, below)?.pad_with_zeros(3, 0, right)?
+    } else {
+        x.clone()
+    };
+    let (x, weight) = (padded.contiguous()?, weight.contiguous()?);
+    let op = ConvTranspose2dOp {
+        mirrored: geometry,
+        x_tracked: x.track_op(),
+        weight_tracked: weight.track_op(),
+    };
+    let y = x.apply_op2(&weight, op)?;
+    with_bias(OP, y, bias, geometry.cin, geometry.h * geometry.w)
+}
+
+struct ConvTranspose2dOp {
+    mirrored: Geometry,
+    x_tracked: bool,
+    weight_tracked: bool,
+}
+
+impl ConvTranspose2dOp {
+    fn run<T: Real>(&self, x: &[T], weight: &[T]) -> CpuStorage {
+        let mut y = vec![T::default(); self.mirrored.x_len()];
+        backward_input(&self.mirrored, x, weight, &mut y);
+        T::to_cpu_storage_owned(y)
+    }
+
+    fn run_back<T: Real>(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        grad: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
+        let g = &self.mirrored;
+        let (xs, ws, gs) = (Reading::of(x), Reading::of(weight), Reading::of(grad));
+        let (xs, ws, gs) = (xs.get::<T>()?, ws.get::<T>()?, gs.get::<T>()?);
+        let dx = if self.x_tracked {
+            let mut dx = vec![T::default(); g.y_len()];
+            forward(g, gs, ws, &mut dx);
+            Some(Tensor::from_vec(dx, x.shape(), x.device())?)
+        } else {
+            None
+        };
+        let dw = if self.weight_tracked {
+            let mut dw = vec![T::default(); g.w_len()];
+            // The mirrored convolution's input is our result, its result our input.
+            backward_weight(g, gs, xs, &mut dw);
+            Some(Tensor::from_vec(dw, weight.shape(), weight.device())?)
+        } else {
+            None
+        };
+        Ok((dx, dw))
+    }
+}
+
+impl CustomOp2 for ConvTranspose2dOp {
+    fn name(&self) -> &'static str {
+        "htl-conv-transpose2d"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        xl: &Layout,
+        w: &CpuStorage,
+        wl: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let g = &self.mirrored;
+        let y = by_dtype!(x.dtype(), self.name(), T => Ok(self.run::<T>(elements(x, xl)?, elements(w, wl)?)))?;
+        Ok((y, Shape::from((g.batch, g.cin, g.h, g.w))))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
+        let grad = grad.contiguous()?;
+        by_dtype!(x.dtype(), self.name(), T => self.run_back::<T>(x, w, &grad))
+    }
+}
