@@ -18,22 +18,30 @@ pub(super) fn applies(g: &Geometry) -> bool {
 /// Elements that one task should at least work on.
 const TASK: usize = 1 << 14;
 
+const LANES: usize = 32;
+
+/// A row of a plane and where its elements, `stride` apart, lie among the phases.
+#[derive(Clone, Copy)]
+struct Row {
+    phases: usize,
+    image: usize,
+    count: usize,
+}
+
 /// Where everything of one plane lies.
 struct Phases {
     stride: usize,
-    padding: usize,
     /// Elements from row to row of a phase.
     pitch: usize,
-    /// Elements of a phase.
-    phase: usize,
-    /// Elements of all phases.
+    /// Elements of all phases, and a vector behind them.
     len: usize,
-    /// Flat positions of an output plane.
+    /// Flat positions of an output plane, in whole vectors.
     run: usize,
     /// Offset of every tap.
     taps: Vec<usize>,
-    image: [usize; 2],
-    out: [usize; 2],
+    rows: Vec<Row>,
+    /// Columns of an output plane.
+    ow: usize,
 }
 
 impl Phases {
@@ -47,156 +55,135 @@ impl Phases {
         let taps = (0..g.kh * g.kw)
             .map(|t| at(t / g.kw * dilation, t % g.kw * dilation))
             .collect();
-        let run = (g.oh - 1) * pitch + g.ow;
+        let mut rows = Vec::with_capacity(g.h * stride);
+        for y in 0..g.h {
+            for x in 0..stride.min(g.w) {
+                rows.push(Row {
+                    phases: at(y + padding, x + padding),
+                    image: y * g.w + x,
+                    count: (g.w - x).div_ceil(stride),
+                });
+            }
+        }
         Self {
             stride,
-            padding,
             pitch,
-            phase,
-            len: stride * stride * phase,
-            run,
+            len: stride * stride * phase + LANES,
+            run: ((g.oh - 1) * pitch + g.ow).next_multiple_of(LANES),
             taps,
-            image: [g.h, g.w],
-            out: [g.oh, g.ow],
+            rows,
+            ow: g.ow,
         }
     }
+}
 
-    /// Calls `visit(start in the phases, start in the image, count)` for each phase of each row; the image's elements are
-    /// `stride` apart.
-    fn rows(&self, mut visit: impl FnMut(usize, usize, usize)) {
-        let ([h, w], s) = (self.image, self.stride);
-        for y in 0..h {
-            let row = y + self.padding;
-            for phase in 0..s {
-                // First column whose padded position leaves this remainder.
-                let x = (phase + s - self.padding % s) % s;
-                if x < w {
-                    let to = (row % s * s + phase) * self.phase + row / s * self.pitch + (x + self.padding) / s;
-                    visit(to, y * w + x, (w - x).div_ceil(s));
-                }
-            }
-        }
-    }
-
+vectorised! {
     /// Splits an image; margins are left as they are.
-    fn split<T: Real>(&self, image: &[T], phases: &mut [T]) {
-        self.rows(|to, from, count| take(&image[from..], self.stride, &mut phases[to..][..count]));
-    }
-
-    /// The inverse of [`Phases::split`].
-    fn unite<T: Real>(&self, phases: &[T], image: &mut [T]) {
-        self.rows(|from, to, count| put(&phases[from..][..count], self.stride, &mut image[to..]));
-    }
-
-    /// An output plane as a flat run; what lies between rows is left as it is.
-    fn spread<T: Real>(&self, plane: &[T], run: &mut [T]) {
-        let [_, ow] = self.out;
-        for (y, row) in plane.chunks_exact(ow).enumerate() {
-            run[y * self.pitch..][..ow].copy_from_slice(row);
-        }
-    }
-}
-
-vectorised! {
-    fn take<T: Real>(from: &[T], step: usize, to: &mut [T]) {
-        match step {
-            1 => to.copy_from_slice(&from[..to.len()]),
-            2 => {
-                let pairs = from.chunks_exact(2);
-                let last = from.len() / 2;
-                for (o, pair) in to.iter_mut().zip(pairs) {
-                    *o = pair[0];
+    fn split<T: Real>(layout: &Phases, image: &[T], phases: &mut [T]) {
+        for row in &layout.rows {
+            let to = &mut phases[row.phases..][..row.count];
+            let from = &image[row.image..];
+            match layout.stride {
+                1 => to.iter_mut().zip(from).for_each(|(o, &v)| *o = v),
+                2 => {
+                    let pairs = from.chunks_exact(2);
+                    let last = from.len() / 2;
+                    for (o, pair) in to.iter_mut().zip(pairs) {
+                        *o = pair[0];
+                    }
+                    if row.count > last {
+                        to[last] = from[2 * last];
+                    }
                 }
-                if to.len() > last {
-                    to[last] = from[2 * last];
-                }
+                step => to.iter_mut().zip(from.iter().step_by(step)).for_each(|(o, &v)| *o = v),
             }
-            _ => to.iter_mut().zip(from.iter().step_by(step)).for_each(|(o, &v)| *o = v),
         }
     }
 }
 
 vectorised! {
-    fn put<T: Real>(from: &[T], step: usize, to: &mut [T]) {
-        if step == 1 {
-            to[..from.len()].copy_from_slice(from);
-        } else {
-            to.iter_mut().step_by(step).zip(from).for_each(|(o, &v)| *o = v);
+    /// The inverse of [`split`].
+    fn unite<T: Real>(layout: &Phases, phases: &[T], image: &mut [T]) {
+        for row in &layout.rows {
+            let from = &phases[row.phases..][..row.count];
+            let to = &mut image[row.image..];
+            if layout.stride == 1 {
+                to.iter_mut().zip(from).for_each(|(o, &v)| *o = v);
+            } else {
+                to.iter_mut().step_by(layout.stride).zip(from).for_each(|(o, &v)| *o = v);
+            }
         }
     }
 }
 
-const LANES: usize = 32;
+vectorised! {
+    /// An output plane as a flat run; what lies between rows is left as it is.
+    fn spread<T: Real>(layout: &Phases, plane: &[T], run: &mut [T]) {
+        for (y, row) in plane.chunks_exact(layout.ow).enumerate() {
+            run[y * layout.pitch..].iter_mut().zip(row).for_each(|(o, &v)| *o = v);
+        }
+    }
+}
 
 vectorised! {
-    /// `run[i] = Σ weight[t] * x[taps[t] + i]`.
+    /// The inverse of [`spread`].
+    fn gather<T: Real>(layout: &Phases, run: &[T], plane: &mut [T]) {
+        for (y, row) in plane.chunks_exact_mut(layout.ow).enumerate() {
+            row.iter_mut().zip(&run[y * layout.pitch..]).for_each(|(o, &v)| *o = v);
+        }
+    }
+}
+
+vectorised! {
+    /// `run[i] = Σ weight[t] * x[taps[t] + i]`, `run` in whole vectors.
     fn weighted_sum<T: Real>(x: &[T], taps: &[usize], weight: &[T], run: &mut [T]) {
-        let mut at = 0;
-        let mut blocks = run.chunks_exact_mut(LANES);
-        for block in &mut blocks {
+        for (block, run) in run.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
             let mut sum = [T::default(); LANES];
             for (&tap, &w) in taps.iter().zip(weight) {
-                let x = &x[tap + at..][..LANES];
+                let x = &x[tap + block * LANES..][..LANES];
                 for i in 0..LANES {
                     sum[i] += w * x[i];
                 }
             }
-            block.copy_from_slice(&sum);
-            at += LANES;
-        }
-        let rest = blocks.into_remainder();
-        rest.fill(T::default());
-        for (&tap, &w) in taps.iter().zip(weight) {
-            for (o, &v) in rest.iter_mut().zip(&x[tap + at..]) {
-                *o += w * v;
-            }
+            *run = sum;
         }
     }
 }
 
 vectorised! {
-    /// `dx[taps[t] + i] += weight[t] * run[i]`.
+    /// `dx[taps[t] + i] += weight[t] * run[i]`, `run` in whole vectors.
     fn scatter<T: Real>(run: &[T], taps: &[usize], weight: &[T], dx: &mut [T]) {
         for (&tap, &w) in taps.iter().zip(weight) {
-            for (o, &v) in dx[tap..][..run.len()].iter_mut().zip(run) {
-                *o += w * v;
+            for (dx, &v) in dx[tap..][..run.len()].iter_mut().zip(run) {
+                *dx += w * v;
             }
         }
     }
 }
 
 vectorised! {
-    /// Adds `Σ run[i] * x[taps[t] + i]` to each of three sums.
-    fn dots<T: Real>(run: &[T], x: &[T], taps: [usize; 3], sums: &mut [f64; 3]) {
-        // Elements summed in the lanes' own precision before the total goes to `f64`.
-        const CHUNK: usize = 2048;
-        let n = run.len();
-        let x = taps.map(|tap| &x[tap..][..n]);
-        for (chunk, run) in run.chunks(CHUNK).enumerate() {
-            let x = x.map(|x| &x[chunk * CHUNK..][..run.len()]);
-            let [mut l0, mut l1, mut l2] = [[T::default(); LANES]; 3];
-            let [x0, x1, x2] = x.map(|x| x.chunks_exact(LANES));
-            let blocks = run.chunks_exact(LANES);
-            let whole = run.len() - blocks.remainder().len();
-            for (((run, x0), x1), x2) in blocks.zip(x0).zip(x1).zip(x2) {
-                for i in 0..LANES {
-                    l0[i] += run[i] * x0[i];
-                    l1[i] += run[i] * x1[i];
-                    l2[i] += run[i] * x2[i];
-                }
+    /// Adds `run[i] * x[taps[t] + i]` to three vectors of sums, `run` in whole vectors.
+    fn dots<T: Real>(run: &[T], x: &[T], taps: [usize; 3], lanes: &mut [T]) {
+        let [x0, x1, x2] = taps.map(|tap| x[tap..][..run.len()].as_chunks::<LANES>().0);
+        let [mut l0, mut l1, mut l2] = [[T::default(); LANES]; 3];
+        for (((run, x0), x1), x2) in run.as_chunks::<LANES>().0.iter().zip(x0).zip(x1).zip(x2) {
+            for i in 0..LANES {
+                l0[i] += run[i] * x0[i];
+                l1[i] += run[i] * x1[i];
+                l2[i] += run[i] * x2[i];
             }
-            for at in whole..run.len() {
-                l0[at - whole] += run[at] * x[0][at];
-                l1[at - whole] += run[at] * x[1][at];
-                l2[at - whole] += run[at] * x[2][at];
-            }
-            let lanes = [l0, l1, l2];
-            for k in 0..3 {
-                sums[k] += lanes[k].iter().map(|v| v.to_f64()).sum::<f64>();
-            }
+        }
+        let (lanes, _) = lanes.as_chunks_mut::<LANES>();
+        for i in 0..LANES {
+            lanes[0][i] += l0[i];
+            lanes[1][i] += l1[i];
+            lanes[2][i] += l2[i];
         }
     }
 }
+
+/// Elements of a run that are summed in the lanes' own precision before the total goes to `f64`.
+const SWEEP: usize = 2048;
 
 pub(super) fn forward<T: Real>(g: &Geometry, x: &[T], weight: &[T], y: &mut [T]) {
     let phases = Phases::new(g);
@@ -205,17 +192,15 @@ pub(super) fn forward<T: Real>(g: &Geometry, x: &[T], weight: &[T], y: &mut [T])
     let planes = TASK.div_ceil(in_area * multiplier);
     parallel::chunks(y, planes * multiplier * out_area, |task, y| {
         // Margins stay zero from plane to plane.
-        let mut split = Buffer::<T>::zeros(phases.len);
+        let mut image = Buffer::<T>::zeros(phases.len);
         let mut run = Buffer::<T>::stale(phases.run);
         for (i, y) in y.chunks_exact_mut(multiplier * out_area).enumerate() {
             let plane = task * planes + i;
-            phases.split(&x[plane * in_area..][..in_area], &mut split);
+            split(&phases, &x[plane * in_area..][..in_area], &mut image);
             for (j, y) in y.chunks_exact_mut(out_area).enumerate() {
                 let oc = plane % g.cin * multiplier + j;
-                weighted_sum(&split, &phases.taps, &weight[oc * taps..][..taps], &mut run);
-                for (row, y) in y.chunks_exact_mut(g.ow).enumerate() {
-                    y.copy_from_slice(&run[row * phases.pitch..][..g.ow]);
-                }
+                weighted_sum(&image, &phases.taps, &weight[oc * taps..][..taps], &mut run);
+                gather(&phases, &run, y);
             }
         }
     });
@@ -227,17 +212,21 @@ pub(super) fn backward_input<T: Real>(g: &Geometry, dy: &[T], weight: &[T], dx: 
     let multiplier = g.cout / g.cin;
     let planes = TASK.div_ceil(in_area);
     parallel::chunks(dx, planes * in_area, |task, dx| {
-        let mut split = Buffer::<T>::stale(phases.len);
+        let mut image = Buffer::<T>::stale(phases.len);
         let mut run = Buffer::<T>::zeros(phases.run);
         for (i, dx) in dx.chunks_exact_mut(in_area).enumerate() {
             let plane = task * planes + i;
-            split.fill(T::default());
+            image.fill(T::default());
             for j in 0..multiplier {
                 let oc = plane % g.cin * multiplier + j;
-                phases.spread(&dy[(plane * multiplier + j) * out_area..][..out_area], &mut run);
-                scatter(&run, &phases.taps, &weight[oc * taps..][..taps], &mut split);
+                spread(
+                    &phases,
+                    &dy[(plane * multiplier + j) * out_area..][..out_area],
+                    &mut run,
+                );
+                scatter(&run, &phases.taps, &weight[oc * taps..][..taps], &mut image);
             }
-            phases.unite(&split, dx);
+            unite(&phases, &image, dx);
         }
     });
 }
@@ -246,29 +235,41 @@ pub(super) fn backward_weight<T: Real>(g: &Geometry, x: &[T], dy: &[T], dw: &mut
     let phases = Phases::new(g);
     let (in_area, out_area, taps) = (g.h * g.w, g.oh * g.ow, g.kh * g.kw);
     let multiplier = g.cout / g.cin;
+    let threes = taps.div_ceil(3);
     parallel::chunks(dw, multiplier * taps, |c, dw| {
-        let mut split = Buffer::<T>::zeros(phases.len);
+        // Margins stay zero from image to image, as do the gradients between rows.
+        let mut image = Buffer::<T>::zeros(phases.len);
         let mut run = Buffer::<T>::zeros(phases.run);
-        let mut sums = vec![[0f64; 3]; multiplier * taps.div_ceil(3)];
-        for image in 0..g.batch {
-            let plane = image * g.cin + c;
-            phases.split(&x[plane * in_area..][..in_area], &mut split);
-            for (j, sums) in sums.chunks_exact_mut(taps.div_ceil(3)).enumerate() {
-                phases.spread(&dy[(plane * multiplier + j) * out_area..][..out_area], &mut run);
-                for (three, sums) in phases.taps.chunks(3).zip(sums) {
+        let mut lanes = Buffer::<T>::zeros(multiplier * threes * 3 * LANES);
+        let mut sums = vec![0f64; multiplier * threes * 3];
+        let mut count = 0;
+        for at in 0..g.batch {
+            let plane = at * g.cin + c;
+            split(&phases, &x[plane * in_area..][..in_area], &mut image);
+            for (j, lanes) in lanes.chunks_exact_mut(threes * 3 * LANES).enumerate() {
+                spread(
+                    &phases,
+                    &dy[(plane * multiplier + j) * out_area..][..out_area],
+                    &mut run,
+                );
+                for (three, lanes) in phases.taps.chunks(3).zip(lanes.chunks_exact_mut(3 * LANES)) {
                     let last = three[three.len() - 1];
-                    dots(
-                        &run,
-                        &split,
-                        [three[0], three.get(1).copied().unwrap_or(last), last],
-                        sums,
-                    );
+                    let taps = [three[0], three.get(1).copied().unwrap_or(last), last];
+                    dots(&run, &image, taps, lanes);
                 }
             }
+            count += phases.run;
+            if count >= SWEEP || at + 1 == g.batch {
+                for (sum, lanes) in sums.iter_mut().zip(lanes.chunks_exact(LANES)) {
+                    *sum += lanes.iter().map(|v| v.to_f64()).sum::<f64>();
+                }
+                lanes.fill(T::default());
+                count = 0;
+            }
         }
-        for (dw, sums) in dw.chunks_exact_mut(taps).zip(sums.chunks_exact(taps.div_ceil(3))) {
-            for (t, v) in dw.iter_mut().enumerate() {
-                *v = T::from_f64(sums[t / 3][t % 3]);
+        for (dw, sums) in dw.chunks_exact_mut(taps).zip(sums.chunks_exact(threes * 3)) {
+            for (v, &sum) in dw.iter_mut().zip(sums) {
+                *v = T::from_f64(sum);
             }
         }
     });
