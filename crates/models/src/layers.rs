@@ -222,7 +222,7 @@ impl Encoder {
         let mut features = self.first.forward(&Features::of(&mode.input(images))?, mode)?;
         let mut skips = Vec::with_capacity(self.deeper.len());
         for block in &self.deeper {
-            let mut pooled = features.max_pool2d(2, 2, 0)?;
+            let mut pooled = features.max_pool(2, 2, 0)?;
             if self.pool_gradient != 1.0 {
                 let whole = pooled.into_tensor()?;
                 let rest = (whole.detach() * (1.0 - self.pool_gradient))?;
@@ -285,7 +285,7 @@ impl Pointwise {
     pub(crate) fn forward(&self, input: &Features, mode: Mode) -> Result<Tensor, ModelError> {
         let (weight, bias) = (mode.tensor(&self.weight), mode.tensor(&self.bias));
         Ok(input
-            .conv2d(&weight, Some(&bias), Conv2dParams::default())?
+            .conv(&weight, Some(&bias), Conv2dParams::default())?
             .into_tensor()?)
     }
 }

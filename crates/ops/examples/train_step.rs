@@ -96,13 +96,13 @@ impl UNet {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let mut skips = vec![self.block(0, &Features::of(x)?, None)?];
         for level in 1..4 {
-            skips.push(self.block(level, &skips[level - 1].max_pool2d(2, 2, 0)?, None)?);
+            skips.push(self.block(level, &skips[level - 1].max_pool(2, 2, 0)?, None)?);
         }
         let mut x = skips[3].clone();
         for level in (0..3).rev() {
             x = self.block(6 - level, &x, Some(&skips[level]))?;
         }
-        Ok(x.conv2d(&self.head, Some(&self.bias), Conv2dParams::default())?
+        Ok(x.conv(&self.head, Some(&self.bias), Conv2dParams::default())?
             .into_tensor()?)
     }
 }

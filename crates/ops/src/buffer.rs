@@ -28,10 +28,10 @@ impl<T: Real> Pool<T> {
         };
         let mut best: Option<(usize, usize)> = None;
         for (index, vec) in free.iter().enumerate() {
-            let capacity = vec.capacity();
+            let held = vec.len();
             // Not more than twice the need, so that small requests do not hold large buffers.
-            if capacity >= len && capacity <= 2 * len + 1024 && best.is_none_or(|(_, c)| capacity < c) {
-                best = Some((index, capacity));
+            if held >= len && held <= 2 * len + 1024 && best.is_none_or(|(_, h)| held < h) {
+                best = Some((index, held));
             }
         }
         match best {
@@ -41,12 +41,12 @@ impl<T: Real> Pool<T> {
     }
 
     fn give(&self, vec: Vec<T>) {
-        if vec.capacity() == 0 {
+        if vec.is_empty() {
             return;
         }
         if let Ok(mut free) = self.free.lock() {
             if free.len() >= MOST_BUFFERS
-                && let Some(largest) = (0..free.len()).max_by_key(|&i| free[i].capacity())
+                && let Some(largest) = (0..free.len()).max_by_key(|&i| free[i].len())
             {
                 free.swap_remove(largest);
             }
@@ -90,7 +90,9 @@ pub fn keep_freed_memory() -> bool {
 
 /// A vector from the free list; returns there when dropped.
 pub(crate) struct Buffer<T: Real> {
+    /// Never shortened: growing again would write zeros.
     data: Vec<T>,
+    len: usize,
 }
 
 impl<T: Real> Buffer<T> {
@@ -98,22 +100,22 @@ impl<T: Real> Buffer<T> {
     pub(crate) fn stale(len: usize) -> Self {
         let mut data = T::pool().take(len);
         if data.len() < len {
-            data.resize(len, T::default());
-        } else {
-            data.truncate(len);
+            data = vec![T::default(); len];
         }
-        Self { data }
+        Self { data, len }
     }
 
     /// The elements as a vector that does not return to the free list.
     pub(crate) fn into_vec(mut self) -> Vec<T> {
-        std::mem::take(&mut self.data)
+        let mut data = std::mem::take(&mut self.data);
+        data.truncate(self.len);
+        data
     }
 
     /// `len` zeros.
     pub(crate) fn zeros(len: usize) -> Self {
         let mut buffer = Self::stale(len);
-        buffer.data.fill(T::default());
+        buffer.fill(T::default());
         buffer
     }
 }
@@ -121,13 +123,13 @@ impl<T: Real> Buffer<T> {
 impl<T: Real> Deref for Buffer<T> {
     type Target = [T];
     fn deref(&self) -> &[T] {
-        &self.data
+        &self.data[..self.len]
     }
 }
 
 impl<T: Real> DerefMut for Buffer<T> {
     fn deref_mut(&mut self) -> &mut [T] {
-        &mut self.data
+        &mut self.data[..self.len]
     }
 }
 

@@ -145,9 +145,9 @@ fn features_add_up_over_their_consumers() {
                 .map(|(maps, _)| maps)
         };
         let skip = block(&Features::of(&scattered(&t[0])?)?, &t[1])?;
-        let low = block(&skip.max_pool2d(2, 2, 0)?, &t[2])?;
+        let low = block(&skip.max_pool(2, 2, 0)?, &t[2])?;
         let (joined, _) = low.upsample_concat_conv_norm_relu(&skip, &t[3], &t[4], &t[5], &norm)?;
         let sum = joined.add(&skip)?.add(&skip)?;
-        Ok(sum.conv2d(&t[6], None, Conv2dParams::default())?.into_tensor()?)
+        Ok(sum.conv(&t[6], None, Conv2dParams::default())?.into_tensor()?)
     });
 }

@@ -119,7 +119,7 @@ impl Features {
     ///
     /// # Errors
     /// As [`conv2d`](crate::conv2d).
-    pub fn conv2d(&self, weight: &Tensor, bias: Option<&Tensor>, params: Conv2dParams) -> Result<Self, OpsError> {
+    pub fn conv(&self, weight: &Tensor, bias: Option<&Tensor>, params: Conv2dParams) -> Result<Self, OpsError> {
         const OP: &str = "conv2d";
         let geometry = Geometry::new(OP, self.dims(), dims4(OP, "weight", weight)?, params)?;
         check_shape(OP, "weight", weight, weight.dims(), self.like())?;

@@ -36,7 +36,7 @@ use map::{Map, Slot, Values};
 /// let norm = Norm::Batch { eps: 1e-5 };
 /// let (maps, _) =
 ///     Features::of(&x)?.conv_norm(&weight, &gamma, &beta, &norm, Conv2dParams::same(3), Activation::Relu)?;
-/// let loss = maps.max_pool2d(2, 2, 0)?.into_tensor()?.sum_all()?;
+/// let loss = maps.max_pool(2, 2, 0)?.into_tensor()?.sum_all()?;
 /// assert!(loss.backward()?.get(&weight).is_some());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -16,7 +16,7 @@ impl Features {
     ///
     /// # Errors
     /// As [`max_pool2d`](crate::max_pool2d).
-    pub fn max_pool2d(&self, kernel: usize, stride: usize, padding: usize) -> Result<Self, OpsError> {
+    pub fn max_pool(&self, kernel: usize, stride: usize, padding: usize) -> Result<Self, OpsError> {
         const OP: &str = "max_pool2d";
         let [batch, channels, _, _] = self.dims();
         let window = Window::new(OP, self.dims(), kernel, stride, padding)?;
