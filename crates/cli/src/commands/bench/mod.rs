@@ -1,5 +1,7 @@
 //! `htl bench`: one file per measurement.
 
+mod floor;
+mod operations;
 mod train_step;
 
 use candle_core::Device;
@@ -12,12 +14,18 @@ use super::print;
 pub enum Bench {
     /// One optimiser step of a network on random data, loss read back
     TrainStep(train_step::TrainStep),
+    /// Single operations, forward and backward
+    Operations(operations::Operations),
+    /// What this machine can do at best: multiplications and copies per second
+    Floor(floor::Floor),
 }
 
 impl Bench {
     pub fn run(self, device: &Device) -> anyhow::Result<()> {
         match self {
             Self::TrainStep(step) => step.run(device),
+            Self::Operations(operations) => operations.run(),
+            Self::Floor(floor) => floor.run(),
         }
     }
 }
