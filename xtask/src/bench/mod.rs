@@ -1,29 +1,107 @@
-//! `cargo xtask bench`: speed and memory as JSON.
+//! `cargo xtask bench`: our speed and memory, beside PyTorch's on the same cores, as JSON.
 
-use crate::workspace::build_htl;
+mod load;
+mod operations;
+mod peer;
+mod summary;
+
+use crate::workspace::{build_htl, cores, write_whole};
 use anyhow::{Context, Result, bail};
+use load::{Load, Watch};
+use peer::{Mode, Peer};
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Duration;
+use summary::{Contestant, Measurement, Ratio, Summary};
 
-/// Batch, size and width of the measured networks; the first two are those the README quotes.
-const CASES: [[usize; 3]; 3] = [[8, 128, 16], [16, 64, 8], [8, 96, 24]];
+/// How the numbers came to be, in the JSON beside them.
+const METHOD: &str = "Each process is alone on the cores; a measurement is void if others used more than a tenth of \
+    them just before, during or just after it. A time is the median over a process's steps, then over rounds. Rounds \
+    alternate ours and the peer; every mode of the peer runs in the first, later rounds repeat its fastest mode of one \
+    thread and its two fastest of several. The peer is its fastest mode that ran in all rounds. A ratio is the peer's \
+    time divided by ours. Memory is the largest resident size less what was resident before the network was built \
+    (ours) or after the import of PyTorch.";
+
+/// A network and its sizes.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Case {
+    name: &'static str,
+    #[serde(skip)]
+    script: &'static str,
+    network: &'static str,
+    batch: usize,
+    size: usize,
+    /// Of the U-Net's first block.
+    width: Option<usize>,
+}
+
+const fn unet(name: &'static str, batch: usize, size: usize, width: usize) -> Case {
+    Case {
+        name,
+        script: "unet.py",
+        network: "unet",
+        batch,
+        size,
+        width: Some(width),
+    }
+}
+
+const CASES: [Case; 5] = [
+    unet("unet-8x128-w16", 8, 128, 16),
+    unet("unet-8x96-w24", 8, 96, 24),
+    unet("unet-4x256-w16", 4, 256, 16),
+    unet("unet-16x64-w8", 16, 64, 8),
+    Case {
+        name: "mobilenet-v2-8x128",
+        script: "mobilenet_v2.py",
+        network: "mobilenet-v2",
+        batch: 8,
+        size: 128,
+        width: None,
+    },
+];
 
 /// What `bench` takes.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Where to compute: cpu, cuda or metal
+    /// Where `htl` computes; the peer runs on the cpu only
     #[arg(long, default_value = "cpu")]
     device: String,
-    /// Optimiser steps per case
+    /// Optimiser steps per process
     #[arg(long, default_value_t = 10)]
     steps: usize,
-    /// Repetitions per case; the fastest counts
+    /// Rounds, each a process for `htl` and one for every mode of the peer
     #[arg(long, default_value_t = 3)]
     repeat: usize,
     /// A ready-made htl binary; built first if left out
     #[arg(long)]
     htl: Option<PathBuf>,
+    /// A Python with PyTorch; $HTL_PYTHON or python3 if left out
+    #[arg(long)]
+    python: Option<PathBuf>,
+    /// Cases, or operations, whose names contain this
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Single operations in the place of training steps
+    #[arg(long)]
+    operations: bool,
+    /// Seconds to wait, before each process, for other work to leave the cores
+    #[arg(long, default_value_t = 10)]
+    patience: u64,
+    /// Also write the JSON here
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+/// What runs the processes of both sides.
+struct Bench<'a> {
+    args: &'a Args,
+    htl: PathBuf,
+    peer: Option<Peer>,
+    cores: usize,
+    watch: Watch,
 }
 
 /// Runs the command.
@@ -32,36 +110,233 @@ pub fn run(args: &Args) -> Result<()> {
         Some(htl) => htl.clone(),
         None => build_htl()?,
     };
+    let peer = match (args.device.as_str(), Peer::find(args.python.as_deref())) {
+        ("cpu", Ok(peer)) => Some(peer),
+        ("cpu", Err(error)) => {
+            eprintln!("no peer: {error:#}");
+            None
+        }
+        (device, _) => {
+            eprintln!("no peer: it is measured on the cpu only, not on {device}");
+            None
+        }
+    };
+    let mut bench = Bench {
+        args,
+        htl,
+        peer,
+        cores: cores(),
+        watch: Watch::new(Duration::from_secs(args.patience)),
+    };
+    let mut report = json!({
+        "machine": { "processor": processor(), "cores": bench.cores },
+        "device": args.device,
+        "torch": bench.peer.as_ref().map(|peer| &peer.torch),
+        "rounds": args.repeat.max(1),
+        "method": METHOD,
+    });
+    if args.operations {
+        operations::run(&mut bench, &mut report)?;
+    } else {
+        report["steps"] = args.steps.into();
+        report["cases"] = training_steps(&mut bench)?;
+    }
+    let text = serde_json::to_string_pretty(&report)?;
+    if let Some(path) = &args.out {
+        write_whole(&std::path::absolute(path)?, format!("{text}\n"))?;
+    }
+    println!("{text}");
+    Ok(())
+}
+
+fn training_steps(bench: &mut Bench<'_>) -> Result<Value> {
+    let chosen: Vec<Case> = CASES
+        .into_iter()
+        .filter(|case| case.name.contains(&bench.args.only))
+        .collect();
+    if chosen.is_empty() {
+        bail!(
+            "no case is called like that; there are {}",
+            CASES.map(|case| case.name).join(", ")
+        );
+    }
     let mut rows = Vec::new();
-    for [batch, size, width] in CASES {
-        let mut best: Option<Value> = None;
-        for _ in 0..args.repeat.max(1) {
-            let output = Command::new(&htl)
-                .args(["--device", &args.device, "bench", "train-step"])
-                .args([
-                    "--batch",
-                    &batch.to_string(),
-                    "--size",
-                    &size.to_string(),
-                    "--width",
-                    &width.to_string(),
-                ])
-                .args(["--steps", &args.steps.to_string()])
+    let mut lines = Vec::new();
+    for case in chosen {
+        let summary = bench.case(case)?;
+        lines.push(line(case.name, &summary));
+        let mut row = serde_json::to_value(case)?;
+        if let (Some(row), Value::Object(more)) = (row.as_object_mut(), serde_json::to_value(summary)?) {
+            row.extend(more);
+        }
+        rows.push(row);
+    }
+    eprintln!("\n{HEADER}\n{}", lines.join("\n"));
+    Ok(rows.into())
+}
+
+impl Bench<'_> {
+    /// Runs a process alone and parses the last line it prints.
+    fn measure(&mut self, mut command: Command) -> Result<(Value, Load)> {
+        self.watch.around(|| {
+            let name = command.get_program().to_string_lossy().into_owned();
+            let output = command
+                .stdin(Stdio::null())
                 .stderr(Stdio::inherit())
                 .output()
-                .with_context(|| format!("cannot start {}", htl.display()))?;
+                .with_context(|| format!("cannot start {name}"))?;
             if !output.status.success() {
-                bail!("`htl bench train-step` failed at batch {batch}, size {size}, width {width}");
+                bail!("{command:?} ended with {}", output.status);
             }
-            let row: Value =
-                serde_json::from_slice(&output.stdout).context("`htl bench` printed something else than JSON")?;
-            let speed = |row: &Value| row["images_per_second"].as_f64().unwrap_or_default();
-            if best.as_ref().is_none_or(|best| speed(&row) > speed(best)) {
-                best = Some(row);
+            last_line(&output.stdout).with_context(|| format!("{command:?} printed no JSON"))
+        })
+    }
+
+    /// `htl bench` with these arguments and threads.
+    fn ours(&self, threads: usize, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.htl);
+        command
+            .args(["--device", &self.args.device, "bench"])
+            .args(args)
+            .env("RAYON_NUM_THREADS", threads.to_string());
+        command
+    }
+
+    fn case(&mut self, case: Case) -> Result<Summary> {
+        let numbers = [case.batch, case.size, self.args.steps].map(|number| number.to_string());
+        let mut sizes = vec!["--batch", &numbers[0], "--size", &numbers[1], "--steps", &numbers[2]];
+        let width = case.width.map(|width| width.to_string());
+        if let Some(width) = &width {
+            sizes.extend(["--width", width]);
+        }
+        let mut modes = match &self.peer {
+            Some(_) => peer::modes(self.cores),
+            None => Vec::new(),
+        };
+        let mut all: Vec<Measurement> = Vec::new();
+        for round in 1..=self.args.repeat.max(1) {
+            let mut threads = vec![self.cores, 1];
+            threads.dedup();
+            let ours = threads.into_iter().map(Contestant::Ours);
+            for contestant in ours.chain(modes.iter().copied().map(Contestant::Peer)) {
+                let command = match (contestant, &self.peer) {
+                    (Contestant::Peer(mode), Some(peer)) => {
+                        let mut command = peer.command(case.script, mode);
+                        command.args(&sizes);
+                        command
+                    }
+                    (Contestant::Peer(_), None) => continue,
+                    (Contestant::Ours(threads), _) => {
+                        let args = [&["train-step", "--network", case.network][..], &sizes].concat();
+                        self.ours(threads, &args)
+                    }
+                };
+                let (printed, load) = self.measure(command)?;
+                let measurement = Measurement::new(contestant, round, printed, load)?;
+                eprintln!(
+                    "{}, round {round}: {contestant}: {:.1} ms{}",
+                    case.name,
+                    measurement.step.ms_per_step,
+                    note(&load)
+                );
+                all.push(measurement);
+            }
+            if round == 1 {
+                let times: Vec<(Mode, f64)> = all
+                    .iter()
+                    .filter_map(|m| match m.contestant {
+                        Contestant::Peer(mode) => Some((mode, m.step.ms_per_step)),
+                        Contestant::Ours(_) => None,
+                    })
+                    .collect();
+                modes = peer::finalists(&times);
             }
         }
-        rows.extend(best);
+        Ok(summary::summarise(&all, self.cores))
     }
-    println!("{}", serde_json::to_string_pretty(&json!({ "train-step": rows }))?);
-    Ok(())
+}
+
+/// What to say of a measurement beside which others worked.
+fn note(load: &Load) -> &'static str {
+    if load.is_void() {
+        " (void: other work on the cores)"
+    } else {
+        ""
+    }
+}
+
+/// The last line that is not empty, as JSON.
+fn last_line(stdout: &[u8]) -> Result<Value> {
+    let text = String::from_utf8_lossy(stdout);
+    let line = text.lines().rev().find(|line| !line.trim().is_empty());
+    Ok(serde_json::from_str(line.context("it printed nothing")?)?)
+}
+
+const HEADER: &str = "case                 ours ms   peer ms  ratio (rounds)            1 thread: ours  peer  ratio   memory ratio  peer's mode";
+
+fn line(name: &str, summary: &Summary) -> String {
+    let number = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.1}"));
+    let ratio = |ratio: Option<Ratio>| match ratio {
+        None => "-".to_string(),
+        Some(Ratio { value, void: true, .. }) => format!("void ({value:.2})"),
+        Some(Ratio { value, min, max, .. }) => format!("{value:.2} ({min:.2}..{max:.2})"),
+    };
+    let single = |ratio: Option<Ratio>| match ratio {
+        Some(Ratio { value, void: false, .. }) => format!("{value:.2}"),
+        Some(_) => "void".into(),
+        None => "-".into(),
+    };
+    format!(
+        "{name:<20} {:>7.1} {:>9}  {:<24} {:>15.1} {:>6}  {:<6}  {:<12}  {}",
+        summary.ours.ms_per_step,
+        number(summary.peer.as_ref().map(|peer| peer.ms_per_step)),
+        ratio(summary.ratio),
+        summary.ours_one_thread.ms_per_step,
+        number(summary.peer_one_thread.as_ref().map(|peer| peer.ms_per_step)),
+        single(summary.single_thread_ratio),
+        summary.memory_ratio.map_or("-".into(), |ratio| format!("{ratio:.2}")),
+        summary.peer.as_ref().map_or("-", |peer| peer.who.as_str()),
+    )
+}
+
+/// The processor's name, where the system says it.
+fn processor() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("model name"))?;
+    Some(line.split_once(':')?.1.trim().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_is_the_result() {
+        assert_eq!(last_line(b"warning\n{\"ms\": 2}\n\n").unwrap()["ms"], 2);
+        assert!(last_line(b"\n").is_err());
+        assert!(last_line(b"not JSON").is_err());
+    }
+
+    #[test]
+    fn a_void_ratio_is_called_so_in_the_table() {
+        let rows = |load: Load| {
+            let row = |who, ms: f64| {
+                let printed = json!({"ms_per_step": ms, "peak_bytes": 8});
+                Measurement::new(who, 1, printed, load).unwrap()
+            };
+            let mode = peer::modes(1)[0];
+            [row(Contestant::Ours(1), 10.0), row(Contestant::Peer(mode), 15.0)]
+        };
+        let quiet = line("case", &summary::summarise(&rows(Load::default()), 1));
+        assert!(
+            quiet.contains("1.50 (1.50..1.50)") && !quiet.contains("void"),
+            "{quiet}"
+        );
+        let busy = Load {
+            during: Some(0.5),
+            ..Load::default()
+        };
+        let busy = line("case", &summary::summarise(&rows(busy), 1));
+        assert!(busy.contains("void (1.50)"), "{busy}");
+    }
 }
