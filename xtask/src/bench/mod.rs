@@ -19,8 +19,8 @@ use summary::{Contestant, Measurement, Ratio, Summary};
 /// How the numbers came to be, in the JSON beside them.
 const METHOD: &str = "Each process is alone on the cores; a measurement is void if others used more than a tenth of \
     them just before, during or just after it. A time is the median over a process's steps, then over rounds. Rounds \
-    alternate ours and the peer; every mode of the peer runs in the first, later rounds repeat its fastest mode of one \
-    thread and its two fastest of several. The peer is its fastest mode that ran in all rounds. A ratio is the peer's \
+    alternate ours and the peer; every mode of the peer runs in the first (and again until no measurement of a round is \
+    void), later rounds repeat its fastest mode of one thread and its two fastest of several. The peer is its fastest mode that ran in all rounds. A ratio is the peer's \
     time divided by ours. Memory is the largest resident size less what was resident before the network was built \
     (ours) or after the import of PyTorch.";
 
@@ -241,19 +241,25 @@ impl Bench<'_> {
                 );
                 all.push(measurement);
             }
-            if round == 1 {
-                let times: Vec<(Mode, f64)> = all
-                    .iter()
-                    .filter_map(|m| match m.contestant {
-                        Contestant::Peer(mode) => Some((mode, m.step.ms_per_step)),
-                        Contestant::Ours(_) => None,
-                    })
-                    .collect();
-                modes = peer::finalists(&times);
-            }
+            modes = repeated(modes, round, &all);
         }
         Ok(summary::summarise(&all, self.cores))
     }
+}
+
+/// The modes of the next round: all of them until a round shows, beside no other work, which are worth it.
+fn repeated(modes: Vec<Mode>, round: usize, all: &[Measurement]) -> Vec<Mode> {
+    let this_round = all.iter().filter_map(|m| match m.contestant {
+        Contestant::Peer(mode) if m.round == round => Some((mode, m)),
+        _ => None,
+    });
+    let (times, void): (Vec<_>, Vec<_>) = this_round
+        .map(|(mode, m)| ((mode, m.step.ms_per_step), m.load.is_void()))
+        .unzip();
+    if void.contains(&true) {
+        return modes;
+    }
+    peer::finalists(&times)
 }
 
 /// What to say of a measurement beside which others worked.
@@ -315,6 +321,29 @@ mod tests {
         assert_eq!(last_line(b"warning\n{\"ms\": 2}\n\n").unwrap()["ms"], 2);
         assert!(last_line(b"\n").is_err());
         assert!(last_line(b"not JSON").is_err());
+    }
+
+    /// What was measured beside other work must not decide who stays in the race.
+    #[test]
+    fn modes_are_dropped_after_a_round_beside_no_other_work() {
+        let modes = peer::modes(2);
+        let round = |round, load| {
+            let all = modes.iter().enumerate();
+            let measured = all.map(move |(index, mode)| {
+                let printed = json!({"ms_per_step": 100 - index, "peak_bytes": 8});
+                Measurement::new(Contestant::Peer(*mode), round, printed, load).unwrap()
+            });
+            measured.collect::<Vec<_>>()
+        };
+        let busy = Load {
+            before: Some(0.4),
+            ..Load::default()
+        };
+        let mut all = round(1, busy);
+        assert_eq!(repeated(modes.clone(), 1, &all), modes);
+        all.extend(round(2, Load::default()));
+        assert_eq!(repeated(modes.clone(), 2, &all), [modes[1], modes[5], modes[4]]);
+        assert_eq!(repeated(Vec::new(), 1, &[]), []);
     }
 
     #[test]

@@ -1,0 +1,159 @@
+//! `htl bench` and `cargo xtask bench` through the real programs.
+
+use htl_tests::{fails_with, htl, must, root, run, run_htl, stderr, succeeds, xtask};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::process::{Command, Output};
+
+fn json(output: &Output) -> Value {
+    succeeds(output);
+    must(serde_json::from_slice(&output.stdout))
+}
+
+fn positive(value: &Value) -> f64 {
+    let number = value.as_f64().unwrap_or_default();
+    assert!(number > 0.0, "{value} is not a positive number");
+    number
+}
+
+#[test]
+fn a_training_step_of_either_network_is_measured() {
+    let args = [
+        "bench",
+        "train-step",
+        "--batch",
+        "1",
+        "--size",
+        "32",
+        "--steps",
+        "3",
+        "--network",
+    ];
+    for (network, more) in [("unet", &["--width", "2"][..]), ("mobilenet-v2", &[])] {
+        let row = json(&run_htl(&[&args[..], &[network], more].concat()));
+        assert_eq!(row["network"], network);
+        assert_eq!(row["width"].as_u64(), (network == "unet").then_some(2));
+        let times = ["ms_min", "ms_q1", "ms_per_step", "ms_q3"].map(|key| positive(&row[key]));
+        assert!(times.is_sorted(), "{row}");
+        positive(&row["images_per_second"]);
+    }
+    fails_with(
+        &run_htl(&["bench", "train-step", "--size", "20"]),
+        &["--size", "multiple of 8", "20"],
+    );
+}
+
+#[test]
+fn an_operation_is_measured_forward_and_backward() {
+    let report = json(&run_htl(&["bench", "operations", "--only", "1x1", "--seconds", "0"]));
+    assert_eq!(report["operations"].as_array().map(Vec::len), Some(1));
+    let row = &report["operations"][0];
+    assert_eq!(row["name"], "conv1x1-96-24-at32");
+    for (pass, work) in [("forward", 1.0), ("backward", 2.0)] {
+        let ms = positive(&row[format!("{pass}_ms")]);
+        let gflops = positive(&row[pass]["gflops_per_second"]);
+        let expected = work * 2.0 * (8 * 24 * 32 * 32 * 96) as f64 / ms / 1e6;
+        assert!((gflops / expected - 1.0).abs() < 1e-9, "{row}");
+    }
+}
+
+#[test]
+fn the_floor_is_positive() {
+    let row = json(&run_htl(&["bench", "floor", "--seconds", "0"]));
+    for peak in ["fma_gflops", "copy_gbs"] {
+        positive(&row[peak]["one_thread"]);
+        positive(&row[peak]["all_threads"]);
+    }
+}
+
+/// Ours and the peer's operations have the same names; the script is asked where there is a Python, and read anyway.
+#[test]
+fn operations_have_the_same_names_in_both_languages() {
+    let names = |value: Value| -> BTreeSet<String> { must(serde_json::from_value(value)) };
+    let ours = names(json(&run_htl(&["bench", "operations", "--list"])));
+    let script = root().join("tests/peers/operations.py");
+    let text = must(std::fs::read_to_string(&script));
+    let read: BTreeSet<String> = text
+        .lines()
+        .filter_map(|line| Some(line.strip_prefix("    \"")?.split_once("\": (\"")?.0.to_string()))
+        .collect();
+    assert_eq!(ours, read);
+    let mut python = Command::new("python3");
+    python.env("PYTHONDONTWRITEBYTECODE", "1");
+    if let Ok(output) = python.arg(&script).arg("--list").output() {
+        assert_eq!(ours, names(json(&output)));
+    }
+}
+
+/// With a stand-in for Python that answers at once, so that only ours takes time.
+#[cfg(unix)]
+#[test]
+fn both_sides_are_compared_and_written_whole() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = must(tempfile::tempdir());
+    let python = folder.path().join("python");
+    let script = "#!/bin/sh\n\
+        test \"$1\" = -c && { echo 9.9; exit; }\n\
+        echo '{\"ms_per_step\": 1e6, \"peak_bytes_over_idle\": 4e12}'\n";
+    must(std::fs::write(&python, script));
+    must(std::fs::set_permissions(
+        &python,
+        std::fs::Permissions::from_mode(0o755),
+    ));
+    let out = folder.path().join("bench.json");
+    let output = run(Command::new(xtask())
+        .args([
+            "bench",
+            "--only",
+            "mobilenet",
+            "--steps",
+            "1",
+            "--repeat",
+            "1",
+            "--patience",
+            "0",
+        ])
+        .args(["--htl".as_ref(), htl().as_os_str()])
+        .args(["--python".as_ref(), python.as_os_str()])
+        .args(["--out".as_ref(), out.as_os_str()]));
+    let report = json(&output);
+    assert_eq!(
+        report,
+        must(serde_json::from_slice::<Value>(&must(std::fs::read(&out))))
+    );
+    assert_eq!(report["torch"], "9.9");
+    let case = &report["cases"][0];
+    let ours = positive(&case["ours"]["ms_per_step"]);
+    let ratio = positive(&case["ratio"]["value"]);
+    assert!((ratio * ours / 1e6 - 1.0).abs() < 1e-9, "{case}");
+    assert!(positive(&case["memory_ratio"]) > 1.0);
+    assert!(case["ratio"]["void"].is_boolean());
+}
+
+#[test]
+fn without_pytorch_ours_is_still_measured() {
+    let output = run(Command::new(xtask())
+        .args([
+            "bench",
+            "--only",
+            "16x64",
+            "--steps",
+            "1",
+            "--repeat",
+            "1",
+            "--patience",
+            "0",
+        ])
+        .args(["--python", "no-such-python", "--htl"])
+        .arg(htl()));
+    let report = json(&output);
+    assert!(stderr(&output).contains("pip install -r tests/peers/requirements.txt"));
+    positive(&report["cases"][0]["ours"]["ms_per_step"]);
+    assert!(report["cases"][0]["ratio"].is_null());
+    fails_with(
+        &run(Command::new(xtask())
+            .args(["bench", "--only", "no-such-case", "--htl"])
+            .arg(htl())),
+        &["unet-8x128-w16", "mobilenet-v2-8x128"],
+    );
+}
