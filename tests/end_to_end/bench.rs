@@ -112,6 +112,8 @@ fn both_sides_are_compared_and_written_whole() {
             "1",
             "--patience",
             "0",
+            "--attempts",
+            "1",
         ])
         .args(["--htl".as_ref(), htl().as_os_str()])
         .args(["--python".as_ref(), python.as_os_str()])
@@ -143,6 +145,8 @@ fn without_pytorch_ours_is_still_measured() {
             "1",
             "--patience",
             "0",
+            "--attempts",
+            "1",
         ])
         .args(["--python", "no-such-python", "--htl"])
         .arg(htl()));

@@ -17,6 +17,8 @@ pub struct Load {
     pub before: Option<f64>,
     pub during: Option<f64>,
     pub after: Option<f64>,
+    /// How often it was taken; those before the last were void.
+    pub attempts: usize,
 }
 
 impl Load {
@@ -86,31 +88,44 @@ fn look() -> Option<f64> {
 #[derive(Debug)]
 pub struct Watch {
     patience: Duration,
+    attempts: usize,
     last: Option<f64>,
 }
 
 impl Watch {
-    /// Waits up to `patience` for quiet cores before each measurement.
-    pub fn new(patience: Duration) -> Self {
-        Self { patience, last: look() }
+    /// Waits up to `patience` for quiet cores before each measurement, and takes a void one again, `attempts` times in
+    /// all.
+    pub fn new(patience: Duration, attempts: usize) -> Self {
+        Self {
+            patience,
+            attempts,
+            last: look(),
+        }
     }
 
     /// Runs `task`, which waits for the processes it starts.
-    pub fn around<T>(&mut self, task: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<(T, Load)> {
-        let begin = Instant::now();
-        while self.last.is_some_and(|busy| busy > LIMIT) && begin.elapsed() < self.patience {
+    pub fn around<T>(&mut self, mut task: impl FnMut() -> anyhow::Result<T>) -> anyhow::Result<(T, Load)> {
+        let mut attempts = 1;
+        loop {
+            let begin = Instant::now();
+            while self.last.is_some_and(|busy| busy > LIMIT) && begin.elapsed() < self.patience {
+                self.last = look();
+            }
+            let (before, start) = (self.last, Ticks::now());
+            let result = task()?;
+            let during = start.and_then(|start| Ticks::now()?.others_since(start));
             self.last = look();
+            let load = Load {
+                before,
+                during,
+                after: self.last,
+                attempts,
+            };
+            if !load.is_void() || attempts >= self.attempts {
+                return Ok((result, load));
+            }
+            attempts += 1;
         }
-        let (before, start) = (self.last, Ticks::now());
-        let result = task()?;
-        let during = start.and_then(|start| Ticks::now()?.others_since(start));
-        self.last = look();
-        let load = Load {
-            before,
-            during,
-            after: self.last,
-        };
-        Ok((result, load))
     }
 }
 
@@ -144,7 +159,12 @@ mod tests {
 
     #[test]
     fn one_busy_look_makes_a_measurement_void() {
-        let load = |before, during, after| Load { before, during, after };
+        let load = |before, during, after| Load {
+            before,
+            during,
+            after,
+            attempts: 1,
+        };
         assert!(!load(Some(0.1), Some(0.0), Some(0.02)).is_void());
         assert!(!Load::default().is_void());
         assert!(load(Some(0.11), Some(0.0), Some(0.0)).is_void());

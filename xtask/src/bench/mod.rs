@@ -18,7 +18,7 @@ use summary::{Contestant, Measurement, Ratio, Summary};
 
 /// How the numbers came to be, in the JSON beside them.
 const METHOD: &str = "Each process is alone on the cores; a measurement is void if others used more than a tenth of \
-    them just before, during or just after it. A time is the median over a process's steps, then over rounds. Rounds \
+    them just before, during or just after it, and is then taken again a few times. A time is the median over a process's steps, then over rounds. Rounds \
     alternate ours and the peer; every mode of the peer runs in the first (and again until no measurement of a round is \
     void), later rounds repeat its fastest mode of one thread and its two fastest of several. The peer is its fastest mode that ran in all rounds. A ratio is the peer's \
     time divided by ours. Memory is the largest resident size less what was resident before the network was built \
@@ -90,6 +90,9 @@ pub struct Args {
     /// Seconds to wait, before each process, for other work to leave the cores
     #[arg(long, default_value_t = 10)]
     patience: u64,
+    /// How often to take a measurement until one is not void
+    #[arg(long, default_value_t = 2)]
+    attempts: usize,
     /// Also write the JSON here
     #[arg(long)]
     out: Option<PathBuf>,
@@ -126,7 +129,7 @@ pub fn run(args: &Args) -> Result<()> {
         htl,
         peer,
         cores: cores(),
-        watch: Watch::new(Duration::from_secs(args.patience)),
+        watch: Watch::new(Duration::from_secs(args.patience), args.attempts),
     };
     let mut report = json!({
         "machine": { "processor": processor(), "cores": bench.cores },

@@ -107,11 +107,12 @@ pub struct Summary {
     pub rows: Vec<Value>,
 }
 
-/// The middle one of sorted numbers, the larger of two; not a number if there is none.
+/// The middle one of sorted numbers, or half-way between two; not a number if there is none.
 pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+    let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
+    (at(values.len().saturating_sub(1) / 2) + at(values.len() / 2)) / 2.0
 }
 
 fn of(all: &[Measurement], contestant: Contestant) -> Vec<&Measurement> {
@@ -199,6 +200,7 @@ mod tests {
         before: Some(0.0),
         during: Some(0.01),
         after: Some(0.0),
+        attempts: 1,
     };
     const BUSY: Load = Load {
         before: Some(0.5),
@@ -265,6 +267,13 @@ mod tests {
         let summary = summarise(&rows, 2);
         assert_eq!(summary.ours.ms_per_step, 50.0);
         assert!(summary.ratio.is_none() && summary.peer.is_none() && summary.memory_ratio.is_none());
+    }
+
+    #[test]
+    fn medians_are_in_the_middle() {
+        assert_eq!(median([3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median([3.0, 1.0]), 2.0);
+        assert!(median([]).is_nan());
     }
 
     #[test]
