@@ -1,8 +1,8 @@
 //! Micro-benchmarks of the operations of `htl-bench-cases`, with as many threads as `RAYON_NUM_THREADS` says.
 //!
 //! ```text
-//! cargo bench -p htl-ops                                  # all
-//! cargo bench -p htl-ops -- 'forward.*depthwise'          # some
+//! cargo bench -p htl-ops --bench operations                           # all
+//! cargo bench -p htl-ops --bench operations -- 'forward.*depthwise'  # some
 //! ```
 
 use divan::Bencher;
