@@ -56,7 +56,17 @@ enum Command {
     Bench(bench::Bench),
 }
 
+/// Candle adds large gradients on threads of its own that go on spinning afterwards, on the cores that the operations need.
+fn leave_the_cores_to_htl_ops() {
+    const VARIABLE: &str = "CANDLE_NUM_THREADS";
+    if std::env::var_os(VARIABLE).is_none() {
+        // SAFETY: no other thread has been started yet.
+        unsafe { std::env::set_var(VARIABLE, "1") };
+    }
+}
+
 fn main() -> ExitCode {
+    leave_the_cores_to_htl_ops();
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_env("HTL_LOG")
@@ -68,8 +78,6 @@ fn main() -> ExitCode {
         .init();
     parent::exit_with_parent();
     htl_ops::keep_freed_memory();
-    // This thread works along instead of waiting: waking two threads for every loop of an operation costs more.
-    let _ = rayon::ThreadPoolBuilder::new().use_current_thread().build_global();
     let cli = Cli::parse();
     match run(cli) {
         Ok(code) => code,

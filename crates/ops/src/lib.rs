@@ -32,6 +32,7 @@ mod parallel;
 mod pool;
 mod real;
 mod row_norm;
+mod team;
 mod upsample;
 
 pub use adaptive::{adaptive_avg_pool2d, adaptive_max_pool2d};

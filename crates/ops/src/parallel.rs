@@ -3,36 +3,31 @@
 //! Every task writes its own part of the output and reduces in an order fixed by the shapes alone. With one thread the
 //! loop runs in the caller: no pool, no synchronisation.
 
-use rayon::prelude::*;
+use crate::team;
 
-/// Threads to run on.
+/// Threads to run on: those of the rayon pool that the caller is in, or of the global one (`RAYON_NUM_THREADS`).
 pub(crate) fn threads() -> usize {
     rayon::current_num_threads()
 }
 
-/// True if there is only one thread to run on.
-pub(crate) fn single() -> bool {
-    threads() == 1
-}
-
 /// Calls `task(i)` for every `i < count`.
 pub(crate) fn each(count: usize, task: impl Fn(usize) + Sync + Send) {
-    if count <= 1 || single() {
+    let threads = if count <= 1 { 1 } else { threads() };
+    if threads == 1 {
         (0..count).for_each(task);
     } else {
-        (0..count).into_par_iter().with_max_len(1).for_each(task);
+        team::run(count, threads, &task);
     }
 }
 
 /// Calls `task(i, chunk)` for every chunk of `len` elements of `data`.
 pub(crate) fn chunks<T: Send>(data: &mut [T], len: usize, task: impl Fn(usize, &mut [T]) + Sync + Send) {
-    if data.len() <= len || single() {
-        data.chunks_mut(len).enumerate().for_each(|(i, chunk)| task(i, chunk));
-    } else {
-        data.par_chunks_mut(len)
-            .enumerate()
-            .for_each(|(i, chunk)| task(i, chunk));
-    }
+    let total = data.len();
+    let shared = Shared::new(data);
+    each(total.div_ceil(len), |i| {
+        // SAFETY: chunks do not overlap, each index is visited once, and `data` is borrowed until `each` returns.
+        task(i, unsafe { shared.part(i * len, len.min(total - i * len)) });
+    });
 }
 
 /// A pointer that several tasks write through, each to elements of its own.
