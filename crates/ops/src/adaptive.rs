@@ -9,7 +9,6 @@ use crate::OpsError;
 use crate::buffer::Buffer;
 use crate::cpu::vectorised;
 use crate::parallel;
-use crate::pool::first_max;
 use crate::real::{Reading, Real, by_dtype, dims4, elements};
 use crate::upsample::check_size;
 
@@ -22,6 +21,20 @@ fn bins(size: usize, out: usize) -> Vec<Range<usize>> {
     (0..n)
         .map(|o| (o * s / n) as usize..((o + 1) * s).div_ceil(n) as usize)
         .collect()
+}
+
+/// Position of the first maximum among these rows and columns of a plane (NaN counts as the maximum, as in PyTorch).
+fn first_max<T: Real>(plane: &[T], width: usize, rows: Range<usize>, columns: Range<usize>) -> usize {
+    let mut best = rows.start * width + columns.start;
+    for y in rows {
+        for at in y * width + columns.start..y * width + columns.end {
+            #[allow(clippy::eq_op)]
+            if plane[at] > plane[best] || plane[at] != plane[at] {
+                best = at;
+            }
+        }
+    }
+    best
 }
 
 vectorised! {

@@ -29,6 +29,7 @@ mod math;
 mod norm;
 pub mod optim;
 mod parallel;
+mod phases;
 mod pool;
 mod real;
 mod row_norm;

@@ -1,14 +1,17 @@
 //! Pooling.
 
-use std::ops::Range;
-
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor, WithDType};
 
 use crate::OpsError;
+use crate::buffer::Buffer;
 use crate::cpu::vectorised;
 use crate::parallel;
+use crate::phases::{LANES, Moves, Phases, gather, scatter, split, spread, unite, weighted_sum};
 use crate::real::{Reading, Real, by_dtype, dims4, elements};
+
+/// Elements that one task should at least work on.
+const TASK: usize = 1 << 14;
 
 /// The sizes of one pooling, checked.
 #[derive(Debug, Clone, Copy)]
@@ -77,10 +80,21 @@ impl Window {
         self.kernel == 2 && self.stride == 2 && self.padding == 0
     }
 
-    /// Input rows (or columns) of output position `o`.
-    fn range(&self, o: usize, size: usize) -> Range<usize> {
-        let from = o * self.stride;
-        from.saturating_sub(self.padding)..(from + self.kernel - self.padding).min(size)
+    fn phases(&self) -> Phases {
+        Phases::new(&Moves {
+            image: [self.h, self.w],
+            out: [self.oh, self.ow],
+            window: [self.kernel; 2],
+            stride: self.stride,
+            padding: self.padding,
+            dilation: 1,
+        })
+    }
+
+    /// The weight of every tap of a mean; positions in the padding count as zeros.
+    fn average<T: Real>(&self) -> Vec<T> {
+        let taps = self.kernel * self.kernel;
+        vec![T::from_f64(1.0 / taps as f64); taps]
     }
 
     fn area(&self) -> usize {
@@ -154,96 +168,171 @@ vectorised! {
     }
 }
 
-/// Position of the first maximum among these rows and columns of a plane (NaN counts as the maximum, as in PyTorch).
-pub(crate) fn first_max<T: Real>(plane: &[T], width: usize, rows: Range<usize>, columns: Range<usize>) -> usize {
-    let mut best = rows.start * width + columns.start;
-    for y in rows {
-        for at in y * width + columns.start..y * width + columns.end {
-            #[allow(clippy::eq_op)]
-            if plane[at] > plane[best] || plane[at] != plane[at] {
-                best = at;
+vectorised! {
+    /// Maxima over the taps; NaN counts as the largest.
+    fn largest<T: Real>(x: &[T], taps: &[usize], run: &mut [T]) {
+        for (block, run) in run.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+            let mut best = [T::from_f64(f64::NEG_INFINITY); LANES];
+            for &tap in taps {
+                let x = &x[tap + block * LANES..][..LANES];
+                for i in 0..LANES {
+                    // False for NaN on either side: NaN comes in, and stays.
+                    let stays = (x[i] <= best[i]) | is_nan(best[i]);
+                    best[i] = if stays { best[i] } else { x[i] };
+                }
+            }
+            *run = best;
+        }
+    }
+}
+
+vectorised! {
+    /// Which tap holds each maximum first, beginning with `first`: the first tap inside of the image.
+    fn first_largest<T: Real>(x: &[T], taps: &[usize], first: &[T], run: &mut [T]) {
+        for (block, (run, first)) in run.as_chunks_mut::<LANES>().0.iter_mut().zip(first.as_chunks::<LANES>().0).enumerate()
+        {
+            let mut best = [T::from_f64(f64::NEG_INFINITY); LANES];
+            let mut index = *first;
+            for (t, &tap) in taps.iter().enumerate() {
+                let t = T::from_f64(t as f64);
+                let x = &x[tap + block * LANES..][..LANES];
+                for i in 0..LANES {
+                    let stays = (x[i] <= best[i]) | is_nan(best[i]);
+                    best[i] = if stays { best[i] } else { x[i] };
+                    index[i] = if stays { index[i] } else { t };
+                }
+            }
+            *run = index;
+        }
+    }
+}
+
+vectorised! {
+    /// Adds each gradient where its maximum was.
+    fn scatter_largest<T: Real>(grad: &[T], index: &[T], taps: &[usize], dx: &mut [T]) {
+        let zero = T::default();
+        for (t, &tap) in taps.iter().enumerate() {
+            let t = T::from_f64(t as f64);
+            for ((dx, &grad), &index) in dx[tap..][..grad.len()].iter_mut().zip(grad).zip(index) {
+                *dx += if index == t { grad } else { zero };
             }
         }
     }
-    best
+}
+
+#[inline(always)]
+fn is_nan<T: Real>(v: T) -> bool {
+    #[allow(clippy::eq_op)]
+    let differs = v != v;
+    differs
+}
+
+/// For each position of a run, the first tap of its window that lies inside of the image.
+fn first_inside<T: Real>(w: &Window, phases: &Phases) -> Buffer<T> {
+    let mut first = Buffer::zeros(phases.run);
+    let outside = |o: usize| w.padding.saturating_sub(o * w.stride);
+    let plane: Vec<T> = (0..w.out_area())
+        .map(|at| T::from_f64((outside(at / w.ow) * w.kernel + outside(at % w.ow)) as f64))
+        .collect();
+    spread(phases, &plane, &mut first);
+    first
 }
 
 pub(crate) fn max_forward<T: Real>(w: &Window, x: &[T], y: &mut [T]) {
+    if !w.is_halving() {
+        return sweep(w, x, y, f64::NEG_INFINITY, |phases, image, run| {
+            largest(image, &phases.taps, run)
+        });
+    }
     parallel::chunks(y, w.out_area(), |i, out| {
         let plane = &x[i * w.area()..][..w.area()];
         for (oy, row) in out.chunks_mut(w.ow).enumerate() {
-            if w.is_halving() {
-                halve_max_row(&plane[2 * oy * w.w..], &plane[(2 * oy + 1) * w.w..], row);
-            } else {
-                for (ox, o) in row.iter_mut().enumerate() {
-                    *o = plane[first_max(plane, w.w, w.range(oy, w.h), w.range(ox, w.w))];
-                }
-            }
+            halve_max_row(&plane[2 * oy * w.w..], &plane[(2 * oy + 1) * w.w..], row);
+        }
+    });
+}
+
+/// Windows over each plane of `x`, padded with a value; `run` gets the flat results of a plane's phases.
+fn sweep<T: Real>(
+    w: &Window,
+    x: &[T],
+    y: &mut [T],
+    padding: f64,
+    window: impl Fn(&Phases, &[T], &mut [T]) + Sync + Send,
+) {
+    let phases = w.phases();
+    let planes = TASK.div_ceil(w.area());
+    parallel::chunks(y, planes * w.out_area(), |task, y| {
+        let mut image = Buffer::<T>::stale(phases.len);
+        image.fill(T::from_f64(padding));
+        let mut run = Buffer::<T>::stale(phases.run);
+        for (i, y) in y.chunks_exact_mut(w.out_area()).enumerate() {
+            split(&phases, &x[(task * planes + i) * w.area()..][..w.area()], &mut image);
+            window(&phases, &image, &mut run);
+            gather(&phases, &run, y);
         }
     });
 }
 
 pub(crate) fn max_backward<T: Real>(w: &Window, x: &[T], dy: &[T], dx: &mut [T]) {
+    if w.is_halving() {
+        return halve_max_backward(w, x, dy, dx);
+    }
+    let phases = w.phases();
+    let first = first_inside::<T>(w, &phases);
+    let planes = TASK.div_ceil(w.area());
+    parallel::chunks(dx, planes * w.area(), |task, dx| {
+        let mut image = Buffer::<T>::stale(phases.len);
+        image.fill(T::from_f64(f64::NEG_INFINITY));
+        let mut gradient = Buffer::<T>::stale(phases.len);
+        let (mut index, mut run) = (Buffer::<T>::stale(phases.run), Buffer::<T>::zeros(phases.run));
+        for (i, dx) in dx.chunks_exact_mut(w.area()).enumerate() {
+            let plane = task * planes + i;
+            split(&phases, &x[plane * w.area()..][..w.area()], &mut image);
+            first_largest(&image, &phases.taps, &first, &mut index);
+            spread(&phases, &dy[plane * w.out_area()..][..w.out_area()], &mut run);
+            gradient.fill(T::default());
+            scatter_largest(&run, &index, &phases.taps, &mut gradient);
+            unite(&phases, &gradient, dx);
+        }
+    });
+}
+
+fn halve_max_backward<T: Real>(w: &Window, x: &[T], dy: &[T], dx: &mut [T]) {
     parallel::chunks(dx, w.area(), |i, dplane| {
         let plane = &x[i * w.area()..][..w.area()];
         let grad = &dy[i * w.out_area()..][..w.out_area()];
-        if w.is_halving() {
-            if w.h % 2 == 1 || w.w % 2 == 1 {
-                dplane.fill(T::default());
-            }
-            for (oy, grad) in grad.chunks(w.ow).enumerate() {
-                let (dtop, dbottom) = dplane[2 * oy * w.w..].split_at_mut(w.w);
-                halve_max_row_back(
-                    &plane[2 * oy * w.w..],
-                    &plane[(2 * oy + 1) * w.w..],
-                    grad,
-                    dtop,
-                    dbottom,
-                );
-            }
-        } else {
+        if w.h % 2 == 1 || w.w % 2 == 1 {
             dplane.fill(T::default());
-            for (oy, grad) in grad.chunks(w.ow).enumerate() {
-                for (ox, &g) in grad.iter().enumerate() {
-                    dplane[first_max(plane, w.w, w.range(oy, w.h), w.range(ox, w.w))] += g;
-                }
-            }
+        }
+        for (oy, grad) in grad.chunks(w.ow).enumerate() {
+            let (dtop, dbottom) = dplane[2 * oy * w.w..].split_at_mut(w.w);
+            let (top, bottom) = (&plane[2 * oy * w.w..], &plane[(2 * oy + 1) * w.w..]);
+            halve_max_row_back(top, bottom, grad, dtop, dbottom);
         }
     });
 }
 
 pub(crate) fn average_forward<T: Real>(w: &Window, x: &[T], y: &mut [T]) {
-    let factor = T::from_f64(1.0 / (w.kernel * w.kernel) as f64);
-    parallel::chunks(y, w.out_area(), |i, out| {
-        let plane = &x[i * w.area()..][..w.area()];
-        for (oy, row) in out.chunks_mut(w.ow).enumerate() {
-            for (ox, o) in row.iter_mut().enumerate() {
-                let mut total = T::default();
-                for y in w.range(oy, w.h) {
-                    for &v in &plane[y * w.w..][w.range(ox, w.w)] {
-                        total += v;
-                    }
-                }
-                *o = total * factor;
-            }
-        }
+    let weights = w.average::<T>();
+    sweep(w, x, y, 0.0, |phases, image, run| {
+        weighted_sum(image, &phases.taps, &weights, run)
     });
 }
 
 pub(crate) fn average_backward<T: Real>(w: &Window, dy: &[T], dx: &mut [T]) {
-    let factor = T::from_f64(1.0 / (w.kernel * w.kernel) as f64);
-    parallel::chunks(dx, w.area(), |i, dplane| {
-        dplane.fill(T::default());
-        let grad = &dy[i * w.out_area()..][..w.out_area()];
-        for (oy, grad) in grad.chunks(w.ow).enumerate() {
-            for (ox, &g) in grad.iter().enumerate() {
-                let g = g * factor;
-                for y in w.range(oy, w.h) {
-                    for d in &mut dplane[y * w.w..][w.range(ox, w.w)] {
-                        *d += g;
-                    }
-                }
-            }
+    let phases = w.phases();
+    let weights = w.average::<T>();
+    let planes = TASK.div_ceil(w.area());
+    parallel::chunks(dx, planes * w.area(), |task, dx| {
+        let mut gradient = Buffer::<T>::stale(phases.len);
+        let mut run = Buffer::<T>::zeros(phases.run);
+        for (i, dx) in dx.chunks_exact_mut(w.area()).enumerate() {
+            let plane = task * planes + i;
+            spread(&phases, &dy[plane * w.out_area()..][..w.out_area()], &mut run);
+            gradient.fill(T::default());
+            scatter(&run, &phases.taps, &weights, &mut gradient);
+            unite(&phases, &gradient, dx);
         }
     });
 }

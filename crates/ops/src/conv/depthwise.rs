@@ -1,13 +1,13 @@
 //! Depthwise convolution: every input channel has windows of its own, any stride, padding and dilation.
-//!
-//! A padded plane is split by the stride into *phases*: positions whose row and column leave the same remainders lie
-//! together. A tap is then a fixed offset from an output position, whatever the stride, and a plane is one flat run of
-//! outputs, `pitch` apart from row to row; the few results between rows are dropped.
+
+// Lanes are indexed by constants so that the compiler keeps them in registers.
+#![allow(clippy::needless_range_loop)]
 
 use crate::buffer::Buffer;
 use crate::conv::Geometry;
 use crate::cpu::vectorised;
 use crate::parallel;
+use crate::phases::{LANES, Moves, Phases, gather, scatter, split, spread, unite, weighted_sum};
 use crate::real::Real;
 
 /// Whether this convolution is of the kind handled here.
@@ -15,151 +15,19 @@ pub(super) fn applies(g: &Geometry) -> bool {
     g.p.groups == g.cin && g.cin > 1
 }
 
+fn phases(g: &Geometry) -> Phases {
+    Phases::new(&Moves {
+        image: [g.h, g.w],
+        out: [g.oh, g.ow],
+        window: [g.kh, g.kw],
+        stride: g.p.stride,
+        padding: g.p.padding,
+        dilation: g.p.dilation,
+    })
+}
+
 /// Elements that one task should at least work on.
 const TASK: usize = 1 << 14;
-
-const LANES: usize = 32;
-
-/// A row of a plane and where its elements, `stride` apart, lie among the phases.
-#[derive(Clone, Copy)]
-struct Row {
-    phases: usize,
-    image: usize,
-    count: usize,
-}
-
-/// Where everything of one plane lies.
-struct Phases {
-    stride: usize,
-    /// Elements from row to row of a phase.
-    pitch: usize,
-    /// Elements of all phases, and a vector behind them.
-    len: usize,
-    /// Flat positions of an output plane, in whole vectors.
-    run: usize,
-    /// Offset of every tap.
-    taps: Vec<usize>,
-    rows: Vec<Row>,
-    /// Columns of an output plane.
-    ow: usize,
-}
-
-impl Phases {
-    fn new(g: &Geometry) -> Self {
-        let (stride, padding, dilation) = (g.p.stride, g.p.padding, g.p.dilation);
-        let pitch = (g.w + 2 * padding).div_ceil(stride);
-        let phase = (g.h + 2 * padding).div_ceil(stride) * pitch;
-        let at = |row: usize, column: usize| {
-            (row % stride * stride + column % stride) * phase + row / stride * pitch + column / stride
-        };
-        let taps = (0..g.kh * g.kw)
-            .map(|t| at(t / g.kw * dilation, t % g.kw * dilation))
-            .collect();
-        let mut rows = Vec::with_capacity(g.h * stride);
-        for y in 0..g.h {
-            for x in 0..stride.min(g.w) {
-                rows.push(Row {
-                    phases: at(y + padding, x + padding),
-                    image: y * g.w + x,
-                    count: (g.w - x).div_ceil(stride),
-                });
-            }
-        }
-        Self {
-            stride,
-            pitch,
-            len: stride * stride * phase + LANES,
-            run: ((g.oh - 1) * pitch + g.ow).next_multiple_of(LANES),
-            taps,
-            rows,
-            ow: g.ow,
-        }
-    }
-}
-
-vectorised! {
-    /// Splits an image; margins are left as they are.
-    fn split<T: Real>(layout: &Phases, image: &[T], phases: &mut [T]) {
-        for row in &layout.rows {
-            let to = &mut phases[row.phases..][..row.count];
-            let from = &image[row.image..];
-            match layout.stride {
-                1 => to.iter_mut().zip(from).for_each(|(o, &v)| *o = v),
-                2 => {
-                    let pairs = from.chunks_exact(2);
-                    let last = from.len() / 2;
-                    for (o, pair) in to.iter_mut().zip(pairs) {
-                        *o = pair[0];
-                    }
-                    if row.count > last {
-                        to[last] = from[2 * last];
-                    }
-                }
-                step => to.iter_mut().zip(from.iter().step_by(step)).for_each(|(o, &v)| *o = v),
-            }
-        }
-    }
-}
-
-vectorised! {
-    /// The inverse of [`split`].
-    fn unite<T: Real>(layout: &Phases, phases: &[T], image: &mut [T]) {
-        for row in &layout.rows {
-            let from = &phases[row.phases..][..row.count];
-            let to = &mut image[row.image..];
-            if layout.stride == 1 {
-                to.iter_mut().zip(from).for_each(|(o, &v)| *o = v);
-            } else {
-                to.iter_mut().step_by(layout.stride).zip(from).for_each(|(o, &v)| *o = v);
-            }
-        }
-    }
-}
-
-vectorised! {
-    /// An output plane as a flat run; what lies between rows is left as it is.
-    fn spread<T: Real>(layout: &Phases, plane: &[T], run: &mut [T]) {
-        for (y, row) in plane.chunks_exact(layout.ow).enumerate() {
-            run[y * layout.pitch..].iter_mut().zip(row).for_each(|(o, &v)| *o = v);
-        }
-    }
-}
-
-vectorised! {
-    /// The inverse of [`spread`].
-    fn gather<T: Real>(layout: &Phases, run: &[T], plane: &mut [T]) {
-        for (y, row) in plane.chunks_exact_mut(layout.ow).enumerate() {
-            row.iter_mut().zip(&run[y * layout.pitch..]).for_each(|(o, &v)| *o = v);
-        }
-    }
-}
-
-vectorised! {
-    /// `run[i] = Σ weight[t] * x[taps[t] + i]`, `run` in whole vectors.
-    fn weighted_sum<T: Real>(x: &[T], taps: &[usize], weight: &[T], run: &mut [T]) {
-        for (block, run) in run.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
-            let mut sum = [T::default(); LANES];
-            for (&tap, &w) in taps.iter().zip(weight) {
-                let x = &x[tap + block * LANES..][..LANES];
-                for i in 0..LANES {
-                    sum[i] += w * x[i];
-                }
-            }
-            *run = sum;
-        }
-    }
-}
-
-vectorised! {
-    /// `dx[taps[t] + i] += weight[t] * run[i]`, `run` in whole vectors.
-    fn scatter<T: Real>(run: &[T], taps: &[usize], weight: &[T], dx: &mut [T]) {
-        for (&tap, &w) in taps.iter().zip(weight) {
-            for (dx, &v) in dx[tap..][..run.len()].iter_mut().zip(run) {
-                *dx += w * v;
-            }
-        }
-    }
-}
 
 vectorised! {
     /// Adds `run[i] * x[taps[t] + i]` to three vectors of sums, `run` in whole vectors.
@@ -186,7 +54,7 @@ vectorised! {
 const SWEEP: usize = 2048;
 
 pub(super) fn forward<T: Real>(g: &Geometry, x: &[T], weight: &[T], y: &mut [T]) {
-    let phases = Phases::new(g);
+    let phases = phases(g);
     let (in_area, out_area, taps) = (g.h * g.w, g.oh * g.ow, g.kh * g.kw);
     let multiplier = g.cout / g.cin;
     let planes = TASK.div_ceil(in_area * multiplier);
@@ -207,7 +75,7 @@ pub(super) fn forward<T: Real>(g: &Geometry, x: &[T], weight: &[T], y: &mut [T])
 }
 
 pub(super) fn backward_input<T: Real>(g: &Geometry, dy: &[T], weight: &[T], dx: &mut [T]) {
-    let phases = Phases::new(g);
+    let phases = phases(g);
     let (in_area, out_area, taps) = (g.h * g.w, g.oh * g.ow, g.kh * g.kw);
     let multiplier = g.cout / g.cin;
     let planes = TASK.div_ceil(in_area);
@@ -232,7 +100,7 @@ pub(super) fn backward_input<T: Real>(g: &Geometry, dy: &[T], weight: &[T], dx: 
 }
 
 pub(super) fn backward_weight<T: Real>(g: &Geometry, x: &[T], dy: &[T], dw: &mut [T]) {
-    let phases = Phases::new(g);
+    let phases = phases(g);
     let (in_area, out_area, taps) = (g.h * g.w, g.oh * g.ow, g.kh * g.kw);
     let multiplier = g.cout / g.cin;
     let threes = taps.div_ceil(3);
