@@ -2,7 +2,7 @@
 
 mod common;
 
-use candle_core::{Device, Tensor};
+use candle_core::{Device, Tensor, Var};
 use common::{check, config, distinct, scattered, values, var};
 use htl_ops::*;
 use proptest::prelude::*;
@@ -94,4 +94,37 @@ fn nan_is_the_maximum() {
             assert!(y[0].is_nan(), "NaN at {position}: {y:?}");
         }
     }
+}
+
+/// Windows at the border that hold nothing but minus infinity give their gradient to the image, not to the padding.
+#[test]
+fn the_gradient_of_minus_infinity_stays_inside() {
+    let x = Var::from_tensor(&Tensor::full(f64::NEG_INFINITY, (1, 2, 5, 6), &Device::Cpu).unwrap()).unwrap();
+    let y = max_pool2d(&x, 3, 2, 1).unwrap();
+    // The loss is linear: the gradient of every output is 1, whatever the values.
+    let zeros = y.zeros_like().unwrap();
+    let loss = y.ge(0.0).unwrap().where_cond(&zeros, &y).unwrap().sum_all().unwrap();
+    let gradient = loss.backward().unwrap().get(&x).unwrap().sum_all().unwrap();
+    assert_eq!(gradient.to_scalar::<f64>().unwrap(), y.elem_count() as f64);
+}
+
+/// NaN is the largest of its window, and the gradient goes to it.
+#[test]
+fn maxima_keep_nan() {
+    let mut data = vec![0f32; 36];
+    data[14] = f32::NAN;
+    let x = Var::from_tensor(&Tensor::from_vec(data, (1, 1, 6, 6), &Device::Cpu).unwrap()).unwrap();
+    let y = max_pool2d(&x, 3, 3, 0).unwrap();
+    let values = y.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    assert!(values[0].is_nan() && values[1..] == [0.0; 3]);
+    let gradient = y
+        .sum_all()
+        .unwrap()
+        .backward()
+        .unwrap()
+        .get(&x)
+        .unwrap()
+        .flatten_all()
+        .unwrap();
+    assert_eq!(gradient.to_vec1::<f32>().unwrap()[14], 1.0);
 }
