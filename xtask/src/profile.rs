@@ -56,7 +56,7 @@ const EMBEDDED: Profile = Profile {
     size: 64,
     width: 8,
     batch: 16,
-    image_steps: 6000,
+    image_steps: 7200,
     fine_tune_steps: 1500,
     learning_rate: 3e-3,
     fine_tune_rate: 2e-3,

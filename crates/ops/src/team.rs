@@ -98,7 +98,7 @@ pub(crate) fn run(count: usize, threads: usize, task: &(dyn Fn(usize) + Sync)) {
     unsafe { *TEAM.current.get() = Some(current) };
     TEAM.next.store(0, Ordering::Relaxed);
     let generation = TEAM.state.load(Ordering::Relaxed) / GENERATION + 1;
-    TEAM.state.store(generation * GENERATION | OPEN, Ordering::SeqCst);
+    TEAM.state.store((generation * GENERATION) | OPEN, Ordering::SeqCst);
     let closing = Closing;
     for worker in &workers[..helpers] {
         if worker.asleep.swap(false, Ordering::SeqCst) {
@@ -204,7 +204,7 @@ impl Team {
                 return state / GENERATION;
             }
             rounds += 1;
-            if rounds % 64 != 0 || since.elapsed() < AWAKE {
+            if !rounds.is_multiple_of(64) || since.elapsed() < AWAKE {
                 spin_loop();
                 continue;
             }
