@@ -86,7 +86,7 @@ fn operations_have_the_same_names_in_both_languages() {
 }
 
 /// With a stand-in for Python that answers at once, so that only ours takes time.
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 #[test]
 fn both_sides_are_compared_and_written_whole() {
     use std::os::unix::fs::PermissionsExt;

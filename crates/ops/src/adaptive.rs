@@ -16,7 +16,7 @@ use crate::upsample::check_size;
 ///
 /// Bins overlap where `out` does not divide `size`, and repeat where it is larger.
 fn bins(size: usize, out: usize) -> Vec<Range<usize>> {
-    // Wide, because `out` is the caller's and may be any number.
+    // Wide, because the products may be.
     let (s, n) = (size as u128, out as u128);
     (0..n)
         .map(|o| (o * s / n) as usize..((o + 1) * s).div_ceil(n) as usize)

@@ -69,6 +69,16 @@ pub enum OpsError {
         /// The input's shape.
         shape: Vec<usize>,
     },
+    /// What would be made is beyond any memory.
+    #[error("{op}: the {what} of {dims:?} would be too large to hold; check size, stride and padding")]
+    TooLarge {
+        /// The operation.
+        op: &'static str,
+        /// What would be made, such as `result`.
+        what: &'static str,
+        /// Its extents.
+        dims: Vec<usize>,
+    },
     /// A parameter is out of range.
     #[error("{op}: `{parameter}` must be {requirement}, found {found}")]
     Parameter {
@@ -124,6 +134,19 @@ pub enum OpsError {
     /// An error of candle itself.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
+}
+
+/// Refuses extents whose product is beyond any memory (2^40 elements).
+pub(crate) fn check_extents(op: &'static str, what: &'static str, dims: &[usize]) -> Result<(), OpsError> {
+    const MOST: usize = 1 << 40;
+    match dims.iter().try_fold(1usize, |product, &d| product.checked_mul(d)) {
+        Some(product) if product <= MOST => Ok(()),
+        _ => Err(OpsError::TooLarge {
+            op,
+            what,
+            dims: dims.to_vec(),
+        }),
+    }
 }
 
 impl From<OpsError> for candle_core::Error {

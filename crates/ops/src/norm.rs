@@ -330,7 +330,11 @@ pub(crate) fn batch_moments<T: Real>(y: &[T], channels: usize, area: usize) -> (
             pivot,
         );
         let d = out[0][0] / count;
-        out[0] = [pivot.to_f64() + d, (out[0][1] / count - d * d).max(0.0)];
+        // `clamp` keeps NaN.
+        out[0] = [
+            pivot.to_f64() + d,
+            (out[0][1] / count - d * d).clamp(0.0, f64::INFINITY),
+        ];
     });
     sums.into_iter().map(|[m, v]| (m, v)).unzip()
 }

@@ -61,11 +61,13 @@ impl Phases {
         } = *moves;
         let pitch = (w + 2 * padding).div_ceil(stride);
         let phase = (h + 2 * padding).div_ceil(stride) * pitch;
+        // A stride beyond the padded plane leaves most remainders without a row or column.
+        let [down, across] = [h, w].map(|size| stride.min(size + 2 * padding));
         let at = |row: usize, column: usize| {
-            (row % stride * stride + column % stride) * phase + row / stride * pitch + column / stride
+            (row % stride * across + column % stride) * phase + row / stride * pitch + column / stride
         };
         let taps = (0..kh * kw).map(|t| at(t / kw * dilation, t % kw * dilation)).collect();
-        let mut rows = Vec::with_capacity(h * stride);
+        let mut rows = Vec::with_capacity(h * stride.min(w));
         for y in 0..h {
             for x in 0..stride.min(w) {
                 rows.push(Row {
@@ -78,7 +80,7 @@ impl Phases {
         Self {
             stride,
             pitch,
-            len: stride * stride * phase + LANES,
+            len: down * across * phase + LANES,
             run: ((oh - 1) * pitch + ow).next_multiple_of(LANES),
             taps,
             rows,

@@ -6,6 +6,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor, WithDType};
 use crate::OpsError;
 use crate::buffer::Buffer;
 use crate::cpu::vectorised;
+use crate::error::check_extents;
 use crate::parallel;
 use crate::phases::{LANES, Moves, Phases, gather, scatter, split, spread, unite, weighted_sum};
 use crate::real::{Reading, Real, by_dtype, dims4, elements};
@@ -52,6 +53,9 @@ impl Window {
                 found: padding.to_string(),
             });
         }
+        let padded = [x[2], x[3]].map(|size| padding.saturating_mul(2).saturating_add(size));
+        // Planes are padded one by one.
+        check_extents(op, "padded plane", &[64, padded[0], padded[1]])?;
         let extent = |size: usize| {
             let available = size + 2 * padding;
             if kernel > available {

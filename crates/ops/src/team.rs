@@ -97,6 +97,7 @@ pub(crate) fn run(count: usize, threads: usize, task: &(dyn Fn(usize) + Sync)) {
     // SAFETY: this thread holds the workers' lock, and the last loop's `Closing` has left the state closed and empty.
     unsafe { *TEAM.current.get() = Some(current) };
     TEAM.next.store(0, Ordering::Relaxed);
+    TEAM.panicked.store(false, Ordering::Relaxed);
     let generation = TEAM.state.load(Ordering::Relaxed) / GENERATION + 1;
     TEAM.state.store((generation * GENERATION) | OPEN, Ordering::SeqCst);
     let closing = Closing;
@@ -126,7 +127,7 @@ impl Drop for Closing {
 }
 
 fn wait(rounds: &mut u32) {
-    *rounds += 1;
+    *rounds = rounds.saturating_add(1);
     if *rounds < PATIENT {
         spin_loop();
     } else {
@@ -203,7 +204,7 @@ impl Team {
             if fresh(state) {
                 return state / GENERATION;
             }
-            rounds += 1;
+            rounds = rounds.wrapping_add(1);
             if !rounds.is_multiple_of(64) || since.elapsed() < AWAKE {
                 spin_loop();
                 continue;
@@ -263,6 +264,8 @@ mod tests {
             run(64, 2, &|i| assert!(i != 40, "planted"));
         });
         assert!(outcome.is_err());
+        // On every thread at once.
+        assert!(catch_unwind(|| run(64, 2, &|_| panic!("planted"))).is_err());
         let total = AtomicUsize::new(0);
         run(64, 2, &|_| {
             total.fetch_add(1, Ordering::Relaxed);

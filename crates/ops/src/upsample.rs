@@ -5,6 +5,7 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor, WithD
 
 use crate::OpsError;
 use crate::cpu::vectorised;
+use crate::error::check_extents;
 use crate::parallel;
 use crate::real::{Reading, Real, by_dtype, dims4, elements};
 
@@ -153,7 +154,7 @@ pub(crate) fn check_size(op: &'static str, (h, w): (usize, usize)) -> Result<(),
             found,
         });
     }
-    Ok(())
+    check_extents(op, "result", &[h, w])
 }
 
 /// Nearest-neighbour resizing to `(height, width)`: output row `o` reads input row `floor(o * height_in / height_out)`.

@@ -331,3 +331,32 @@ fn averages_follow() {
     ema.copy_to(&vars).unwrap();
     assert_eq!(var.to_vec1::<f32>().unwrap(), [2.0, 3.0]);
 }
+
+/// Strides far beyond the image are like any other, sizes beyond any memory are refused.
+#[test]
+fn absurd_sizes_neither_panic_nor_allocate() {
+    let x = Tensor::ones((1, 2, 4, 4), DType::F32, &Device::Cpu).unwrap();
+    let y = max_pool2d(&x, 2, 100_000, 0).unwrap();
+    assert_eq!(y.dims(), [1, 2, 1, 1]);
+    assert_eq!(avg_pool2d(&x, 1, usize::MAX, 0).unwrap().dims(), [1, 2, 1, 1]);
+    let weight = Tensor::ones((2, 1, 3, 3), DType::F32, &Device::Cpu).unwrap();
+    let far = Conv2dParams {
+        stride: 1 << 40,
+        groups: 2,
+        ..Conv2dParams::default()
+    };
+    assert_eq!(conv2d(&x, &weight, None, far).unwrap().dims(), [1, 2, 1, 1]);
+    let wide = Conv2dParams {
+        padding: 1 << 40,
+        groups: 2,
+        ..Conv2dParams::default()
+    };
+    for (error, part) in [
+        (message(conv2d(&x, &weight, None, wide)), "padded input"),
+        (message(max_pool2d(&x, usize::MAX, 1, usize::MAX / 2)), "padded plane"),
+        (message(adaptive_avg_pool2d(&x, (usize::MAX, 1))), "result"),
+        (message(upsample_nearest2d(&x, (usize::MAX, 2))), "result"),
+    ] {
+        assert!(error.contains(part) && error.contains("too large"), "{error}");
+    }
+}

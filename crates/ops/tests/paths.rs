@@ -189,6 +189,7 @@ fn every_path_is_right_and_independent_of_threads() {
         [3, 10, 40, 4, 4, 1, 0, 1, 1],
         [8, 33, 13, 5, 7, 1, 0, 1, 1],
         [2, 8, 24, 9, 11, 3, 1, 1, 1],
+        [41, 1024, 8, 6, 6, 3, 1, 1, 1],
         [2, 5, 5, 40, 40, 3, 1, 1, 5],
         [2, 6, 12, 9, 13, 3, 1, 2, 6],
         [1, 7, 7, 12, 70, 5, 2, 1, 7],
@@ -218,6 +219,9 @@ fn every_path_is_right_and_independent_of_threads() {
                 &weight.to_dtype(DType::F64).unwrap(),
                 params,
             );
+            // Errors of long sums grow with the root of their length.
+            let terms = (cin / groups * k * k).max(cout / groups * k * k).max(batch * h * w);
+            let rounding = (terms as f64 / 1000.0).sqrt().max(1.0);
             for (what, (ours, exact)) in ["y", "dx", "dw"].iter().zip(ours.iter().zip(&exact)) {
                 let error = (ours.to_dtype(DType::F64).unwrap() - exact).unwrap().abs().unwrap();
                 let error = error.flatten_all().unwrap().max(0).unwrap().to_scalar::<f64>().unwrap();
@@ -231,7 +235,7 @@ fn every_path_is_right_and_independent_of_threads() {
                     .to_scalar::<f64>()
                     .unwrap();
                 assert!(
-                    error < 2e-6 * scale.max(1.0),
+                    error < 2e-6 * rounding * scale.max(1.0),
                     "{path:?} {shape:?} {what}: {error:e} at scale {scale}"
                 );
             }

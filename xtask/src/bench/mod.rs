@@ -18,11 +18,14 @@ use summary::{Contestant, Measurement, Ratio, Summary};
 
 /// How the numbers came to be, in the JSON beside them.
 const METHOD: &str = "Each process is alone on the cores; a measurement is void if others used more than a tenth of \
-    them just before, during or just after it, and is then taken again a few times. A time is the median over a process's steps, then over rounds. Rounds \
-    alternate ours and the peer; every mode of the peer runs in the first (and again until no measurement of a round is \
-    void), later rounds repeat its fastest mode of one thread and its two fastest of several. The peer is its fastest mode that ran in all rounds. A ratio is the peer's \
-    time divided by ours. Memory is the largest resident size less what was resident before the network was built \
-    (ours) or after the import of PyTorch.";
+    them just before, during or just after it, and is then taken again a few times. Times are medians over a process's \
+    steps or calls, then over rounds. A ratio is the peer's time divided by ours.";
+
+/// What is added for training steps.
+const METHOD_OF_STEPS: &str = "Rounds alternate ours and the peer; every mode of the peer runs in the first (and again \
+    until no measurement of a round is void), later rounds repeat its fastest mode of one thread and its two fastest of \
+    several. The peer is its fastest mode that ran in all rounds. Memory is the largest resident size less what was \
+    resident before the network was built (ours) or after the import of PyTorch.";
 
 /// A network and its sizes.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -133,7 +136,7 @@ pub fn run(args: &Args) -> Result<()> {
     };
     let mut report = json!({
         "machine": { "processor": processor(), "cores": bench.cores },
-        "device": args.device,
+        "device": if args.operations { "cpu" } else { args.device.as_str() },
         "torch": bench.peer.as_ref().map(|peer| &peer.torch),
         "rounds": args.repeat.max(1),
         "method": METHOD,
@@ -141,6 +144,7 @@ pub fn run(args: &Args) -> Result<()> {
     if args.operations {
         operations::run(&mut bench, &mut report)?;
     } else {
+        report["method_of_steps"] = METHOD_OF_STEPS.into();
         report["steps"] = args.steps.into();
         report["cases"] = training_steps(&mut bench)?;
     }

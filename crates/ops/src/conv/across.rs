@@ -14,8 +14,10 @@ const ROWS: usize = 24;
 
 /// Whether this convolution is of the kind handled here.
 pub(super) fn applies(g: &Geometry) -> bool {
+    // Offsets of channels are kept as u32, for one image or for groups of at most `FILL` elements.
+    let fits = g.cin.saturating_mul((g.h + 4) * (g.w + 4) + 256) < 1 << 31;
     // Few channels would leave most of a tile empty.
-    matches!(g.kh, 1 | 3) && g.cin >= 8 && g.cout >= LANES / 2
+    fits && matches!(g.kh, 1 | 3) && g.cin >= 8 && g.cout >= LANES / 2
 }
 
 /// The weight gradient with vectors across output channels: no vector of partial sums per weight, and no position wasted,
@@ -42,15 +44,15 @@ pub(super) fn backward_weight(g: &Geometry, kernels: micro::Across, x: &[f32], d
     let per_task = ROWS.min(rows.next_multiple_of(rows_per_tile)) * cell;
     let mut sums = Buffer::<f32>::zeros(tiles * row_blocks * per_task + LINE);
     let sums = &mut aligned(&mut sums)[..tiles * row_blocks * per_task];
-    let mut strip = Buffer::<f32>::stale(channels * plan.plane(group));
+    // A shorter last group keeps the layout: the length of a plane does not grow with the images.
+    let plane = plan.plane(group);
+    let mut strip = Buffer::<f32>::stale(channels * plane);
     let mut turned = Buffer::<f32>::stale(group * tiles * per_tile * out_area + LINE);
     let turned = aligned(&mut turned);
     for first in (0..g.batch).step_by(group) {
         let images = group.min(g.batch - first);
         let positions = images * out_area;
-        let plane = plan.plane(images);
-        let strip = &mut strip[..channels * plane];
-        parallel::chunks(strip, plane, |c, strip| {
+        parallel::chunks(&mut strip, plane, |c, strip| {
             let c = c.min(g.cin - 1);
             plan.fill(&x[(first * g.cin + c) * in_area..], g.cin * in_area, images, strip);
         });

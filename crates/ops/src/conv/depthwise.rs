@@ -12,7 +12,9 @@ use crate::real::Real;
 
 /// Whether this convolution is of the kind handled here.
 pub(super) fn applies(g: &Geometry) -> bool {
-    g.p.groups == g.cin && g.cin > 1
+    // Padding far beyond the image is left to the unfolding, which does not store it.
+    let padded = (g.h + 2 * g.p.padding).saturating_mul(g.w + 2 * g.p.padding);
+    g.p.groups == g.cin && g.cin > 1 && padded / 64 <= g.h * g.w + g.oh * g.ow
 }
 
 fn phases(g: &Geometry) -> Phases {

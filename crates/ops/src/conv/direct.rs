@@ -119,7 +119,7 @@ impl Plan {
 
     /// Elements from channel to channel of a strip of `images`, with room for vectors that run over the end.
     pub(super) fn plane(&self, images: usize) -> usize {
-        let used = images * self.image() + self.window * (self.pitch() + 1) + 4 * self.kernels.lanes;
+        let used = images * self.image() + (self.window - 1) * (self.pitch() + 1) + 4 * self.kernels.lanes;
         // Not a multiple of 4 KiB, so that the same position of different channels does not fall into one cache set.
         used.next_multiple_of(16) + if used.next_multiple_of(16) % 1024 < 64 { 80 } else { 16 }
     }
@@ -353,7 +353,9 @@ pub(super) fn backward_weight(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32
     let per_task = triples * tile * 3 * lanes;
     let mut sums = Buffer::<f32>::zeros(out_blocks * in_blocks * per_task + LINE);
     let sums = &mut aligned(&mut sums)[..out_blocks * in_blocks * per_task];
-    let mut strip = Buffer::<f32>::stale(g.cin * plan.plane(group));
+    // A shorter last group keeps the layout: the length of a plane does not grow with the images.
+    let plane = plan.plane(group);
+    let mut strip = Buffer::<f32>::stale(g.cin * plane);
     for first in (0..g.batch).step_by(group) {
         let images = group.min(g.batch - first);
         let short;
@@ -363,9 +365,7 @@ pub(super) fn backward_weight(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32
             short = plan.starts(images);
             &short
         };
-        let plane = plan.plane(images);
-        let strip = &mut strip[..g.cin * plane];
-        parallel::chunks(strip, plane, |c, strip| {
+        parallel::chunks(&mut strip, plane, |c, strip| {
             plan.fill(&x[(first * g.cin + c) * in_area..], g.cin * in_area, images, strip);
         });
         let strip = &*strip;

@@ -13,6 +13,7 @@ pub use op::conv2d;
 pub use transposed::{ConvTranspose2dParams, conv_transpose2d};
 
 use crate::OpsError;
+use crate::error::check_extents;
 use crate::real::Real;
 
 /// Stride, padding, dilation and groups of a convolution, equal along both axes.
@@ -102,7 +103,7 @@ impl Geometry {
                 Ok((available - window) / p.stride + 1)
             }
         };
-        Ok(Self {
+        let geometry = Self {
             batch,
             cin,
             h,
@@ -113,7 +114,11 @@ impl Geometry {
             oh: extent(h, kh)?,
             ow: extent(w, kw)?,
             p,
-        })
+        };
+        let padded = [h, w].map(|size| p.padding.saturating_mul(2).saturating_add(size));
+        check_extents(op, "padded input", &[batch, cin, padded[0], padded[1]])?;
+        check_extents(op, "result", &geometry.out_dims())?;
+        Ok(geometry)
     }
 
     pub(crate) fn x_len(&self) -> usize {

@@ -28,10 +28,10 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: Conv2d
     let geometry = Geometry::new(OP, xd, wd, params)?;
     check_shape(OP, "weight", weight, &wd, x)?;
     let (x, weight) = (x.contiguous()?, weight.contiguous()?);
-    let op = Conv2dOp {
+    let op = ConvOp {
         geometry,
-        x_tracked: x.track_op(),
-        weight_tracked: weight.track_op(),
+        direction: Direction::Plain,
+        tracked: [x.track_op(), weight.track_op()],
     };
     let y = x.apply_op2(&weight, op)?;
     with_bias(OP, y, bias, geometry.cout, geometry.oh * geometry.ow)
@@ -52,17 +52,46 @@ pub(super) fn with_bias(
     Ok(y.apply_op2(&bias.contiguous()?, BiasOp { area, channels })?)
 }
 
-struct Conv2dOp {
-    geometry: Geometry,
-    x_tracked: bool,
-    weight_tracked: bool,
+/// Which of a geometry's maps goes in.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Direction {
+    /// From the geometry's input to its result.
+    Plain,
+    /// From its result to its input.
+    Transposed,
 }
 
-impl Conv2dOp {
-    fn run<T: Real>(&self, x: &[T], weight: &[T]) -> CpuStorage {
-        let mut y = vec![T::default(); self.geometry.y_len()];
-        forward(&self.geometry, x, weight, &mut y);
-        T::to_cpu_storage_owned(y)
+/// A convolution of either direction, without bias.
+pub(super) struct ConvOp {
+    pub(super) geometry: Geometry,
+    pub(super) direction: Direction,
+    /// Whether x and the weight need a gradient.
+    pub(super) tracked: [bool; 2],
+}
+
+impl ConvOp {
+    fn run<T: Real>(&self, x: &[T], weight: &[T]) -> Vec<T> {
+        let g = &self.geometry;
+        match self.direction {
+            Direction::Plain => filled(g.y_len(), |y| forward(g, x, weight, y)),
+            Direction::Transposed => filled(g.x_len(), |y| backward_input(g, x, weight, y)),
+        }
+    }
+
+    fn x_gradient<T: Real>(&self, grad: &[T], weight: &[T]) -> Vec<T> {
+        let g = &self.geometry;
+        match self.direction {
+            Direction::Plain => filled(g.x_len(), |dx| backward_input(g, grad, weight, dx)),
+            Direction::Transposed => filled(g.y_len(), |dx| forward(g, grad, weight, dx)),
+        }
+    }
+
+    fn weight_gradient<T: Real>(&self, x: &[T], grad: &[T]) -> Vec<T> {
+        let g = &self.geometry;
+        filled(g.w_len(), |dw| match self.direction {
+            Direction::Plain => backward_weight(g, x, grad, dw),
+            Direction::Transposed => backward_weight(g, grad, x, dw),
+        })
     }
 
     fn run_back<T: Real>(
@@ -71,30 +100,27 @@ impl Conv2dOp {
         weight: &Tensor,
         grad: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
-        let g = &self.geometry;
         let (xs, ws, gs) = (Reading::of(x), Reading::of(weight), Reading::of(grad));
         let (xs, ws, gs) = (xs.get::<T>()?, ws.get::<T>()?, gs.get::<T>()?);
-        let dx = if self.x_tracked {
-            let mut dx = vec![T::default(); g.x_len()];
-            backward_input(g, gs, ws, &mut dx);
-            Some(Tensor::from_vec(dx, x.shape(), x.device())?)
-        } else {
-            None
-        };
-        let dw = if self.weight_tracked {
-            let mut dw = vec![T::default(); g.w_len()];
-            backward_weight(g, xs, gs, &mut dw);
-            Some(Tensor::from_vec(dw, weight.shape(), weight.device())?)
-        } else {
-            None
-        };
-        Ok((dx, dw))
+        let [x_tracked, weight_tracked] = self.tracked;
+        let dx = x_tracked.then(|| Tensor::from_vec(self.x_gradient(gs, ws), x.shape(), x.device()));
+        let dw = weight_tracked.then(|| Tensor::from_vec(self.weight_gradient(xs, gs), weight.shape(), x.device()));
+        Ok((dx.transpose()?, dw.transpose()?))
     }
 }
 
-impl CustomOp2 for Conv2dOp {
+fn filled<T: Real>(len: usize, fill: impl FnOnce(&mut [T])) -> Vec<T> {
+    let mut data = vec![T::default(); len];
+    fill(&mut data);
+    data
+}
+
+impl CustomOp2 for ConvOp {
     fn name(&self) -> &'static str {
-        "htl-conv2d"
+        match self.direction {
+            Direction::Plain => "htl-conv2d",
+            Direction::Transposed => "htl-conv-transpose2d",
+        }
     }
 
     fn cpu_fwd(
@@ -105,8 +131,14 @@ impl CustomOp2 for Conv2dOp {
         wl: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         let g = &self.geometry;
-        let y = by_dtype!(x.dtype(), self.name(), T => Ok(self.run::<T>(elements(x, xl)?, elements(w, wl)?)))?;
-        Ok((y, Shape::from((g.batch, g.cout, g.oh, g.ow))))
+        let y = by_dtype!(x.dtype(), self.name(), T => {
+            Ok(T::to_cpu_storage_owned(self.run::<T>(elements(x, xl)?, elements(w, wl)?)))
+        })?;
+        let dims = match self.direction {
+            Direction::Plain => g.out_dims(),
+            Direction::Transposed => [g.batch, g.cin, g.h, g.w],
+        };
+        Ok((y, Shape::from(dims.to_vec())))
     }
 
     fn bwd(

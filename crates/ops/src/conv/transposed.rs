@@ -1,12 +1,11 @@
 //! Transposed convolution: the gradient of a convolution's input, used as a layer.
 
-use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor};
+use candle_core::Tensor;
 
-use super::op::with_bias;
-use super::{Conv2dParams, Geometry, backward_input, backward_weight, forward};
+use super::op::{ConvOp, Direction, with_bias};
+use super::{Conv2dParams, Geometry};
 use crate::OpsError;
-use crate::real::{Reading, Real, by_dtype, check_shape, dims4, elements};
+use crate::real::{check_shape, dims4};
 
 /// Stride, padding, output padding, dilation and groups of a transposed convolution, equal along both axes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -153,81 +152,11 @@ pub fn conv_transpose2d(
         x.clone()
     };
     let (x, weight) = (padded.contiguous()?, weight.contiguous()?);
-    let op = ConvTranspose2dOp {
-        mirrored: geometry,
-        x_tracked: x.track_op(),
-        weight_tracked: weight.track_op(),
+    let op = ConvOp {
+        geometry,
+        direction: Direction::Transposed,
+        tracked: [x.track_op(), weight.track_op()],
     };
     let y = x.apply_op2(&weight, op)?;
     with_bias(OP, y, bias, geometry.cin, geometry.h * geometry.w)
-}
-
-struct ConvTranspose2dOp {
-    mirrored: Geometry,
-    x_tracked: bool,
-    weight_tracked: bool,
-}
-
-impl ConvTranspose2dOp {
-    fn run<T: Real>(&self, x: &[T], weight: &[T]) -> CpuStorage {
-        let mut y = vec![T::default(); self.mirrored.x_len()];
-        backward_input(&self.mirrored, x, weight, &mut y);
-        T::to_cpu_storage_owned(y)
-    }
-
-    fn run_back<T: Real>(
-        &self,
-        x: &Tensor,
-        weight: &Tensor,
-        grad: &Tensor,
-    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
-        let g = &self.mirrored;
-        let (xs, ws, gs) = (Reading::of(x), Reading::of(weight), Reading::of(grad));
-        let (xs, ws, gs) = (xs.get::<T>()?, ws.get::<T>()?, gs.get::<T>()?);
-        let dx = if self.x_tracked {
-            let mut dx = vec![T::default(); g.y_len()];
-            forward(g, gs, ws, &mut dx);
-            Some(Tensor::from_vec(dx, x.shape(), x.device())?)
-        } else {
-            None
-        };
-        let dw = if self.weight_tracked {
-            let mut dw = vec![T::default(); g.w_len()];
-            // The mirrored convolution's input is our result, its result our input.
-            backward_weight(g, gs, xs, &mut dw);
-            Some(Tensor::from_vec(dw, weight.shape(), weight.device())?)
-        } else {
-            None
-        };
-        Ok((dx, dw))
-    }
-}
-
-impl CustomOp2 for ConvTranspose2dOp {
-    fn name(&self) -> &'static str {
-        "htl-conv-transpose2d"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        xl: &Layout,
-        w: &CpuStorage,
-        wl: &Layout,
-    ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let g = &self.mirrored;
-        let y = by_dtype!(x.dtype(), self.name(), T => Ok(self.run::<T>(elements(x, xl)?, elements(w, wl)?)))?;
-        Ok((y, Shape::from((g.batch, g.cin, g.h, g.w))))
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        w: &Tensor,
-        _: &Tensor,
-        grad: &Tensor,
-    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
-        let grad = grad.contiguous()?;
-        by_dtype!(x.dtype(), self.name(), T => self.run_back::<T>(x, w, &grad))
-    }
 }

@@ -1,15 +1,12 @@
 //! Residual connections.
 
-use std::sync::Arc;
-
-use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor};
-
-use super::map::{Map, Slot, Values};
-use super::{Features, token, token_storage};
+use super::Features;
+use super::map::{Map, Values};
+use super::node::{Node, token};
 use crate::OpsError;
 use crate::buffer::Buffer;
 use crate::parallel;
-use crate::real::{Real, by_dtype, check_shape};
+use crate::real::{by_dtype, check_shape};
 
 /// Elements that one task adds.
 const CHUNK: usize = 1 << 15;
@@ -45,57 +42,26 @@ impl Features {
             }
             let map = Map::new(Values::Own(out));
             let tracked = [self.is_tracked(), other.is_tracked()];
-            let op = Add { inputs: [a.slot, b.slot], tracked, slot: map.slot.clone() };
-            let node = self.node.apply_op2(&other.node, op)?;
+            let slot = map.slot.clone();
+            let node = self.node.apply_op2(&other.node, Node::<T, 2, _>::new("htl-add", move |[x, y]| {
+                let grad = slot.take()?;
+                let tokens = [tracked[0].then(|| token::<T>(x)), tracked[1].then(|| token::<T>(y))];
+                if tracked[1] {
+                    let copy = {
+                        let grad = grad.read();
+                        let mut copy = Buffer::<T>::stale(grad.get()?.len());
+                        copy.copy_from_slice(grad.get()?);
+                        copy
+                    };
+                    b.slot.add(Values::Own(copy))?;
+                }
+                if tracked[0] {
+                    a.slot.add(grad)?;
+                }
+                let [x, y] = tokens;
+                Ok([x.transpose()?, y.transpose()?])
+            }))?;
             Ok(Self::new(node, self.dims(), map))
         })?)
-    }
-}
-
-struct Add<T: Real> {
-    inputs: [Arc<Slot<T>>; 2],
-    tracked: [bool; 2],
-    slot: Arc<Slot<T>>,
-}
-
-impl<T: Real> CustomOp2 for Add<T> {
-    fn name(&self) -> &'static str {
-        "htl-add"
-    }
-
-    fn cpu_fwd(
-        &self,
-        _: &CpuStorage,
-        _: &Layout,
-        _: &CpuStorage,
-        _: &Layout,
-    ) -> candle_core::Result<(CpuStorage, Shape)> {
-        Ok(token_storage::<T>())
-    }
-
-    fn bwd(
-        &self,
-        a: &Tensor,
-        b: &Tensor,
-        _: &Tensor,
-        _: &Tensor,
-    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
-        let grad = self.slot.take()?;
-        if self.tracked == [true, true] {
-            let copy = {
-                let grad = grad.read();
-                let grad = grad.get()?;
-                let mut copy = Buffer::<T>::stale(grad.len());
-                copy.copy_from_slice(grad);
-                copy
-            };
-            self.inputs[1].add(Values::Own(copy))?;
-            self.inputs[0].add(grad)?;
-            return Ok((Some(token::<T>(a)?), Some(token::<T>(b)?)));
-        }
-        let only = usize::from(self.tracked[1]);
-        self.inputs[only].add(grad)?;
-        let token = Some(token::<T>(if only == 0 { a } else { b })?);
-        Ok(if only == 0 { (token, None) } else { (None, token) })
     }
 }

@@ -1,11 +1,10 @@
 //! Convolution, batch normalisation and activation as one operation.
 
-use std::sync::Arc;
+use candle_core::Tensor;
 
-use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor};
-
-use super::map::{Map, Slot, Values};
-use super::{Features, token, token_storage};
+use super::Features;
+use super::map::{Map, Values};
+use super::node::Node;
 use crate::OpsError;
 use crate::buffer::Buffer;
 use crate::conv::{self, Conv2dParams, Geometry};
@@ -109,8 +108,20 @@ impl Features {
             let statistics = block.statistics(&weight)?;
             let map = Map::new(Values::Own(out));
             let tracked = [self.is_tracked(), weight.track_op(), affine.track_op()];
-            let op = ConvNorm { block, tracked, x, slot: map.slot.clone() };
-            let node = self.node.apply_op3(&weight, &affine, op)?;
+            let slot = map.slot.clone();
+            let node = self.node.apply_op3(&weight, &affine, Node::<T, 3, _>::new("htl-conv-norm", move |[node, w, a]| {
+                let grad = slot.take()?;
+                let (values, ws, affine) = (x.values.read(), Reading::of(w), Reading::of(a));
+                let mut dx = tracked[0].then(|| Buffer::stale(block.geometry.x_len()));
+                let track_weight = if tracked[1] { Some(values.get()?) } else { None };
+                let (ws, affine, grad) = (ws.get()?, affine.get()?, grad.read());
+                let gradients = block.backward(ws, affine, grad.get()?, track_weight, dx.as_deref_mut());
+                Ok([
+                    x.receive(dx, node)?,
+                    like(gradients.weight, w)?,
+                    like(tracked[2].then_some(gradients.affine), a)?,
+                ])
+            }))?;
             Ok((Self::new(node, geometry.out_dims(), map), statistics))
         })?)
     }
@@ -137,8 +148,23 @@ impl Features {
             conv::forward::<T>(&geometry, x.values.read().get()?, Reading::of(&weight).get()?, &mut out);
             conv::add_bias::<T>(&mut out, geometry.oh * geometry.ow, Reading::of(&bias).get()?);
             let map = Map::new(Values::Own(out));
-            let op = Conv { geometry, tracked: self.is_tracked(), x, slot: map.slot.clone() };
-            let node = self.node.apply_op3(&weight, &bias, op)?;
+            let (slot, tracked) = (map.slot.clone(), self.is_tracked());
+            let node = self.node.apply_op3(&weight, &bias, Node::<T, 3, _>::new("htl-conv", move |[node, w, b]| {
+                let g = &geometry;
+                let grad = slot.take()?;
+                let grad = grad.read();
+                let grad = grad.get()?;
+                let mut dx = tracked.then(|| Buffer::stale(g.x_len()));
+                if let Some(dx) = &mut dx {
+                    conv::backward_input::<T>(g, grad, Reading::of(w).get()?, dx);
+                }
+                let mut dw = w.track_op().then(|| vec![T::default(); g.w_len()]);
+                if let Some(dw) = &mut dw {
+                    conv::backward_weight::<T>(g, x.values.read().get()?, grad, dw);
+                }
+                let db = b.track_op().then(|| conv::backward_bias::<T>(grad, g.oh * g.ow, g.cout));
+                Ok([x.receive(dx, node)?, like(dw, w)?, like(db, b)?])
+            }))?;
             Ok(Self::new(node, geometry.out_dims(), map))
         })?)
     }
@@ -230,112 +256,9 @@ impl<T: Real> Block<T> {
     }
 }
 
-type Gradients3 = (Option<Tensor>, Option<Tensor>, Option<Tensor>);
-
-struct ConvNorm<T: Real> {
-    block: Block<T>,
-    /// Whether input, weight and affine need a gradient.
-    tracked: [bool; 3],
-    x: Map<T>,
-    slot: Arc<Slot<T>>,
-}
-
-impl<T: Real> CustomOp3 for ConvNorm<T> {
-    fn name(&self) -> &'static str {
-        "htl-conv-norm"
-    }
-
-    fn cpu_fwd(
-        &self,
-        _: &CpuStorage,
-        _: &Layout,
-        _: &CpuStorage,
-        _: &Layout,
-        _: &CpuStorage,
-        _: &Layout,
-    ) -> candle_core::Result<(CpuStorage, Shape)> {
-        Ok(token_storage::<T>())
-    }
-
-    fn bwd(&self, x: &Tensor, w: &Tensor, a: &Tensor, _: &Tensor, _: &Tensor) -> candle_core::Result<Gradients3> {
-        let grad = self.slot.take()?;
-        let (values, ws, affine) = (self.x.values.read(), Reading::of(w), Reading::of(a));
-        let mut dx = self.tracked[0].then(|| Buffer::stale(values.get().map_or(0, <[T]>::len)));
-        let track_weight = if self.tracked[1] { Some(values.get()?) } else { None };
-        let gradients = self.block.backward(
-            ws.get()?,
-            affine.get()?,
-            grad.read().get()?,
-            track_weight,
-            dx.as_deref_mut(),
-        );
-        let token = match dx {
-            Some(dx) => {
-                self.x.slot.add(Values::Own(dx))?;
-                Some(token::<T>(x)?)
-            }
-            None => None,
-        };
-        let dw = gradients
-            .weight
-            .map(|dw| Tensor::from_vec(dw, w.shape(), w.device()))
-            .transpose()?;
-        let da = if self.tracked[2] {
-            Some(Tensor::from_vec(gradients.affine, a.shape(), a.device())?)
-        } else {
-            None
-        };
-        Ok((token, dw, da))
-    }
-}
-
-struct Conv<T: Real> {
-    geometry: Geometry,
-    tracked: bool,
-    x: Map<T>,
-    slot: Arc<Slot<T>>,
-}
-
-impl<T: Real> CustomOp3 for Conv<T> {
-    fn name(&self) -> &'static str {
-        "htl-conv"
-    }
-
-    fn cpu_fwd(
-        &self,
-        _: &CpuStorage,
-        _: &Layout,
-        _: &CpuStorage,
-        _: &Layout,
-        _: &CpuStorage,
-        _: &Layout,
-    ) -> candle_core::Result<(CpuStorage, Shape)> {
-        Ok(token_storage::<T>())
-    }
-
-    fn bwd(&self, x: &Tensor, w: &Tensor, b: &Tensor, _: &Tensor, _: &Tensor) -> candle_core::Result<Gradients3> {
-        let g = &self.geometry;
-        let grad = self.slot.take()?;
-        let grad = grad.read();
-        let grad = grad.get()?;
-        let mut token_grad = None;
-        if self.tracked {
-            let mut dx = Buffer::stale(g.x_len());
-            conv::backward_input::<T>(g, grad, Reading::of(w).get()?, &mut dx);
-            self.x.slot.add(Values::Own(dx))?;
-            token_grad = Some(token::<T>(x)?);
-        }
-        let mut dw = None;
-        if w.track_op() {
-            let mut values = vec![T::default(); g.w_len()];
-            conv::backward_weight::<T>(g, self.x.values.read().get()?, grad, &mut values);
-            dw = Some(Tensor::from_vec(values, w.shape(), w.device())?);
-        }
-        let mut db = None;
-        if b.track_op() {
-            let values = conv::backward_bias::<T>(grad, g.oh * g.ow, g.cout);
-            db = Some(Tensor::from_vec(values, b.shape(), b.device())?);
-        }
-        Ok((token_grad, dw, db))
-    }
+/// A parameter's gradient as a tensor like the parameter.
+pub(super) fn like<T: Real>(gradient: Option<Vec<T>>, parameter: &Tensor) -> candle_core::Result<Option<Tensor>> {
+    gradient
+        .map(|gradient| Tensor::from_vec(gradient, parameter.shape(), parameter.device()))
+        .transpose()
 }

@@ -1,17 +1,16 @@
 //! The first layer of a U-Net's decoder block as one operation.
 
-use std::sync::Arc;
+use candle_core::Tensor;
 
-use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor};
-
-use super::block::{Block, same_padding};
-use super::map::{Map, Slot, Values};
-use super::{Features, token, token_storage};
+use super::Features;
+use super::block::{Block, like, same_padding};
+use super::map::{Map, Values};
+use super::node::Node;
 use crate::OpsError;
 use crate::buffer::Buffer;
 use crate::conv::Geometry;
 use crate::norm::{Activation, BatchStatistics, Norm, Source};
-use crate::real::{Reading, Real, by_dtype, check_shape, dims4};
+use crate::real::{Reading, by_dtype, check_shape, dims4};
 use crate::upsample::Join;
 
 /// [`upsample_concat`](crate::upsample_concat) followed by [`conv_norm_relu`](crate::conv_norm_relu), without the joined
@@ -77,90 +76,37 @@ impl Features {
             let (block, out) = Block::forward(geometry, &source, Activation::Relu, &joined, w, affine);
             let statistics = block.statistics(weight)?;
             let map = Map::new(Values::Own(out));
-            let op = JoinConvNorm {
-                block,
-                join,
-                lengths: [join.low_len(), join.skip_len()],
-                weights: geometry.w_len(),
-                tracked: [self.is_tracked(), skip.is_tracked()],
-                joined,
-                inputs: [x.slot, skip_map.slot],
-                slot: map.slot.clone(),
-            };
-            let node = self.node.apply_op3(&skip.node, &parameters, op)?;
+            let slot = map.slot.clone();
+            let tracked = [self.is_tracked(), skip.is_tracked()];
+            let node = self.node.apply_op3(&skip.node, &parameters, Node::<T, 3, _>::new("htl-upsample-concat-conv-norm-relu", move |[x_node, skip_node, p]| {
+                let grad = slot.take()?;
+                let reading = Reading::of(p);
+                let (w, affine) = reading.get::<T>()?.split_at(geometry.w_len());
+                let mut dx = tracked.contains(&true).then(|| Buffer::stale(joined.len()));
+                let track_weight = p.track_op().then_some(&*joined);
+                let gradients = block.backward(w, affine, grad.read().get()?, track_weight, dx.as_deref_mut());
+                drop(grad);
+                let mut parts = [None, None];
+                if let Some(dx) = dx {
+                    if tracked[0] {
+                        let mut low = Buffer::stale(join.low_len());
+                        join.backward_low::<T>(&dx, &mut low);
+                        parts[0] = Some(low);
+                    }
+                    if tracked[1] {
+                        let mut high = Buffer::stale(join.skip_len());
+                        join.backward_skip::<T>(&dx, &mut high);
+                        parts[1] = Some(high);
+                    }
+                }
+                let [low, high] = parts;
+                let dp = gradients.weight.map(|mut weight| {
+                    weight.extend(gradients.affine);
+                    weight
+                });
+                Ok([x.receive(low, x_node)?, skip_map.receive(high, skip_node)?, like(dp, p)?])
+            }))?;
             Ok((Self::new(node, geometry.out_dims(), map), statistics))
         })?)
-    }
-}
-
-struct JoinConvNorm<T: Real> {
-    block: Block<T>,
-    join: Join,
-    /// Elements of x and skip.
-    lengths: [usize; 2],
-    /// Elements of the weight.
-    weights: usize,
-    /// Whether x and skip need a gradient.
-    tracked: [bool; 2],
-    joined: Buffer<T>,
-    inputs: [Arc<Slot<T>>; 2],
-    slot: Arc<Slot<T>>,
-}
-
-impl<T: Real> CustomOp3 for JoinConvNorm<T> {
-    fn name(&self) -> &'static str {
-        "htl-upsample-concat-conv-norm-relu"
-    }
-
-    fn cpu_fwd(
-        &self,
-        _: &CpuStorage,
-        _: &Layout,
-        _: &CpuStorage,
-        _: &Layout,
-        _: &CpuStorage,
-        _: &Layout,
-    ) -> candle_core::Result<(CpuStorage, Shape)> {
-        Ok(token_storage::<T>())
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        skip: &Tensor,
-        parameters: &Tensor,
-        _: &Tensor,
-        _: &Tensor,
-    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let grad = self.slot.take()?;
-        let reading = Reading::of(parameters);
-        let (w, affine) = reading.get::<T>()?.split_at(self.weights);
-        let mut dx = self.tracked.contains(&true).then(|| Buffer::stale(self.joined.len()));
-        let track_weight = parameters.track_op().then_some(&*self.joined);
-        let gradients = self
-            .block
-            .backward(w, affine, grad.read().get()?, track_weight, dx.as_deref_mut());
-        drop(grad);
-        let mut tokens = [None, None];
-        if let Some(dx) = dx {
-            for (i, node) in [x, skip].into_iter().enumerate() {
-                if !self.tracked[i] {
-                    continue;
-                }
-                let mut part = Buffer::stale(self.lengths[i]);
-                match i {
-                    0 => self.join.backward_low(&dx, &mut part),
-                    _ => self.join.backward_skip(&dx, &mut part),
-                }
-                self.inputs[i].add(Values::Own(part))?;
-                tokens[i] = Some(token::<T>(node)?);
-            }
-        }
-        let [low, high] = tokens;
-        let dp = gradients.weight.map(|mut weight| {
-            weight.extend(gradients.affine);
-            Tensor::from_vec(weight, parameters.shape(), parameters.device())
-        });
-        Ok((low, high, dp.transpose()?))
     }
 }

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::Tensor;
 
+use super::node::token;
 use crate::buffer::Buffer;
 use crate::parallel;
 use crate::real::{Reading, Real};
@@ -96,6 +97,15 @@ pub(crate) struct Map<T: Real> {
 }
 
 impl<T: Real> Map<T> {
+    /// Adds a gradient to the slot, if there is one, and returns what candle adds up in its place.
+    pub(crate) fn receive(&self, gradient: Option<Buffer<T>>, node: &Tensor) -> candle_core::Result<Option<Tensor>> {
+        let Some(gradient) = gradient else {
+            return Ok(None);
+        };
+        self.slot.add(Values::Own(gradient))?;
+        token::<T>(node).map(Some)
+    }
+
     pub(crate) fn new(values: Values<T>) -> Self {
         Self {
             values: Arc::new(values),

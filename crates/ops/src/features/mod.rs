@@ -9,6 +9,7 @@ mod add;
 mod block;
 mod join;
 mod map;
+mod node;
 mod pool;
 
 pub use block::{conv_norm, conv_norm_relu};
@@ -22,6 +23,7 @@ use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor};
 use crate::OpsError;
 use crate::real::{Real, by_dtype, dims4};
 use map::{Map, Slot, Values};
+use node::{Node, token};
 
 /// Feature maps inside of a network, `[batch, channels, height, width]`: the same operations as on tensors, with less
 /// traffic of gradients.
@@ -76,7 +78,7 @@ impl Features {
         let x = x.contiguous()?;
         by_dtype!(x.dtype(), op, T => {
             let map = Map::<T>::new(Values::Tensor(x.detach()));
-            let node = if x.track_op() { x.apply_op1(Enter(map.slot.clone()))? } else { token::<T>(&x)? };
+            let node = if x.track_op() { x.apply_op1(enter(map.slot.clone()))? } else { token::<T>(&x)? };
             Ok(Self::new(node, dims, map))
         })
         .map_err(OpsError::Candle)
@@ -137,33 +139,14 @@ impl Features {
     }
 }
 
-/// The element that stands for maps in candle's graph.
-fn token_storage<T: Real>() -> (CpuStorage, Shape) {
-    (T::to_cpu_storage_owned(vec![T::default()]), Shape::from(1))
-}
-
-fn token<T: Real>(like: &Tensor) -> candle_core::Result<Tensor> {
-    Tensor::zeros(1, T::DTYPE, like.device())
-}
-
 /// From a tensor to features.
-struct Enter<T: Real>(Arc<Slot<T>>);
-
-impl<T: Real> CustomOp1 for Enter<T> {
-    fn name(&self) -> &'static str {
-        "htl-enter"
-    }
-
-    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
-        Ok(token_storage::<T>())
-    }
-
-    fn bwd(&self, x: &Tensor, _: &Tensor, _: &Tensor) -> candle_core::Result<Option<Tensor>> {
-        Ok(match self.0.take()? {
-            Values::Tensor(gradient) => Some(gradient),
-            own => Some(Tensor::from_vec(own.into_vec()?, x.shape(), x.device())?),
-        })
-    }
+fn enter<T: Real>(slot: Arc<Slot<T>>) -> impl CustomOp1 + Send + Sync {
+    Node::<T, 1, _>::new("htl-enter", move |[x]| {
+        Ok([Some(match slot.take()? {
+            Values::Tensor(gradient) => gradient,
+            own => Tensor::from_vec(own.into_vec()?, x.shape(), x.device())?,
+        })])
+    })
 }
 
 /// From features to a tensor.

@@ -1,15 +1,12 @@
 //! Max pooling of features.
 
-use std::sync::Arc;
-
-use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
-
-use super::map::{Map, Slot, Values};
-use super::{Features, token, token_storage};
+use super::Features;
+use super::map::{Map, Values};
+use super::node::{Node, token};
 use crate::OpsError;
 use crate::buffer::Buffer;
 use crate::pool::{Window, max_backward, max_forward};
-use crate::real::{Real, by_dtype};
+use crate::real::by_dtype;
 
 impl Features {
     /// [`max_pool2d`](crate::max_pool2d) of these maps.
@@ -25,34 +22,17 @@ impl Features {
             let mut out = Buffer::stale(batch * channels * window.oh * window.ow);
             max_forward::<T>(&window, x.values.read().get()?, &mut out);
             let map = Map::new(Values::Own(out));
-            let node = self.node.apply_op1(MaxPool { window, x, slot: map.slot.clone() })?;
+            let slot = map.slot.clone();
+            let node = self.node.apply_op1(Node::<T, 1, _>::new("htl-max-pool2d", move |[node]| {
+                let grad = slot.take()?;
+                let values = x.values.read();
+                let values = values.get()?;
+                let mut dx = Buffer::stale(values.len());
+                max_backward::<T>(&window, values, grad.read().get()?, &mut dx);
+                x.slot.add(Values::Own(dx))?;
+                Ok([Some(token::<T>(node)?)])
+            }))?;
             Ok(Self::new(node, [batch, channels, window.oh, window.ow], map))
         })?)
-    }
-}
-
-struct MaxPool<T: Real> {
-    window: Window,
-    x: Map<T>,
-    slot: Arc<Slot<T>>,
-}
-
-impl<T: Real> CustomOp1 for MaxPool<T> {
-    fn name(&self) -> &'static str {
-        "htl-max-pool2d"
-    }
-
-    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
-        Ok(token_storage::<T>())
-    }
-
-    fn bwd(&self, x: &Tensor, _: &Tensor, _: &Tensor) -> candle_core::Result<Option<Tensor>> {
-        let grad = self.slot.take()?;
-        let values = self.x.values.read();
-        let values = values.get()?;
-        let mut dx = Buffer::stale(values.len());
-        max_backward(&self.window, values, grad.read().get()?, &mut dx);
-        self.x.slot.add(Values::Own(dx))?;
-        token::<T>(x).map(Some)
     }
 }

@@ -35,7 +35,7 @@ impl Moments {
         let pivot = T::from_f64(plane_sum(row) / count);
         let [s1, s2] = moments(row, Planes::one(row.len()), pivot);
         let d = s1 / count;
-        let var = (s2 / count - d * d).max(0.0);
+        let var = (s2 / count - d * d).clamp(0.0, f64::INFINITY);
         Self {
             mean: pivot.to_f64() + d,
             inv_std: 1.0 / (var + eps).sqrt(),

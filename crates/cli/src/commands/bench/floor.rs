@@ -3,6 +3,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use anyhow::ensure;
 use clap::Args;
 use rayon::prelude::*;
 use serde::Serialize;
@@ -39,7 +40,12 @@ struct Row {
 
 impl Floor {
     pub fn run(self) -> anyhow::Result<()> {
-        let time = Duration::from_secs_f64(self.seconds.clamp(0.0, 60.0));
+        ensure!(
+            (0.0..=60.0).contains(&self.seconds),
+            "--seconds must be between 0 and 60, found {}",
+            self.seconds
+        );
+        let time = Duration::from_secs_f64(self.seconds);
         let one = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
         let vectors = Vectors::best();
         let bytes = (4 * last_level_cache()).clamp(64 << 20, 1 << 30);

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::ensure;
 use clap::Args;
 use htl_bench_cases::{OPERATIONS, Operation, Work};
 use serde::Serialize;
@@ -68,7 +69,17 @@ impl Operations {
             let names: Vec<&str> = chosen.map(|operation| operation.name).collect();
             return print(&serde_json::to_string(&names)?);
         }
-        let time = Duration::from_secs_f64(self.seconds.clamp(0.0, 600.0));
+        ensure!(
+            (0.0..=600.0).contains(&self.seconds),
+            "--seconds must be between 0 and 600, found {}",
+            self.seconds
+        );
+        let time = Duration::from_secs_f64(self.seconds);
+        ensure!(
+            OPERATIONS.iter().any(|operation| operation.name.contains(&self.only)),
+            "no operation's name contains `{}`; see --list",
+            self.only
+        );
         let report = Report {
             threads: rayon::current_num_threads(),
             operations: chosen
