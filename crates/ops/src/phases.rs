@@ -7,21 +7,8 @@
 // Lanes are indexed by constants so that the compiler keeps them in registers.
 #![allow(clippy::needless_range_loop)]
 
+use crate::conv::Geometry;
 use crate::cpu::vectorised;
-
-/// A window that moves over planes.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Moves {
-    /// Height and width of the image.
-    pub image: [usize; 2],
-    /// Height and width of the result.
-    pub out: [usize; 2],
-    /// Height and width of the window, in taps.
-    pub window: [usize; 2],
-    pub stride: usize,
-    pub padding: usize,
-    pub dilation: usize,
-}
 
 /// Elements of the vectors that runs are made of.
 pub(crate) const LANES: usize = 32;
@@ -51,14 +38,11 @@ pub(crate) struct Phases {
 }
 
 impl Phases {
-    pub(crate) fn new(moves: &Moves) -> Self {
-        let ([h, w], [oh, ow], [kh, kw]) = (moves.image, moves.out, moves.window);
-        let Moves {
-            stride,
-            padding,
-            dilation,
-            ..
-        } = *moves;
+    pub(crate) fn new(g: &Geometry) -> Self {
+        let Geometry {
+            h, w, kh, kw, oh, ow, ..
+        } = *g;
+        let (stride, padding, dilation) = (g.p.stride, g.p.padding, g.p.dilation);
         let pitch = (w + 2 * padding).div_ceil(stride);
         let phase = (h + 2 * padding).div_ceil(stride) * pitch;
         // A stride beyond the padded plane leaves most remainders without a row or column.

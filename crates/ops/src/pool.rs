@@ -5,14 +5,13 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor, WithDType};
 
 use crate::OpsError;
 use crate::buffer::Buffer;
+use crate::conv::depthwise::{self, TASK};
+use crate::conv::{Conv2dParams, Geometry};
 use crate::cpu::vectorised;
 use crate::error::check_extents;
 use crate::parallel;
-use crate::phases::{LANES, Moves, Phases, gather, scatter, split, spread, unite, weighted_sum};
+use crate::phases::{LANES, Phases, gather, split, spread, unite};
 use crate::real::{Reading, Real, by_dtype, dims4, elements};
-
-/// Elements that one task should at least work on.
-const TASK: usize = 1 << 14;
 
 /// The sizes of one pooling, checked.
 #[derive(Debug, Clone, Copy)]
@@ -84,15 +83,24 @@ impl Window {
         self.kernel == 2 && self.stride == 2 && self.padding == 0
     }
 
-    fn phases(&self) -> Phases {
-        Phases::new(&Moves {
-            image: [self.h, self.w],
-            out: [self.oh, self.ow],
-            window: [self.kernel; 2],
-            stride: self.stride,
-            padding: self.padding,
-            dilation: 1,
-        })
+    /// A mean is a depthwise convolution with equal weights, every plane an image of one channel.
+    fn geometry(&self) -> Geometry {
+        Geometry {
+            batch: 1,
+            cin: 1,
+            h: self.h,
+            w: self.w,
+            cout: 1,
+            kh: self.kernel,
+            kw: self.kernel,
+            oh: self.oh,
+            ow: self.ow,
+            p: Conv2dParams {
+                stride: self.stride,
+                padding: self.padding,
+                ..Conv2dParams::default()
+            },
+        }
     }
 
     /// The weight of every tap of a mean; positions in the padding count as zeros.
@@ -243,11 +251,24 @@ fn first_inside<T: Real>(w: &Window, phases: &Phases) -> Buffer<T> {
 }
 
 pub(crate) fn max_forward<T: Real>(w: &Window, x: &[T], y: &mut [T]) {
-    if !w.is_halving() {
-        return sweep(w, x, y, f64::NEG_INFINITY, |phases, image, run| {
-            largest(image, &phases.taps, run)
-        });
+    if w.is_halving() {
+        return halve_max_forward(w, x, y);
     }
+    let phases = Phases::new(&w.geometry());
+    let planes = TASK.div_ceil(w.area());
+    parallel::chunks(y, planes * w.out_area(), |task, y| {
+        let mut image = Buffer::<T>::stale(phases.len);
+        image.fill(T::from_f64(f64::NEG_INFINITY));
+        let mut run = Buffer::<T>::stale(phases.run);
+        for (i, y) in y.chunks_exact_mut(w.out_area()).enumerate() {
+            split(&phases, &x[(task * planes + i) * w.area()..][..w.area()], &mut image);
+            largest(&image, &phases.taps, &mut run);
+            gather(&phases, &run, y);
+        }
+    });
+}
+
+fn halve_max_forward<T: Real>(w: &Window, x: &[T], y: &mut [T]) {
     parallel::chunks(y, w.out_area(), |i, out| {
         let plane = &x[i * w.area()..][..w.area()];
         for (oy, row) in out.chunks_mut(w.ow).enumerate() {
@@ -256,33 +277,11 @@ pub(crate) fn max_forward<T: Real>(w: &Window, x: &[T], y: &mut [T]) {
     });
 }
 
-/// Windows over each plane of `x`, padded with a value; `run` gets the flat results of a plane's phases.
-fn sweep<T: Real>(
-    w: &Window,
-    x: &[T],
-    y: &mut [T],
-    padding: f64,
-    window: impl Fn(&Phases, &[T], &mut [T]) + Sync + Send,
-) {
-    let phases = w.phases();
-    let planes = TASK.div_ceil(w.area());
-    parallel::chunks(y, planes * w.out_area(), |task, y| {
-        let mut image = Buffer::<T>::stale(phases.len);
-        image.fill(T::from_f64(padding));
-        let mut run = Buffer::<T>::stale(phases.run);
-        for (i, y) in y.chunks_exact_mut(w.out_area()).enumerate() {
-            split(&phases, &x[(task * planes + i) * w.area()..][..w.area()], &mut image);
-            window(&phases, &image, &mut run);
-            gather(&phases, &run, y);
-        }
-    });
-}
-
 pub(crate) fn max_backward<T: Real>(w: &Window, x: &[T], dy: &[T], dx: &mut [T]) {
     if w.is_halving() {
         return halve_max_backward(w, x, dy, dx);
     }
-    let phases = w.phases();
+    let phases = Phases::new(&w.geometry());
     let first = first_inside::<T>(w, &phases);
     let planes = TASK.div_ceil(w.area());
     parallel::chunks(dx, planes * w.area(), |task, dx| {
@@ -318,27 +317,11 @@ fn halve_max_backward<T: Real>(w: &Window, x: &[T], dy: &[T], dx: &mut [T]) {
 }
 
 pub(crate) fn average_forward<T: Real>(w: &Window, x: &[T], y: &mut [T]) {
-    let weights = w.average::<T>();
-    sweep(w, x, y, 0.0, |phases, image, run| {
-        weighted_sum(image, &phases.taps, &weights, run)
-    });
+    depthwise::forward(&w.geometry(), x, &w.average(), y);
 }
 
 pub(crate) fn average_backward<T: Real>(w: &Window, dy: &[T], dx: &mut [T]) {
-    let phases = w.phases();
-    let weights = w.average::<T>();
-    let planes = TASK.div_ceil(w.area());
-    parallel::chunks(dx, planes * w.area(), |task, dx| {
-        let mut gradient = Buffer::<T>::stale(phases.len);
-        let mut run = Buffer::<T>::zeros(phases.run);
-        for (i, dx) in dx.chunks_exact_mut(w.area()).enumerate() {
-            let plane = task * planes + i;
-            spread(&phases, &dy[plane * w.out_area()..][..w.out_area()], &mut run);
-            gradient.fill(T::default());
-            scatter(&run, &phases.taps, &weights, &mut gradient);
-            unite(&phases, &gradient, dx);
-        }
-    });
+    depthwise::backward_input(&w.geometry(), dy, &w.average(), dx);
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -7,7 +7,7 @@ use crate::buffer::Buffer;
 use crate::conv::Geometry;
 use crate::cpu::vectorised;
 use crate::parallel;
-use crate::phases::{LANES, Moves, Phases, gather, scatter, split, spread, unite, weighted_sum};
+use crate::phases::{LANES, Phases, gather, scatter, split, spread, unite, weighted_sum};
 use crate::real::Real;
 
 /// Whether this convolution is of the kind handled here.
@@ -17,19 +17,8 @@ pub(super) fn applies(g: &Geometry) -> bool {
     g.p.groups == g.cin && g.cin > 1 && padded / 64 <= g.h * g.w + g.oh * g.ow
 }
 
-fn phases(g: &Geometry) -> Phases {
-    Phases::new(&Moves {
-        image: [g.h, g.w],
-        out: [g.oh, g.ow],
-        window: [g.kh, g.kw],
-        stride: g.p.stride,
-        padding: g.p.padding,
-        dilation: g.p.dilation,
-    })
-}
-
 /// Elements that one task should at least work on.
-const TASK: usize = 1 << 14;
+pub(crate) const TASK: usize = 1 << 14;
 
 vectorised! {
     /// Adds `run[i] * x[taps[t] + i]` to three vectors of sums, `run` in whole vectors.
@@ -55,8 +44,8 @@ vectorised! {
 /// Elements of a run that are summed in the lanes' own precision before the total goes to `f64`.
 const SWEEP: usize = 2048;
 
-pub(super) fn forward<T: Real>(g: &Geometry, x: &[T], weight: &[T], y: &mut [T]) {
-    let phases = phases(g);
+pub(crate) fn forward<T: Real>(g: &Geometry, x: &[T], weight: &[T], y: &mut [T]) {
+    let phases = Phases::new(g);
     let (in_area, out_area, taps) = (g.h * g.w, g.oh * g.ow, g.kh * g.kw);
     let multiplier = g.cout / g.cin;
     let planes = TASK.div_ceil(in_area * multiplier);
@@ -76,8 +65,8 @@ pub(super) fn forward<T: Real>(g: &Geometry, x: &[T], weight: &[T], y: &mut [T])
     });
 }
 
-pub(super) fn backward_input<T: Real>(g: &Geometry, dy: &[T], weight: &[T], dx: &mut [T]) {
-    let phases = phases(g);
+pub(crate) fn backward_input<T: Real>(g: &Geometry, dy: &[T], weight: &[T], dx: &mut [T]) {
+    let phases = Phases::new(g);
     let (in_area, out_area, taps) = (g.h * g.w, g.oh * g.ow, g.kh * g.kw);
     let multiplier = g.cout / g.cin;
     let planes = TASK.div_ceil(in_area);
@@ -102,7 +91,7 @@ pub(super) fn backward_input<T: Real>(g: &Geometry, dy: &[T], weight: &[T], dx: 
 }
 
 pub(super) fn backward_weight<T: Real>(g: &Geometry, x: &[T], dy: &[T], dw: &mut [T]) {
-    let phases = phases(g);
+    let phases = Phases::new(g);
     let (in_area, out_area, taps) = (g.h * g.w, g.oh * g.ow, g.kh * g.kw);
     let multiplier = g.cout / g.cin;
     let threes = taps.div_ceil(3);

@@ -2,7 +2,7 @@
 
 #[cfg(target_arch = "x86_64")]
 mod across;
-mod depthwise;
+pub(crate) mod depthwise;
 mod direct;
 mod general;
 mod micro;

@@ -1,15 +1,12 @@
 //! Residual connections.
 
 use super::Features;
-use super::map::{Map, Values};
+use super::map::{CHUNK, Map, Values};
 use super::node::{Node, token};
 use crate::OpsError;
 use crate::buffer::Buffer;
 use crate::parallel;
 use crate::real::{by_dtype, check_shape};
-
-/// Elements that one task adds.
-const CHUNK: usize = 1 << 15;
 
 impl Features {
     /// The sum of two maps of one shape: a residual connection.

@@ -55,7 +55,7 @@ pub(crate) fn poisoned<G>(_: PoisonError<G>) -> candle_core::Error {
 }
 
 /// Elements that one task adds.
-const CHUNK: usize = 1 << 15;
+pub(crate) const CHUNK: usize = 1 << 15;
 
 impl<T: Real> Slot<T> {
     /// Adds a gradient; the first is kept as it is.

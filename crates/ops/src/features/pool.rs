@@ -2,7 +2,7 @@
 
 use super::Features;
 use super::map::{Map, Values};
-use super::node::{Node, token};
+use super::node::Node;
 use crate::OpsError;
 use crate::buffer::Buffer;
 use crate::pool::{Window, max_backward, max_forward};
@@ -29,8 +29,7 @@ impl Features {
                 let values = values.get()?;
                 let mut dx = Buffer::stale(values.len());
                 max_backward::<T>(&window, values, grad.read().get()?, &mut dx);
-                x.slot.add(Values::Own(dx))?;
-                Ok([Some(token::<T>(node)?)])
+                Ok([x.receive(Some(dx), node)?])
             }))?;
             Ok(Self::new(node, [batch, channels, window.oh, window.ow], map))
         })?)

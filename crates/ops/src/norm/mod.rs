@@ -2,7 +2,7 @@
 
 mod sums;
 
-pub(crate) use sums::{CHUNK, LANES, Planes, moments};
+pub(crate) use sums::{CHUNK, LANES, Planes, Sums, moments};
 
 use std::sync::{Arc, OnceLock};
 

@@ -37,7 +37,7 @@ impl Planes {
 }
 
 /// Two sums over the planes of a channel: lanes run on from plane to plane, so that small planes cost no more.
-struct Sums<T> {
+pub(crate) struct Sums<T> {
     lanes: [[T; LANES]; 2],
     count: usize,
     total: [f64; 2],
@@ -45,7 +45,7 @@ struct Sums<T> {
 
 impl<T: Real> Sums<T> {
     #[inline(always)]
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             lanes: [[T::default(); LANES]; 2],
             count: 0,
@@ -55,7 +55,7 @@ impl<T: Real> Sums<T> {
 
     /// Adds `terms(a, b)` for all pairs, of which there are at most [`CHUNK`].
     #[inline(always)]
-    fn add(&mut self, a: &[T], b: &[T], terms: impl Fn(T, T) -> [T; 2]) {
+    pub(crate) fn add(&mut self, a: &[T], b: &[T], terms: impl Fn(T, T) -> [T; 2]) {
         let [mut s1, mut s2] = self.lanes;
         let (a_blocks, b_blocks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
         let rest = a_blocks.remainder().iter().zip(b_blocks.remainder());
@@ -76,6 +76,13 @@ impl<T: Real> Sums<T> {
         if self.count >= CHUNK {
             self.flush();
         }
+    }
+
+    /// The sums.
+    #[inline(always)]
+    pub(crate) fn total(mut self) -> [f64; 2] {
+        self.flush();
+        self.total
     }
 
     #[inline(always)]
@@ -100,8 +107,7 @@ vectorised! {
                 });
             }
         }
-        sums.flush();
-        sums.total
+        sums.total()
     }
 }
 
@@ -122,7 +128,6 @@ vectorised! {
                 });
             }
         }
-        sums.flush();
-        sums.total
+        sums.total()
     }
 }

@@ -4,7 +4,7 @@
 #![allow(clippy::needless_range_loop)]
 
 use crate::cpu::vectorised;
-use crate::norm::{CHUNK, LANES};
+use crate::norm::{CHUNK, LANES, Sums};
 
 vectorised! {
     /// `out = activation((x - pivot) * scale + shift)`, the activation being a restriction to `bounds`.
@@ -22,32 +22,16 @@ vectorised! {
     /// Sums of `g` and of `g * (x - pivot)`, where `g` is the gradient that passes the activation.
     pub(super) fn run_sums<T: Real>(x: &[T], grad: &[T], by: [T; 3], bounds: [T; 2]) -> [f64; 2] {
         let zero = T::default();
-        let mut total = [0f64; 2];
+        let mut sums = Sums::new();
         for (x, grad) in x.chunks(CHUNK).zip(grad.chunks(CHUNK)) {
-            let mut s1 = [zero; LANES];
-            let mut s2 = [zero; LANES];
-            let (xs, gs) = (x.chunks_exact(LANES), grad.chunks_exact(LANES));
-            let (xr, gr) = (xs.remainder(), gs.remainder());
-            for (x, grad) in xs.zip(gs) {
-                for i in 0..LANES {
-                    let d = x[i] - by[0];
-                    let z = d * by[1] + by[2];
-                    let g = if z > bounds[0] && z < bounds[1] { grad[i] } else { zero };
-                    s1[i] += g;
-                    s2[i] += g * d;
-                }
-            }
-            for (i, (&x, &grad)) in xr.iter().zip(gr).enumerate() {
+            sums.add(x, grad, #[inline(always)] |x, grad| {
                 let d = x - by[0];
                 let z = d * by[1] + by[2];
-                let g = if z > bounds[0] && z < bounds[1] { grad } else { zero };
-                s1[i] += g;
-                s2[i] += g * d;
-            }
-            total[0] += s1.iter().map(|v| v.to_f64()).sum::<f64>();
-            total[1] += s2.iter().map(|v| v.to_f64()).sum::<f64>();
+                let g = if (z > bounds[0]) & (z < bounds[1]) { grad } else { zero };
+                [g, g * d]
+            });
         }
-        total
+        sums.total()
     }
 }
 
