@@ -11,43 +11,24 @@ of every parameter and buffer a row of two numbers in the order of sorted names:
 Euclidean norm, of gradients (`gradient_sums`) and of running statistics after the training pass (`buffer_sums`).
 """
 import pathlib
+import sys
 
 import torch
 from safetensors.torch import save_file
 from torch import nn
 
-HERE = pathlib.Path(__file__).parent
-TABLE = [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)]
+HERE = pathlib.Path(__file__).resolve().parent
+# The network whose speed is measured is the one whose values are.
+sys.path.insert(0, str(HERE.parents[3] / "tests" / "peers"))
+import mobilenet_v2  # noqa: E402
+
 FULL = ["features.0.0.weight", "features.2.conv.1.0.weight", "features.3.conv.3.weight", "features.18.1.bias"]
-
-
-def layer(i, o, kernel, stride=1, groups=1):
-    return nn.Sequential(
-        nn.Conv2d(i, o, kernel, stride, kernel // 2, groups=groups, bias=False), nn.BatchNorm2d(o), nn.ReLU6())
-
-
-class InvertedResidual(nn.Module):
-    def __init__(self, i, o, expansion, stride):
-        super().__init__()
-        hidden = i * expansion
-        widen = [layer(i, hidden, 1)] if expansion != 1 else []
-        self.conv = nn.Sequential(
-            *widen, layer(hidden, hidden, 3, stride, hidden), nn.Conv2d(hidden, o, 1, bias=False), nn.BatchNorm2d(o))
-        self.adds_input = stride == 1 and i == o
-
-    def forward(self, x):
-        return x + self.conv(x) if self.adds_input else self.conv(x)
 
 
 class MobileNetV2(nn.Module):
     def __init__(self):
         super().__init__()
-        layers, channels = [layer(3, 32, 3, 2)], 32
-        for expansion, o, count, stride in TABLE:
-            for index in range(count):
-                layers.append(InvertedResidual(channels, o, expansion, 1 if index else stride))
-                channels = o
-        self.features = nn.Sequential(*layers, layer(channels, 1280, 1))
+        self.features = mobilenet_v2.build(None)
 
     def forward(self, x):
         return self.features(x)
