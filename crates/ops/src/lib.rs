@@ -42,7 +42,7 @@ pub use buffer::{keep_freed_memory, release_buffers};
 pub use conv::{Conv2dParams, ConvTranspose2dParams, conv_transpose2d, conv2d};
 pub use cpu::{CPU_PATH_VARIABLE, CpuPath};
 pub use error::OpsError;
-pub use features::{Features, conv_norm, conv_norm_relu, upsample_concat_conv_norm_relu};
+pub use features::{Features, Precision, conv_norm, conv_norm_relu, upsample_concat_conv_norm_relu};
 pub use loss::{FocalParams, TverskyParams, bce_with_logits, cross_entropy, focal_with_logits, soft_dice, tversky};
 pub use norm::{Activation, BatchStatistics, Norm, batch_norm};
 pub use pool::{avg_pool2d, global_avg_pool2d, max_pool2d};

@@ -11,9 +11,11 @@ mod join;
 mod map;
 mod node;
 mod pool;
+mod precision;
 
 pub use block::{conv_norm, conv_norm_relu};
 pub use join::upsample_concat_conv_norm_relu;
+pub use precision::Precision;
 
 use std::any::Any;
 use std::sync::{Arc, Mutex};
@@ -70,6 +72,22 @@ impl Features {
     /// [`OpsError`] naming the shape for other tensors, or an empty one.
     pub fn of(x: &Tensor) -> Result<Self, OpsError> {
         Self::named("Features::of", "x", x)
+    }
+
+    /// [`Features::of`] with the numbers that a CUDA device is to use.
+    ///
+    /// # Errors
+    /// As [`Features::of`]; [`OpsError::Parameter`] for a precision that the tensor's device does not have.
+    pub fn with_precision(x: &Tensor, precision: Precision) -> Result<Self, OpsError> {
+        if precision != Precision::F32 {
+            return Err(OpsError::Parameter {
+                op: "Features::with_precision",
+                parameter: "precision",
+                requirement: "f32 unless the tensor is on a CUDA device",
+                found: precision.to_string(),
+            });
+        }
+        Self::of(x)
     }
 
     /// [`Features::of`] for an operation's argument.
