@@ -1,0 +1,190 @@
+// Weights between layouts; convolutions that the library lacks; depthwise convolution.
+//
+// Maps are [batch, height, width, channels], weights [out_channels, kernel_height, kernel_width, in_channels / groups].
+#pragma once
+#include "maps.cuh"
+
+// As `Shape` of conv.rs.
+struct ConvShape {
+    unsigned batch, cin, h, w, cout, kh, kw, oh, ow, stride, padding, dilation, groups;
+};
+
+// [rows, channels, taps] in f32 to [rows, taps, channels] in T.
+template <class T>
+__device__ void weight_channels_last(const float* w, void* out, unsigned channels, unsigned taps, unsigned count) {
+    T* to = static_cast<T*>(out);
+    for (unsigned i = first(); i < count; i += stride()) {
+        const unsigned c = i % channels, tap = i / channels % taps, row = i / channels / taps;
+        to[i] = Number<T>::narrow(w[(row * channels + c) * taps + tap]);
+    }
+}
+TYPES(weight_channels_last, (const float* w, void* out, unsigned channels, unsigned taps, unsigned count),
+      (w, out, channels, taps, count))
+
+// And back.
+template <class T>
+__device__ void weight_channels_first(const void* w, float* out, unsigned channels, unsigned taps, unsigned count) {
+    const T* from = static_cast<const T*>(w);
+    for (unsigned i = first(); i < count; i += stride()) {
+        const unsigned tap = i % taps, c = i / taps % channels, row = i / taps / channels;
+        out[i] = Number<T>::wide(from[(row * taps + tap) * channels + c]);
+    }
+}
+TYPES(weight_channels_first, (const void* w, float* out, unsigned channels, unsigned taps, unsigned count),
+      (w, out, channels, taps, count))
+
+// The convolutions of any shape: right everywhere, fast nowhere.
+
+template <class T>
+__device__ void conv_forward(ConvShape s, const void* x, const void* weight, void* y, unsigned count) {
+    const T *in = static_cast<const T*>(x), *w = static_cast<const T*>(weight);
+    T* out = static_cast<T*>(y);
+    const unsigned per_group = s.cin / s.groups;
+    for (unsigned i = first(); i < count; i += stride()) {
+        const unsigned k = i % s.cout, ox = i / s.cout % s.ow, oy = i / s.cout / s.ow % s.oh, n = i / s.cout / s.ow / s.oh;
+        const unsigned from = k / (s.cout / s.groups) * per_group;
+        float sum = 0;
+        for (unsigned r = 0; r < s.kh; r++) {
+            const unsigned iy = oy * s.stride + r * s.dilation - s.padding;
+            if (iy >= s.h) continue;
+            for (unsigned q = 0; q < s.kw; q++) {
+                const unsigned ix = ox * s.stride + q * s.dilation - s.padding;
+                if (ix >= s.w) continue;
+                const T* pixel = in + ((n * s.h + iy) * s.w + ix) * s.cin + from;
+                const T* tap = w + ((k * s.kh + r) * s.kw + q) * per_group;
+                for (unsigned c = 0; c < per_group; c++) sum += Number<T>::wide(pixel[c]) * Number<T>::wide(tap[c]);
+            }
+        }
+        out[i] = Number<T>::narrow(sum);
+    }
+}
+TYPES(conv_forward, (ConvShape s, const void* x, const void* weight, void* y, unsigned count), (s, x, weight, y, count))
+
+// Output row that sees input row `i` through tap `r`, if there is one below `extent`.
+__device__ inline bool output_of(unsigned i, unsigned r, const ConvShape& s, unsigned extent, unsigned& o) {
+    const unsigned shifted = i + s.padding - r * s.dilation;
+    o = shifted / s.stride;
+    return i + s.padding >= r * s.dilation && shifted % s.stride == 0 && o < extent;
+}
+
+template <class T>
+__device__ void conv_backward_input(ConvShape s, const void* dy, const void* weight, void* dx, unsigned count) {
+    const T *grad = static_cast<const T*>(dy), *w = static_cast<const T*>(weight);
+    T* out = static_cast<T*>(dx);
+    const unsigned per_group = s.cin / s.groups, outs = s.cout / s.groups;
+    for (unsigned i = first(); i < count; i += stride()) {
+        const unsigned c = i % s.cin, ix = i / s.cin % s.w, iy = i / s.cin / s.w % s.h, n = i / s.cin / s.w / s.h;
+        const unsigned k0 = c / per_group * outs;
+        float sum = 0;
+        for (unsigned r = 0; r < s.kh; r++) {
+            unsigned oy, ox;
+            if (!output_of(iy, r, s, s.oh, oy)) continue;
+            for (unsigned q = 0; q < s.kw; q++) {
+                if (!output_of(ix, q, s, s.ow, ox)) continue;
+                const T* pixel = grad + ((n * s.oh + oy) * s.ow + ox) * s.cout;
+                for (unsigned k = k0; k < k0 + outs; k++)
+                    sum += Number<T>::wide(pixel[k]) *
+                           Number<T>::wide(w[((k * s.kh + r) * s.kw + q) * per_group + c % per_group]);
+            }
+        }
+        out[i] = Number<T>::narrow(sum);
+    }
+}
+TYPES(conv_backward_input, (ConvShape s, const void* dy, const void* weight, void* dx, unsigned count),
+      (s, dy, weight, dx, count))
+
+// A block for each element of the weight.
+template <class T>
+__device__ void conv_backward_weight(ConvShape s, const void* x, const void* dy, void* dw) {
+    const T *in = static_cast<const T*>(x), *grad = static_cast<const T*>(dy);
+    const unsigned per_group = s.cin / s.groups;
+    const unsigned i = blockIdx.x;
+    const unsigned c = i % per_group, q = i / per_group % s.kw, r = i / per_group / s.kw % s.kh, k = i / per_group / s.kw / s.kh;
+    const unsigned channel = k / (s.cout / s.groups) * per_group + c;
+    float sum[1] = {0};
+    for (unsigned p = threadIdx.x; p < s.batch * s.oh * s.ow; p += blockDim.x) {
+        const unsigned ox = p % s.ow, oy = p / s.ow % s.oh, n = p / s.ow / s.oh;
+        const unsigned iy = oy * s.stride + r * s.dilation - s.padding, ix = ox * s.stride + q * s.dilation - s.padding;
+        if (iy < s.h && ix < s.w)
+            sum[0] += Number<T>::wide(in[((n * s.h + iy) * s.w + ix) * s.cin + channel]) * Number<T>::wide(grad[p * s.cout + k]);
+    }
+    block_sum(sum);
+    if (threadIdx.x == 0) static_cast<T*>(dw)[i] = Number<T>::narrow(sum[0]);
+}
+TYPES(conv_backward_weight, (ConvShape s, const void* x, const void* dy, void* dw), (s, x, dy, dw))
+
+// Depthwise convolution, V channels to a thread; weights [taps, channels] in f32.
+
+template <class T, int V>
+__device__ void depthwise_forward(ConvShape s, const void* x, const float* weight, void* y, unsigned packs) {
+    const unsigned row = s.cin / V;
+    for (unsigned i = first(); i < packs; i += stride()) {
+        const unsigned c = i % row, ox = i / row % s.ow, oy = i / row / s.ow % s.oh, n = i / row / s.ow / s.oh;
+        float sum[V] = {};
+        for (unsigned r = 0; r < s.kh; r++) {
+            const unsigned iy = oy * s.stride + r * s.dilation - s.padding;
+            if (iy >= s.h) continue;
+            for (unsigned q = 0; q < s.kw; q++) {
+                const unsigned ix = ox * s.stride + q * s.dilation - s.padding;
+                if (ix >= s.w) continue;
+                float v[V];
+                load<T, V>(x, ((n * s.h + iy) * s.w + ix) * row + c, v);
+                const float* tap = weight + (r * s.kw + q) * s.cin + c * V;
+#pragma unroll
+                for (int k = 0; k < V; k++) sum[k] += v[k] * tap[k];
+            }
+        }
+        store<T, V>(y, i, sum);
+    }
+}
+VARIANTS(depthwise_forward, (ConvShape s, const void* x, const float* weight, void* y, unsigned packs),
+         (s, x, weight, y, packs))
+
+template <class T, int V>
+__device__ void depthwise_backward_input(ConvShape s, const void* dy, const float* weight, void* dx, unsigned packs) {
+    const unsigned row = s.cin / V;
+    for (unsigned i = first(); i < packs; i += stride()) {
+        const unsigned c = i % row, ix = i / row % s.w, iy = i / row / s.w % s.h, n = i / row / s.w / s.h;
+        float sum[V] = {};
+        for (unsigned r = 0; r < s.kh; r++) {
+            unsigned oy, ox;
+            if (!output_of(iy, r, s, s.oh, oy)) continue;
+            for (unsigned q = 0; q < s.kw; q++) {
+                if (!output_of(ix, q, s, s.ow, ox)) continue;
+                float v[V];
+                load<T, V>(dy, ((n * s.oh + oy) * s.ow + ox) * row + c, v);
+                const float* tap = weight + (r * s.kw + q) * s.cin + c * V;
+#pragma unroll
+                for (int k = 0; k < V; k++) sum[k] += v[k] * tap[k];
+            }
+        }
+        store<T, V>(dx, i, sum);
+    }
+}
+VARIANTS(depthwise_backward_input, (ConvShape s, const void* dy, const float* weight, void* dx, unsigned packs),
+         (s, dy, weight, dx, packs))
+
+// Partial sums for tap `blockIdx.z`, [taps, splits, channels].
+template <class T, int V>
+__device__ void depthwise_weight_sums(ConvShape s, const void* x, const void* dy, float* partial) {
+    const unsigned row = s.cin / V, r = blockIdx.z / s.kw, q = blockIdx.z % s.kw;
+    float* out = partial + blockIdx.z * gridDim.y * s.cin;
+    column_sums<V, 1>(s.batch * s.oh * s.ow, row, out, [&](unsigned p, unsigned column, float (&sums)[V][1]) {
+        const unsigned ox = p % s.ow, oy = p / s.ow % s.oh, n = p / s.ow / s.oh;
+        const unsigned iy = oy * s.stride + r * s.dilation - s.padding, ix = ox * s.stride + q * s.dilation - s.padding;
+        if (iy >= s.h || ix >= s.w) return;
+        float v[V], g[V];
+        load<T, V>(x, ((n * s.h + iy) * s.w + ix) * row + column, v);
+        load<T, V>(dy, p * row + column, g);
+#pragma unroll
+        for (int k = 0; k < V; k++) sums[k][0] += v[k] * g[k];
+    });
+}
+VARIANTS(depthwise_weight_sums, (ConvShape s, const void* x, const void* dy, float* partial), (s, x, dy, partial))
+
+// A block of 32 threads for each (channel, tap): the gradient as [channels, taps].
+KERNEL(depthwise_weight_finish, (const float* partial, unsigned splits, unsigned channels, unsigned taps, float* dw)) {
+    const unsigned c = blockIdx.x / taps, tap = blockIdx.x % taps;
+    const double sum = split_sum(partial + tap * splits * channels, splits, channels, c);
+    if (threadIdx.x == 0) dw[blockIdx.x] = (float)sum;
+}
