@@ -9,12 +9,14 @@ mod ci;
 mod data;
 mod isic_tables;
 mod make_data_folder;
+mod make_dev_split;
 mod make_embedded;
 mod plan;
 mod profile;
 mod progress;
 mod readme;
 mod reproduce;
+mod resize;
 mod run_file;
 mod scheduler;
 mod stage;
@@ -51,6 +53,8 @@ enum Command {
     Tidy,
     /// Makes the embedded data set again from collected ISIC copies
     MakeEmbedded(make_embedded::MakeEmbedded),
+    /// Makes the committed development split again from the tables of collected ISIC copies
+    MakeDevSplit(make_dev_split::MakeDevSplit),
     /// Makes a data folder of the documented layout from collected ISIC copies
     MakeDataFolder(make_data_folder::MakeDataFolder),
 }
@@ -74,6 +78,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Readme(args) => readme::run(&args),
         Command::Tidy => tidy::run(),
         Command::MakeEmbedded(command) => command.run(),
+        Command::MakeDevSplit(command) => command.run(),
         Command::MakeDataFolder(command) => command.run(),
     }
 }
