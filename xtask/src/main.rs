@@ -7,6 +7,7 @@ mod check_iou;
 mod child;
 mod ci;
 mod data;
+mod htl;
 mod isic_tables;
 mod make_data_folder;
 mod make_dev_split;
@@ -59,9 +60,16 @@ enum Command {
     MakeDataFolder(make_data_folder::MakeDataFolder),
 }
 
+/// Exit code of a `reproduce` that its time limit stopped: not done, but nothing is wrong.
+const STOPPED_AT_LIMIT: u8 = 75;
+
 fn main() -> std::process::ExitCode {
     match run(Cli::parse().command) {
         Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) if error.is::<scheduler::AtLimit>() => {
+            eprintln!("{error}");
+            std::process::ExitCode::from(STOPPED_AT_LIMIT)
+        }
         Err(error) => {
             eprintln!("error: {error:#}");
             std::process::ExitCode::FAILURE
