@@ -321,6 +321,7 @@ fn train(profile: &Profile, htl: &Path, count: u64, nudges: &[f64], plant: Optio
         out: out.path().into(),
         jobs,
         threads: 1,
+        deadline: None,
     };
     scheduler::run(&plan, &options)?;
     let read = |path: &String| Run::read(&out.path().join(path));

@@ -4,19 +4,28 @@
 //! is a locked log file: the lock lasts as long as the child, so a restarted run waits for a child left behind by a
 //! killed one before touching the same folder.
 
+use crate::htl::missing_library;
 use anyhow::{Context, Result, bail};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 /// How long to wait for a child of a killed run to notice.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Runs `program args`; `progress` hears (done, total); ends early when `stop` is set.
+/// How a child ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// With success.
+    Finished,
+    /// By us, before it was done.
+    Stopped,
+}
+
+/// Runs `program args`; `progress` hears (done, total); ends early when `stop` says so.
 ///
 /// # Errors
 /// When the child fails, with its command line and the end of its standard error.
@@ -25,9 +34,9 @@ pub fn run(
     args: &[String],
     threads: usize,
     log: Log,
-    stop: &AtomicBool,
+    stop: impl Fn() -> bool,
     mut progress: impl FnMut(f64, f64),
-) -> Result<()> {
+) -> Result<End> {
     let Log { mut file, path } = log;
     let start = file
         .seek(SeekFrom::End(0))
@@ -47,6 +56,7 @@ pub fn run(
         .spawn()
         .with_context(|| format!("cannot start {}", program.display()))?;
     let stdin = child.stdin.take();
+    let mut stopped = false;
     let stdout = child.stdout.take().context("the child has no standard output")?;
     let (send, receive) = channel();
     std::thread::spawn(move || {
@@ -69,14 +79,15 @@ pub fn run(
             Err(RecvTimeoutError::Timeout) if child.try_wait().is_ok_and(|status| status.is_some()) => break,
             Err(RecvTimeoutError::Timeout) => {}
         }
-        if stop.load(Ordering::Relaxed) {
+        if stop() {
+            stopped = true;
             child.kill().ok();
         }
     }
     let status = child.wait().with_context(|| format!("cannot wait for {line}"))?;
     drop(stdin);
-    if stop.load(Ordering::Relaxed) && !status.success() {
-        bail!("stopped");
+    if stopped && !status.success() {
+        return Ok(End::Stopped);
     }
     if !status.success() {
         let tail = tail(&mut file, start).unwrap_or_default();
@@ -85,12 +96,13 @@ pub fn run(
         } else {
             tail
         };
+        let advice = missing_library(&tail).map_or_else(String::new, |advice| format!("\n{advice}"));
         bail!(
-            "it ended with {status}:\n{tail}\nThe whole log: {}\nTo repeat it alone:\n  {line}",
+            "it ended with {status}:\n{tail}{advice}\nThe whole log: {}\nTo repeat it alone:\n  {line}",
             path.display()
         );
     }
-    Ok(())
+    Ok(End::Finished)
 }
 
 /// A stage's log, locked: whoever holds it is alone with the stage's folder.
@@ -170,11 +182,11 @@ pub fn command_line(program: &Path, args: &[String]) -> String {
 mod tests {
     use super::*;
 
-    fn shell(script: &str, progress: impl FnMut(f64, f64)) -> Result<()> {
+    fn shell(script: &str, progress: impl FnMut(f64, f64)) -> Result<End> {
         let folder = tempfile::tempdir().unwrap();
         let args = ["-c".to_string(), script.into()];
         let log = wait_for_orphan(&folder.path().join("log")).unwrap();
-        run(Path::new("/bin/sh"), &args, 1, log, &AtomicBool::new(false), progress)
+        run(Path::new("/bin/sh"), &args, 1, log, || false, progress)
     }
 
     #[test]

@@ -166,10 +166,9 @@ fn smoke() -> Result<Outcome> {
     reproduce::run(&reproduce::Args {
         profile: "smoke".into(),
         device: "cpu".into(),
-        data: None,
         out: Some(out.path().into()),
-        jobs: None,
         htl: Some(htl),
+        ..reproduce::Args::default()
     })?;
     let elapsed = begin.elapsed();
     println!(

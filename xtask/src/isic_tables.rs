@@ -66,6 +66,14 @@ pub fn groups(lesions: &[(String, Option<String>)], near_duplicates: &Path) -> R
     Ok(parent.keys().map(|id| (id.clone(), root(&parent, id))).collect())
 }
 
+/// Which third of `values` each value is in.
+pub fn terciles(values: impl Iterator<Item = f64> + Clone) -> impl Fn(f64) -> usize {
+    let mut sorted: Vec<f64> = values.collect();
+    sorted.sort_by(f64::total_cmp);
+    let (low, high) = (sorted[sorted.len() / 3], sorted[sorted.len() * 2 / 3]);
+    move |value| usize::from(value >= low) + usize::from(value >= high)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,14 +7,17 @@ mod check_iou;
 mod child;
 mod ci;
 mod data;
+mod htl;
 mod isic_tables;
 mod make_data_folder;
+mod make_dev_split;
 mod make_embedded;
 mod plan;
 mod profile;
 mod progress;
 mod readme;
 mod reproduce;
+mod resize;
 mod run_file;
 mod scheduler;
 mod stage;
@@ -51,13 +54,22 @@ enum Command {
     Tidy,
     /// Makes the embedded data set again from collected ISIC copies
     MakeEmbedded(make_embedded::MakeEmbedded),
+    /// Makes the committed development split again from the tables of collected ISIC copies
+    MakeDevSplit(make_dev_split::MakeDevSplit),
     /// Makes a data folder of the documented layout from collected ISIC copies
     MakeDataFolder(make_data_folder::MakeDataFolder),
 }
 
+/// Exit code of a `reproduce` that its time limit stopped: not done, but nothing is wrong.
+const STOPPED_AT_LIMIT: u8 = 75;
+
 fn main() -> std::process::ExitCode {
     match run(Cli::parse().command) {
         Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) if error.is::<scheduler::AtLimit>() => {
+            eprintln!("{error}");
+            std::process::ExitCode::from(STOPPED_AT_LIMIT)
+        }
         Err(error) => {
             eprintln!("error: {error:#}");
             std::process::ExitCode::FAILURE
@@ -74,6 +86,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Readme(args) => readme::run(&args),
         Command::Tidy => tidy::run(),
         Command::MakeEmbedded(command) => command.run(),
+        Command::MakeDevSplit(command) => command.run(),
         Command::MakeDataFolder(command) => command.run(),
     }
 }

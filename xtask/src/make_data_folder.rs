@@ -1,7 +1,7 @@
 //! Makes a data folder of the documented layout from the collected ISIC copies.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     fs,
     path::PathBuf,
 };
@@ -13,6 +13,8 @@ use rand_chacha::ChaCha8Rng;
 use sha2::{Digest, Sha256};
 
 use crate::isic_tables::{Row, groups, known, rows};
+use crate::make_dev_split;
+use crate::resize::{image_to, mask_to, within};
 
 /// Makes a data folder (images, masks, metadata.csv) from collected ISIC copies, lesions and near-duplicates kept on one
 /// side of the split.
@@ -27,6 +29,12 @@ pub struct MakeDataFolder {
     /// Which part of them
     #[arg(long, value_enum, default_value_t = Part::Development)]
     part: Part,
+    /// Take these images in these splits (columns image_id, split) instead: data-manifest/development.csv, for instance
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["part", "limit"])]
+    splits: Option<PathBuf>,
+    /// Shrink the longer side to so many pixels (images: Lanczos, JPEG quality 90; masks: area average)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(16..))]
+    side: Option<u32>,
     /// At most so many images, whole lesions first, drawn with the seed
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
@@ -82,6 +90,20 @@ impl MakeDataFolder {
             self.out.display()
         );
         let mut images = self.images()?;
+        if let Some(path) = &self.splits {
+            let splits = make_dev_split::read(path)?;
+            let known: HashSet<&String> = images.iter().map(|image| &image.id).collect();
+            if let Some(id) = splits.keys().find(|id| !known.contains(id)) {
+                bail!(
+                    "{}: {id} is not in {}, or shares a lesion or a photograph with a reserved image",
+                    path.display(),
+                    self.source.name()
+                );
+            }
+            images.retain(|image| splits.contains_key(&image.id));
+            images.sort_by(|a, b| a.id.cmp(&b.id));
+            return self.write(&images, &splits);
+        }
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         if let Some(limit) = self.limit {
             ensure!(limit >= 10, "--limit must be at least 10, found {limit}");
@@ -168,7 +190,14 @@ impl MakeDataFolder {
             fs::create_dir(folder.join(kind))?;
             for image in images {
                 let name = format!("{kind}/{}.{extension}", image.id);
-                let bytes = fs::read(source.join(&name)).with_context(|| format!("{}/{name}", source.display()))?;
+                let path = source.join(&name);
+                let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+                let bytes = match self.side {
+                    Some(side) => {
+                        shrunk(&bytes, kind, side).with_context(|| format!("cannot shrink {}", path.display()))?
+                    }
+                    None => bytes,
+                };
                 fs::write(folder.join(&name), bytes)?;
             }
         }
@@ -224,6 +253,21 @@ impl MakeDataFolder {
             }
         }
     }
+}
+
+/// The file of an image or mask within `side` pixels; its own bytes if it is not larger.
+fn shrunk(bytes: &[u8], kind: &str, side: u32) -> Result<Vec<u8>> {
+    let image = image::load_from_memory(bytes)?;
+    let (width, height) = within(image.width(), image.height(), side);
+    if (width, height) == (image.width(), image.height()) {
+        return Ok(bytes.to_vec());
+    }
+    if kind == "images" {
+        return image_to(&image.into_rgb8(), width, height);
+    }
+    let mut png = std::io::Cursor::new(Vec::new());
+    mask_to(&image.into_luma8(), width, height).write_to(&mut png, image::ImageFormat::Png)?;
+    Ok(png.into_inner())
 }
 
 /// Keeps whole groups in random order until `limit` is reached; the last group may lose images.

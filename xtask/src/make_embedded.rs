@@ -7,16 +7,16 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use image::{GrayImage, RgbImage, codecs::jpeg::JpegEncoder, imageops::FilterType};
+use image::{GrayImage, RgbImage};
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use crate::isic_tables::{Row, groups, known, rows};
+use crate::isic_tables::{Row, groups, known, rows, terciles};
+use crate::resize::{image_to, mask_to};
 
 const SIDE: u32 = 128;
-const JPEG_QUALITY: u8 = 90;
 /// Each block of ten in the stratified order is dealt 6 : 1 : 3.
 const BLOCK: [&str; 10] = [
     "train", "train", "train", "train", "train", "train", "val", "test", "test", "test",
@@ -171,11 +171,11 @@ impl MakeEmbedded {
         let mut table = String::from("image_id,split,age_approx,sex,anatom_site,dx\n");
         for (candidate, split) in chosen {
             let Candidate { id, dx, sex, age, .. } = candidate;
-            let small = image::imageops::resize(&self.image(id)?, SIDE, SIDE, FilterType::Lanczos3);
-            let mut jpeg = Vec::new();
-            JpegEncoder::new_with_quality(&mut jpeg, JPEG_QUALITY).encode_image(&small)?;
-            fs::write(out.join(format!("images/{id}.jpg")), jpeg)?;
-            shrink(&self.mask(id)?).save(out.join(format!("masks/{id}.png")))?;
+            fs::write(
+                out.join(format!("images/{id}.jpg")),
+                image_to(&self.image(id)?, SIDE, SIDE)?,
+            )?;
+            mask_to(&self.mask(id)?, SIDE, SIDE).save(out.join(format!("masks/{id}.png")))?;
             let age = age.map(|age| age.to_string()).unwrap_or_default();
             table.push_str(&format!(
                 "{id},{split},{age},{},,{dx}\n",
@@ -251,33 +251,6 @@ fn contrast(image: &RgbImage, mask: &GrayImage) -> f64 {
         .map(|channel| (mean(0, channel) - mean(1, channel)).powi(2))
         .sum::<f64>()
         .sqrt()
-}
-
-/// Area average to the new size, white where at least half of the pixel is.
-fn shrink(mask: &GrayImage) -> GrayImage {
-    let share = |from: u32, to: u32, at: u32| {
-        let ratio = f64::from(from) / f64::from(to);
-        let (low, high) = (f64::from(at) * ratio, f64::from(at + 1) * ratio);
-        (low as u32..(high.ceil() as u32).min(from))
-            .map(move |cell| (cell, (f64::from(cell + 1).min(high) - f64::from(cell).max(low)) / ratio))
-    };
-    GrayImage::from_fn(SIDE, SIDE, |x, y| {
-        let mut mean = 0.;
-        for (row, tall) in share(mask.height(), SIDE, y) {
-            for (column, wide) in share(mask.width(), SIDE, x) {
-                mean += tall * wide * f64::from(u8::from(mask.get_pixel(column, row).0[0] > 128));
-            }
-        }
-        image::Luma([if mean >= 0.5 - 1e-9 { 255 } else { 0 }])
-    })
-}
-
-/// Which third of `values` each value is in.
-fn terciles(values: impl Iterator<Item = f64> + Clone) -> impl Fn(f64) -> usize {
-    let mut sorted: Vec<f64> = values.collect();
-    sorted.sort_by(f64::total_cmp);
-    let (low, high) = (sorted[sorted.len() / 3], sorted[sorted.len() * 2 / 3]);
-    move |value| usize::from(value >= low) + usize::from(value >= high)
 }
 
 /// Bands of age; unknown is the last.
@@ -386,22 +359,6 @@ fn check_represented(chosen: &[(Candidate, &str)]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn masks_shrink_by_area() {
-        // 320 to 128: each pixel covers 2.5. White left of column 125 is exactly 50 new columns.
-        let mask = GrayImage::from_fn(320, 320, |x, _| image::Luma([if x < 125 { 255 } else { 0 }]));
-        let small = shrink(&mask);
-        assert!(
-            small
-                .enumerate_pixels()
-                .all(|(x, _, value)| (value.0[0] == 255) == (x < 50))
-        );
-        let mask = GrayImage::from_fn(320, 320, |x, _| image::Luma([if x < 126 { 255 } else { 0 }]));
-        assert_eq!(shrink(&mask).get_pixel(50, 3).0[0], 0);
-        let mask = GrayImage::from_fn(320, 320, |x, _| image::Luma([if x < 127 { 255 } else { 0 }]));
-        assert_eq!(shrink(&mask).get_pixel(50, 3).0[0], 255);
-    }
 
     #[test]
     fn choice_is_seeded_and_stratified() {

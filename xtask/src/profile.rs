@@ -2,6 +2,29 @@
 
 use anyhow::{Result, bail};
 
+/// Numbers the networks are trained in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Precision {
+    /// 32-bit
+    #[default]
+    F32,
+    /// 32-bit, products with 10-bit mantissas on tensor cores
+    Tf32,
+    /// 16-bit brain floats
+    Bf16,
+}
+
+impl Precision {
+    /// As the configuration of a training has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Tf32 => "tf32",
+            Self::Bf16 => "bf16",
+        }
+    }
+}
+
 /// Everything about an experiment that is not the data.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Profile {
@@ -39,6 +62,8 @@ pub struct Profile {
     pub attention_weight: f64,
     /// Epochs between validations.
     pub validate_every: usize,
+    /// Numbers to train in.
+    pub precision: Precision,
     /// Cut the data to so many images for training, validation and test.
     pub subset: Option<[usize; 3]>,
     /// Whether data has to be named: nothing fitting is in the repository.
@@ -69,6 +94,7 @@ const EMBEDDED: Profile = Profile {
     top: 0.2,
     attention_weight: 2.,
     validate_every: 5,
+    precision: Precision::F32,
     subset: None,
     own_data_only: false,
 };
@@ -145,6 +171,11 @@ mod tests {
         let smoke = Profile::named("smoke").unwrap();
         assert!(smoke.size == 48 && smoke.image_steps >= 200 && smoke.supervised_seeds == 1);
         assert!(Profile::named("huge").unwrap_err().to_string().contains("embedded"));
+        let large = Profile::named("isic2018").unwrap();
+        assert!((192..=256).contains(&large.size) && large.size.is_multiple_of(32));
+        // Over the 1,188 images of the development pool.
+        assert!(large.image_steps >= 40 * 1188 && large.fine_tune_steps >= 10 * 1188);
+        assert!([large.supervised_seeds, large.semi_seeds, large.weak_seeds] == [5; 3]);
         for profile in PROFILES {
             assert!(profile.image_steps.is_multiple_of(profile.batch), "{}", profile.name);
             assert!(profile.candidates.is_sorted(), "{}", profile.name);

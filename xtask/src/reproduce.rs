@@ -1,21 +1,22 @@
 //! `cargo xtask reproduce`: the whole experiment, one command, resumed where it was stopped.
 
-use crate::plan::{self, Experiment, Extras};
-use crate::profile::Profile;
-use crate::run_file::{Dataset, RUN_FILE};
+use crate::plan::{self, Experiment, Extras, Selection};
+use crate::profile::{Precision, Profile};
+use crate::run_file::{Dataset, RUN_FILE, Setting};
 use crate::scheduler::{self, Options, StageReport};
 use crate::table::concatenate;
-use crate::workspace::{build_htl, cores, file_hash, hex, root, write_whole};
-use crate::{child, data};
+use crate::workspace::{build_htl, cores, file_hash, hex, repository, root, write_whole};
+use crate::{data, htl};
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What `reproduce` takes.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub struct Args {
     /// Size of the experiment: tiny, smoke, embedded or isic2018
     #[arg(long, default_value = "embedded")]
@@ -29,16 +30,30 @@ pub struct Args {
     /// Output folder; out/PROFILE if left out
     #[arg(long)]
     pub out: Option<PathBuf>,
-    /// Stages at a time; as many as there are cores if left out
+    /// Stages at a time; if left out, as many as there are cores, or 4 where they share a GPU
     #[arg(long)]
     pub jobs: Option<usize>,
+    /// Numbers to train in; tf32 and bf16 are for GPUs
+    #[arg(long, value_enum, default_value_t = Precision::F32)]
+    pub precision: Precision,
+    /// Only these settings (supervised, semi-supervised, weakly-supervised, weakly-supervised-boxes), cross-fit (who is
+    /// hard), or stages whose names begin like this, with what they need
+    #[arg(long, value_delimiter = ',', value_name = "PART")]
+    pub only: Vec<String>,
+    /// Only the first N seeds of every arm; the trainings that are mined for hard images stay complete
+    #[arg(long, value_name = "N")]
+    pub seeds: Option<u64>,
+    /// Stop after so many minutes, with exit code 75; the same command then goes on. Trainings stop at once and go on from
+    /// their last validation, other stages are let finish
+    #[arg(long, value_name = "MINUTES")]
+    pub time_limit: Option<f64>,
     /// A ready-made htl binary; built first if left out
     #[arg(long)]
     pub htl: Option<PathBuf>,
 }
 
-/// What `auto` and `cpu` both mean in this version.
-const DEVICE: &str = "cpu";
+/// Stages at a time on a GPU: enough to fill the gaps one stage leaves, few enough for its memory.
+const JOBS_ON_GPU: usize = 4;
 
 /// Data in the repository.
 pub const EMBEDDED_DATA: &str = "data-manifest/embedded";
@@ -46,22 +61,22 @@ pub const EMBEDDED_DATA: &str = "data-manifest/embedded";
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
     let begin = Instant::now();
-    let profile = Profile::named(&args.profile)?;
-    if !["auto", "cpu", "cuda", "metal"].contains(&args.device.as_str()) {
+    let mut profile = Profile::named(&args.profile)?;
+    profile.precision = args.precision;
+    if !htl::DEVICES.contains(&args.device.as_str()) {
         bail!(
-            "no device is called `{}`; there are auto, cpu, cuda, metal",
-            args.device
-        );
-    }
-    if matches!(args.device.as_str(), "cuda" | "metal") {
-        bail!(
-            "--device {}: this version runs on the CPU only; use --device cpu",
-            args.device
+            "no device is called `{}`; there are {}",
+            args.device,
+            htl::DEVICES.join(", ")
         );
     }
     if args.jobs == Some(0) {
         bail!("--jobs must be at least 1");
     }
+    if args.seeds == Some(0) {
+        bail!("--seeds must be at least 1");
+    }
+    let deadline = args.time_limit.map(|minutes| limit(begin, minutes)).transpose()?;
     let (data_folder, data_name) = data_folder(&profile, args.data.as_deref())?;
     let out = match &args.out {
         Some(out) => std::path::absolute(out).with_context(|| format!("{} is no path", out.display()))?,
@@ -74,7 +89,8 @@ pub fn run(args: &Args) -> Result<()> {
             .with_context(|| format!("there is no htl at {}", htl.display()))?,
         None => build_htl()?,
     };
-    verify(&htl, &data_folder)?;
+    let device = htl::device(&htl, &args.device)?;
+    htl::verify(&htl, &data_folder)?;
     let (dataset, extras) = plan::look(&profile, &data_folder, &data_name)?;
     if !extras.labels {
         eprintln!("note: fewer than two diagnoses (column dx): the image-label setting is left out");
@@ -83,20 +99,39 @@ pub fn run(args: &Args) -> Result<()> {
         data: data::checksum(&data_folder)?,
         htl: hex(&file_hash(&htl)?),
     };
-    let experiment = planned(&profile, &out, &data_folder, extras, dataset, &hashes);
+    let selection = Selection {
+        only: args.only.clone(),
+        seeds: args.seeds,
+    };
+    let experiment = planned(&profile, &device, &out, &data_folder, extras, dataset, &hashes);
+    let experiment = selection.cut(experiment)?;
 
-    let jobs = args.jobs.unwrap_or_else(cores);
+    let jobs = args.jobs.unwrap_or(match device.as_str() {
+        "cpu" => cores(),
+        _ => JOBS_ON_GPU,
+    });
     let options = Options {
         htl,
-        common: vec!["--device".into(), args.device.clone()],
+        common: vec!["--device".into(), device],
         threads: (cores() / jobs).max(1),
         out: out.clone(),
         jobs,
+        deadline,
     };
     say_plan(&profile, &experiment, &options);
     let reports = scheduler::run(&experiment.plan, &options)?;
+    if experiment.run_file.settings.is_empty() && experiment.run_file.analysis.maps.is_empty() {
+        eprintln!(
+            "done in {}: {} stages; no whole setting is among them, so there are no results to write",
+            crate::progress::spell(begin.elapsed()),
+            reports.len()
+        );
+        return Ok(());
+    }
     publish(&experiment, &out)?;
-    call(&options, &["report", "--run", &out.to_string_lossy()])?;
+    let report = ["report".into(), "--run".into(), out.to_string_lossy().into_owned()];
+    let report: Vec<String> = options.common.iter().cloned().chain(report).collect();
+    htl::call(&options.htl, &report)?;
     let manifest = manifest(
         &profile,
         args,
@@ -118,6 +153,16 @@ pub fn run(args: &Args) -> Result<()> {
         out.join("report.html").display(),
         out.join("results.json").display()
     );
+    if selection != Selection::default() {
+        let settings: Vec<&str> = experiment.run_file.settings.keys().map(String::as_str).collect();
+        let seeds = args
+            .seeds
+            .map_or_else(String::new, |count| format!(", at most {count} seeds of each arm"));
+        eprintln!(
+            "  a part   settings {}{seeds}; the rest is absent from these files",
+            settings.join(", ")
+        );
+    }
     Ok(())
 }
 
@@ -126,18 +171,28 @@ struct Hashes {
     htl: String,
 }
 
+/// When `minutes` after `begin` are over.
+fn limit(begin: Instant, minutes: f64) -> Result<Instant> {
+    let limit = Duration::try_from_secs_f64(minutes * 60.).ok();
+    limit
+        .filter(|limit| !limit.is_zero())
+        .and_then(|limit| begin.checked_add(limit))
+        .with_context(|| format!("--time-limit must be a positive number of minutes, found {minutes}"))
+}
+
 fn planned(
     profile: &Profile,
+    device: &str,
     out: &Path,
     data: &Path,
     extras: Extras,
     dataset: Dataset,
     hashes: &Hashes,
 ) -> Experiment {
-    let base = format!("{}:{}:{DEVICE}", hashes.data, hashes.htl);
+    let base = format!("{}:{}:{device}", hashes.data, hashes.htl);
     plan::experiment(
         profile,
-        DEVICE,
+        device,
         data,
         &relative(out, data),
         extras,
@@ -163,7 +218,10 @@ fn data_folder(profile: &Profile, given: Option<&Path>) -> Result<(PathBuf, Stri
             profile.name
         );
     }
-    Ok((root().join(EMBEDDED_DATA), "embedded".into()))
+    let Some(repository) = repository() else {
+        bail!("there is no repository here, so no images come with it: give --data DIR");
+    };
+    Ok((repository.join(EMBEDDED_DATA), "embedded".into()))
 }
 
 /// The way from one folder to another, both absolute; the other as it is if there is none (another drive).
@@ -215,29 +273,6 @@ fn lock(out: &Path) -> Result<File> {
     }
 }
 
-/// Lets `htl` check the data, which also draws splits where there are none.
-fn verify(htl: &Path, data: &Path) -> Result<()> {
-    let args = [
-        "data".to_string(),
-        "verify".into(),
-        "--data".into(),
-        data.to_string_lossy().into_owned(),
-    ];
-    let status = Command::new(htl)
-        .args(&args)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .status()
-        .with_context(|| format!("cannot start {}", htl.display()))?;
-    if !status.success() {
-        bail!(
-            "the data in {} is not usable as it is; the messages above say why",
-            data.display()
-        );
-    }
-    Ok(())
-}
-
 /// Says what is about to happen.
 fn say_plan(profile: &Profile, experiment: &Experiment, options: &Options) {
     let Dataset { name, train, val, test } = &experiment.run_file.dataset;
@@ -250,12 +285,24 @@ fn say_plan(profile: &Profile, experiment: &Experiment, options: &Options) {
     );
 }
 
+/// A table of rates in which nobody was looked at, as the out-of-fold analysis was not run.
+const RATES_HEADER: &str = "attribute,level,n,htl,rate,rate_lo,rate_hi,rate_ratio,rate_ratio_lo,rate_ratio_hi,odds_ratio,\
+                            odds_ratio_lo,odds_ratio_hi,p,p_adjusted\n";
+
 /// Writes the files people read from the stages' files.
 fn publish(experiment: &Experiment, out: &Path) -> Result<()> {
+    // Tables of an earlier run that held more.
+    for entry in fs::read_dir(out.join("htl")).into_iter().flatten().flatten() {
+        fs::remove_file(entry.path()).ok();
+    }
     fs::create_dir_all(out.join("htl")).with_context(|| format!("cannot create {}", out.join("htl").display()))?;
     for (from, to) in &experiment.copies {
         let bytes = fs::read(out.join(from)).with_context(|| format!("cannot read {}", out.join(from).display()))?;
         write_whole(&out.join(to), bytes)?;
+    }
+    let demographics = &experiment.run_file.analysis.demographics;
+    if !experiment.copies.iter().any(|(_, to)| to == demographics) {
+        write_whole(&out.join(demographics), RATES_HEADER)?;
     }
     let long: Vec<PathBuf> = experiment.long.iter().map(|path| out.join(path)).collect();
     write_whole(&out.join(&experiment.run_file.analysis.scores), concatenate(&long)?)?;
@@ -263,29 +310,6 @@ fn publish(experiment: &Experiment, out: &Path) -> Result<()> {
         &out.join(RUN_FILE),
         serde_json::to_string_pretty(&experiment.run_file)? + "\n",
     )
-}
-
-/// Calls `htl` outside the plan, for what is quick and never kept.
-fn call(options: &Options, args: &[&str]) -> Result<()> {
-    let args: Vec<String> = options
-        .common
-        .iter()
-        .cloned()
-        .chain(args.iter().map(|arg| arg.to_string()))
-        .collect();
-    let status = Command::new(&options.htl)
-        .args(&args)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .status()
-        .with_context(|| format!("cannot start {}", options.htl.display()))?;
-    if !status.success() {
-        bail!(
-            "this failed; its messages are above:\n  {}",
-            child::command_line(&options.htl, &args)
-        );
-    }
-    Ok(())
 }
 
 /// Everything about the run that is not its result.
@@ -298,7 +322,15 @@ fn manifest(
     seconds: f64,
     options: &Options,
 ) -> serde_json::Value {
-    let seeds = |count: u64| (0..count).collect::<Vec<u64>>();
+    let seeds = |setting: &Setting| -> serde_json::Value {
+        let seeds: BTreeSet<u64> = setting.arms.values().flatten().map(|seed| seed.seed).collect();
+        seeds.into_iter().collect()
+    };
+    let settings = experiment.run_file.settings.iter();
+    let mut all_seeds: serde_json::Map<_, _> = settings.map(|(name, setting)| (name.clone(), seeds(setting))).collect();
+    if !experiment.run_file.analysis.maps.is_empty() {
+        all_seeds.insert("cross-fit".into(), (0..profile.cross_fit_seeds).collect());
+    }
     serde_json::json!({
         "version": env!("CARGO_PKG_VERSION"),
         "commit": commit(),
@@ -315,14 +347,12 @@ fn manifest(
             "tolerance": profile.tolerance,
             "top": profile.top,
             "attention_weight": profile.attention_weight,
+            "precision": profile.precision.name(),
         },
-        "seeds": {
-            "supervised": seeds(profile.supervised_seeds),
-            "cross-fit": seeds(profile.cross_fit_seeds),
-            "semi-supervised": seeds(profile.semi_seeds),
-            "weakly-supervised": seeds(profile.weak_seeds),
-        },
-        "device": args.device,
+        "seeds": all_seeds,
+        "device": experiment.run_file.device,
+        "device_asked": args.device,
+        "only": args.only,
         "data": {"name": experiment.run_file.dataset.name, "sha256": hashes.data},
         "htl_sha256": hashes.htl,
         "machine": {
@@ -340,9 +370,10 @@ fn manifest(
 
 /// The commit of the repository, where git knows it.
 fn commit() -> Option<String> {
+    let repository = repository()?;
     let output = Command::new("git")
         .args(["rev-parse", "HEAD"])
-        .current_dir(root())
+        .current_dir(repository)
         .stderr(Stdio::null())
         .output()
         .ok()?;
@@ -373,6 +404,18 @@ mod tests {
             message.contains("output folder") && message.contains("--out"),
             "{message}"
         );
+    }
+
+    #[test]
+    fn limits_are_minutes() {
+        let now = Instant::now();
+        assert_eq!(limit(now, 0.5).unwrap() - now, Duration::from_secs(30));
+        for wrong in [0., -1., f64::NAN, f64::INFINITY] {
+            assert!(
+                limit(now, wrong).unwrap_err().to_string().contains("--time-limit"),
+                "{wrong}"
+            );
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Runs a plan: several stages at a time, each once, resuming where an earlier run was stopped.
 
-use crate::child;
+use crate::child::{self, End};
 use crate::progress::Progress;
 use crate::stage::{Action, CONFIG, Place, Plan, Stage, Unfinished};
 use crate::workspace::write_whole;
@@ -24,7 +24,36 @@ pub struct Options {
     pub jobs: usize,
     /// Threads of each stage.
     pub threads: usize,
+    /// When to start nothing new and to stop what can be continued.
+    pub deadline: Option<Instant>,
 }
+
+impl Options {
+    fn late(&self) -> bool {
+        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+}
+
+/// The deadline came before the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AtLimit {
+    /// Stages finished, by this run or before.
+    pub finished: usize,
+    /// Stages of the plan.
+    pub stages: usize,
+}
+
+impl std::fmt::Display for AtLimit {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        let Self { finished, stages } = self;
+        write!(
+            f,
+            "stopped at the limit, {finished} of {stages} stages finished; run the same command again to go on"
+        )
+    }
+}
+
+impl std::error::Error for AtLimit {}
 
 /// What became of a stage.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -59,7 +88,8 @@ struct Board {
 /// Runs every stage that is not finished yet, in the plan's order as far as dependencies allow.
 ///
 /// # Errors
-/// The first stage that fails; the others are then stopped. Running again goes on from there.
+/// The first stage that fails; the others are then stopped. [`AtLimit`] when the deadline comes first. Running again goes
+/// on from there.
 pub fn run(plan: &Plan, options: &Options) -> Result<Vec<StageReport>> {
     for folder in ["stages", "logs"] {
         let folder = options.out.join(folder);
@@ -99,6 +129,11 @@ pub fn run(plan: &Plan, options: &Options) -> Result<Vec<StageReport>> {
     if let Some(failure) = board.failure.take() {
         return Err(failure);
     }
+    let finished = board.reports.iter().flatten().count();
+    if finished < plan.stages.len() && options.late() {
+        let stages = plan.stages.len();
+        return Err(AtLimit { finished, stages }.into());
+    }
     board
         .reports
         .into_iter()
@@ -125,7 +160,7 @@ fn worker(
         let index = {
             let mut guard = lock(board);
             loop {
-                if guard.failure.is_some() {
+                if guard.failure.is_some() || options.late() {
                     return;
                 }
                 let done = |index: &usize| guard.status[*index] == Status::Done;
@@ -149,11 +184,13 @@ fn worker(
         let outcome = perform(stage, options, stop, |done, total| progress.advance(index, done, total));
         let mut guard = lock(board);
         match outcome {
-            Ok(report) => {
+            Ok(Some(report)) => {
                 guard.status[index] = Status::Done;
                 guard.reports[index] = Some(report);
                 progress.finish(index);
             }
+            // A failure elsewhere, or the deadline.
+            Ok(None) => guard.status[index] = Status::Waiting,
             Err(error) => {
                 stop.store(true, Ordering::Relaxed);
                 if guard.failure.is_none() {
@@ -191,7 +228,13 @@ fn finished(out: &Path, stage: &Stage) -> Option<StageReport> {
     })
 }
 
-fn perform(stage: &Stage, options: &Options, stop: &AtomicBool, progress: impl FnMut(f64, f64)) -> Result<StageReport> {
+/// Does the stage; nothing if it was stopped before its end.
+fn perform(
+    stage: &Stage,
+    options: &Options,
+    stop: &AtomicBool,
+    progress: impl FnMut(f64, f64),
+) -> Result<Option<StageReport>> {
     let begin = Instant::now();
     let folder = partial(&options.out, stage);
     let done = options.out.join(&stage.folder);
@@ -217,7 +260,11 @@ fn perform(stage: &Stage, options: &Options, stop: &AtomicBool, progress: impl F
             write_whole(&folder.join(CONFIG), config)?;
         }
         let args: Vec<String> = options.common.iter().cloned().chain(args).collect();
-        child::run(&options.htl, &args, options.threads, log, stop, progress)?;
+        let resumable = stage.unfinished == Unfinished::Continue;
+        let stop = || stop.load(Ordering::Relaxed) || resumable && options.late();
+        if child::run(&options.htl, &args, options.threads, log, stop, progress)? == End::Stopped {
+            return Ok(None);
+        }
     }
     let seconds = (begin.elapsed().as_secs_f64() * 1000.).round() / 1000.;
     let report = StageReport {
@@ -228,7 +275,7 @@ fn perform(stage: &Stage, options: &Options, stop: &AtomicBool, progress: impl F
     };
     write_whole(&folder.join(RECORD), serde_json::to_string_pretty(&report)? + "\n")?;
     fs::rename(&folder, &done).with_context(|| format!("cannot rename {} to {}", folder.display(), done.display()))?;
-    Ok(report)
+    Ok(Some(report))
 }
 
 fn restart(folder: &Path) -> Result<()> {
@@ -271,6 +318,7 @@ esac
             out: out.into(),
             jobs,
             threads: 1,
+            deadline: None,
         }
     }
 
@@ -318,6 +366,37 @@ esac
         }
         assert!(out.path().join(good.relative("x")).exists());
         assert!(!out.path().join(&after.folder).exists());
+    }
+
+    /// At the limit nothing new starts; what can be continued is stopped, what cannot is let finish; the same plan then
+    /// goes on to its end.
+    #[test]
+    fn a_limit_stops_and_the_same_again_goes_on() {
+        let out = tempfile::tempdir().unwrap();
+        let mut plan = Plan::new("base".into());
+        let training = Action::Htl(call("sleep", &["3".into()]));
+        plan.add("training", 1., Unfinished::Continue, training);
+        let short = plan.call("short", 1., call("sleep", &["1".into()]));
+        plan.native("after", "v1", vec![short.file("")], |_| Ok(()));
+        let begin = Instant::now();
+        let deadline = Some(begin + Duration::from_millis(300));
+        let limited = Options {
+            deadline,
+            ..options(out.path(), 2)
+        };
+        let error = run(&plan, &limited).unwrap_err();
+        assert!(begin.elapsed() < Duration::from_millis(2800), "{:?}", begin.elapsed());
+        let found = *error.downcast_ref::<AtLimit>().unwrap();
+        assert_eq!(found, AtLimit { finished: 1, stages: 3 });
+        assert!(error.to_string().contains("run the same command again"), "{error}");
+        let reused: Vec<bool> = run(&plan, &options(out.path(), 2))
+            .unwrap()
+            .iter()
+            .map(|stage| stage.reused)
+            .collect();
+        assert_eq!(reused, [false, true, false]);
+        // What is finished stays finished, however late it is.
+        assert!(run(&plan, &limited).unwrap().iter().all(|stage| stage.reused));
     }
 
     /// A stage that can continue finds its own unfinished folder; one that cannot, starts clean.

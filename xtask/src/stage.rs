@@ -6,7 +6,7 @@
 use crate::workspace::hex;
 use anyhow::{Context as _, Result};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// A stage already in the plan.
@@ -349,6 +349,27 @@ impl Plan {
             action,
         });
         StageRef { index, folder }
+    }
+
+    /// Forgets every stage but these and those they need; gives the old positions of what is left.
+    pub fn keep(&mut self, goals: &BTreeSet<usize>) -> BTreeSet<usize> {
+        let mut kept = goals.clone();
+        // Stages need earlier ones only.
+        for index in (0..self.stages.len()).rev() {
+            if kept.contains(&index) {
+                kept.extend(&self.stages[index].needs);
+            }
+        }
+        let place: BTreeMap<usize, usize> = kept.iter().enumerate().map(|(new, old)| (*old, new)).collect();
+        let mut index = 0;
+        self.stages.retain(|_| {
+            index += 1;
+            kept.contains(&(index - 1))
+        });
+        for stage in &mut self.stages {
+            stage.needs = stage.needs.iter().filter_map(|old| place.get(old).copied()).collect();
+        }
+        kept
     }
 
     /// Adds a call of `htl` that starts again when it was stopped.

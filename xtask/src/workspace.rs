@@ -7,11 +7,19 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The repository's root.
-pub fn root() -> PathBuf {
+/// The repository's root, if we are in it or it is where we were built.
+pub fn repository() -> Option<PathBuf> {
     let manifest =
         std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
-    manifest.parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf)
+    let root = manifest.parent()?;
+    root.join("Cargo.toml").is_file().then(|| root.to_path_buf())
+}
+
+/// The repository's root; where there is no repository (this binary was copied elsewhere), the current folder.
+pub fn root() -> PathBuf {
+    repository()
+        .or_else(|| std::env::current_dir().ok())
+        .unwrap_or_else(|| PathBuf::from("."))
 }
 
 /// The cargo that runs us, or the one on the path.
@@ -41,6 +49,9 @@ pub fn target() -> Result<PathBuf> {
 /// # Errors
 /// When the build fails; cargo has then said why.
 pub fn build_htl() -> Result<PathBuf> {
+    if repository().is_none() {
+        bail!("there is no repository here to build `htl` from: give --htl PATH");
+    }
     let mut command = cargo();
     command.args(["build", "--release", "--package", "htl-cli"]);
     let status = command.status().context("cannot run cargo")?;

@@ -1,7 +1,7 @@
 //! Building blocks all settings share: train, choose a sparsity, prune, mine, evaluate.
 
 use super::checkpoints;
-use crate::profile::Profile;
+use crate::profile::{Precision, Profile};
 use crate::run_file::{ArmSeed, Setting};
 use crate::stage::{Action, HtlCall, Plan, StageRef, Unfinished, Value};
 use std::collections::BTreeMap;
@@ -123,7 +123,7 @@ impl Builder<'_> {
 
     /// The profile's configuration for a setting.
     pub fn config(&self, setting: &str) -> Config {
-        Config(Vec::new())
+        let config = Config(Vec::new())
             .with("setting", setting)
             .with("data", self.data.clone())
             .with("size", self.profile.size)
@@ -131,7 +131,12 @@ impl Builder<'_> {
             .with("batch", self.profile.batch)
             .with("image_steps", self.profile.image_steps)
             .with("learning_rate", self.profile.learning_rate)
-            .with("validate_every", self.profile.validate_every)
+            .with("validate_every", self.profile.validate_every);
+        match self.profile.precision {
+            // What `htl` does unasked, so that keys are the same as without the choice.
+            Precision::F32 => config,
+            other => config.with("precision", other.name()),
+        }
     }
 
     /// The configuration of the fine-tuning that belongs to a training.

@@ -4,6 +4,7 @@ mod boxes;
 mod build;
 mod cross_fit;
 mod lists;
+mod select;
 mod semi;
 mod supervised;
 mod trivial;
@@ -16,6 +17,7 @@ use build::Builder;
 use std::path::Path;
 
 pub use lists::look;
+pub use select::Selection;
 
 /// A planned experiment.
 pub struct Experiment {
@@ -27,6 +29,8 @@ pub struct Experiment {
     pub copies: Vec<(String, String)>,
     /// Tables whose rows, one after another, are `htl/scores.csv`.
     pub long: Vec<String>,
+    /// Files of the out-of-fold analysis.
+    pub analysis_files: Vec<String>,
 }
 
 /// What a data folder has beside images and masks.
@@ -71,6 +75,8 @@ pub fn experiment(
     let cross_fit = cross_fit::plan(&mut builder, &lists, &sparsity);
     let trivial = trivial::plan(&mut builder);
 
+    let mut analysis_files = vec![cross_fit.scores.clone(), cross_fit.demographics.clone()];
+    analysis_files.extend(cross_fit.maps.iter().cloned());
     let mut long = vec![cross_fit.scores];
     let mut copies = vec![(cross_fit.demographics, "demographics.csv".to_string())];
     let mut settings = std::collections::BTreeMap::new();
@@ -97,6 +103,7 @@ pub fn experiment(
         run_file,
         copies,
         long,
+        analysis_files,
     }
 }
 
@@ -148,7 +155,10 @@ fn checkpoints(stages: &[StageRef]) -> Vec<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
+    use crate::profile::Precision;
+    use crate::stage::Action;
+    use anyhow::Result;
+    use std::collections::{BTreeMap, BTreeSet};
 
     fn planned(profile: &str, data: &str) -> Experiment {
         let dataset = Dataset {
@@ -242,5 +252,134 @@ mod tests {
             assert_eq!(serde_json::from_str::<RunFile>(&text).unwrap(), experiment.run_file);
             assert!(!text.contains("\"/"), "an absolute path in {text}");
         }
+    }
+
+    fn cut(profile: &str, only: &[&str], seeds: Option<u64>) -> Result<Experiment> {
+        let only = only.iter().map(|part| part.to_string()).collect();
+        Selection { only, seeds }.cut(planned(profile, "/data"))
+    }
+
+    fn folders(experiment: &Experiment) -> BTreeSet<String> {
+        let stages = experiment.plan.stages.iter();
+        stages.map(|stage| stage.folder.clone()).collect()
+    }
+
+    /// Whatever is selected, its stages are those of the whole experiment, so that the whole finds them done; each stage
+    /// still comes after what it needs, and everything `run.json` names is made.
+    #[test]
+    fn a_part_is_a_part_of_the_whole() {
+        let whole = planned("isic2018", "/data");
+        let named: BTreeMap<String, String> = whole
+            .plan
+            .stages
+            .iter()
+            .map(|stage| (stage.name.clone(), stage.folder.clone()))
+            .collect();
+        let everything = folders(&whole);
+        let parts: [(&[&str], Option<u64>); 6] = [
+            (&[], None),
+            (&[], Some(1)),
+            (&["supervised"], Some(2)),
+            (&["semi-supervised", "weakly-supervised-boxes"], None),
+            (&["cross-fit"], Some(1)),
+            (&["weakly-supervised/baseline"], Some(3)),
+        ];
+        let mut union = BTreeSet::new();
+        for (only, seeds) in parts {
+            let part = cut("isic2018", only, seeds).unwrap();
+            let here = folders(&part);
+            assert!(here.is_subset(&everything), "{only:?}");
+            for (index, stage) in part.plan.stages.iter().enumerate() {
+                assert_eq!(named[&stage.name], stage.folder);
+                assert!(stage.needs.iter().all(|need| *need < index), "{}", stage.name);
+                let needs = &whole
+                    .plan
+                    .stages
+                    .iter()
+                    .find(|other| other.name == stage.name)
+                    .unwrap()
+                    .needs;
+                let names = |plan: &Plan, needs: &[usize]| -> Vec<String> {
+                    needs.iter().map(|need| plan.stages[*need].name.clone()).collect()
+                };
+                assert_eq!(names(&part.plan, &stage.needs), names(&whole.plan, needs));
+            }
+            let text = serde_json::to_string(&part.run_file).unwrap();
+            for path in text.split('"').filter(|word| word.starts_with("stages/")) {
+                let known = here.iter().any(|folder| path.starts_with(folder.as_str()));
+                assert!(known, "{path} of {only:?}");
+            }
+            union.extend(here);
+        }
+        assert_eq!(cut("isic2018", &[], None).unwrap().plan.stages.len(), everything.len());
+        assert_eq!(union, everything);
+    }
+
+    /// Fewer seeds: fewer attended trainings, in every arm alike, while the population that is mined stays whole.
+    #[test]
+    fn seeds_are_cut_from_the_arms_only() {
+        let part = cut("isic2018", &["supervised"], Some(1)).unwrap();
+        assert_eq!(part.run_file.settings.keys().collect::<Vec<_>>(), ["supervised"]);
+        for (arm, seeds) in &part.run_file.settings["supervised"].arms {
+            assert_eq!(seeds.iter().map(|seed| seed.seed).collect::<Vec<_>>(), [0], "{arm}");
+        }
+        let count = |name: &str| {
+            part.plan
+                .stages
+                .iter()
+                .filter(|stage| stage.name.starts_with(name))
+                .count()
+        };
+        // Five dense trainings, of which one is tested; one attended training and its test.
+        assert_eq!(
+            [
+                count("supervised/baseline"),
+                count("supervised/htl"),
+                count("cross-fit")
+            ],
+            [6, 2, 0]
+        );
+    }
+
+    /// A stage's beginning selects these stages and what they need; what cannot be reported is absent.
+    #[test]
+    fn stages_are_selected_by_their_beginning() {
+        let part = cut("isic2018", &["supervised/baseline"], Some(2)).unwrap();
+        let names: Vec<&str> = part.plan.stages.iter().map(|stage| stage.name.as_str()).collect();
+        let expected = [
+            "supervised/baseline-0",
+            "supervised/baseline-1",
+            "supervised/baseline-0/test",
+        ];
+        assert!(expected.iter().all(|name| names.contains(name)), "{names:?}");
+        assert_eq!(
+            names.iter().filter(|name| !name.starts_with("trivial/")).count(),
+            4,
+            "{names:?}"
+        );
+        assert!(part.run_file.settings.is_empty() && part.run_file.analysis.maps.is_empty());
+        let message = cut("isic2018", &["sideways"], None).err().unwrap().to_string();
+        assert!(
+            message.contains("sideways") && message.contains("weakly-supervised-boxes"),
+            "{message}"
+        );
+    }
+
+    /// The usual precision leaves the keys as they are without the choice; another one changes every training.
+    #[test]
+    fn precision_is_part_of_the_key_where_it_is_chosen() {
+        let config = |precision| {
+            let profile = Profile {
+                precision,
+                ..Profile::named("tiny").unwrap()
+            };
+            let (plan, _) = trainings(&profile, Path::new("/data"), 1, &[0.], None);
+            let Action::Htl(call) = &plan.stages[0].action else {
+                panic!("a training calls htl")
+            };
+            call.resolve(Path::new("/out"), Path::new("/own")).unwrap().1.unwrap()
+        };
+        assert!(!config(Precision::F32).contains("precision"));
+        assert!(config(Precision::Bf16).contains("precision = \"bf16\""));
     }
 }
