@@ -9,6 +9,7 @@ use crate::OpsError;
 use crate::buffer::Buffer;
 use crate::cpu::vectorised;
 use crate::parallel;
+use crate::portable;
 use crate::real::{Reading, Real, by_dtype, dims4, elements};
 use crate::upsample::check_size;
 
@@ -170,10 +171,17 @@ impl CustomOp1 for AdaptiveOp {
 fn adaptive(op: &'static str, kind: Kind, x: &Tensor, size: (usize, usize)) -> Result<Tensor, OpsError> {
     let [_, _, h, w] = dims4(op, "x", x)?;
     check_size(op, size)?;
+    let (rows, columns) = (bins(h, size.0), bins(w, size.1));
+    if portable::takes(x) {
+        return Ok(match kind {
+            Kind::Max => portable::pool::adaptive_max(x, &rows, &columns)?,
+            Kind::Average => portable::resize::adaptive_average(x, &rows, &columns)?,
+        });
+    }
     Ok(x.contiguous()?.apply_op1(AdaptiveOp {
         kind,
-        rows: bins(h, size.0),
-        columns: bins(w, size.1),
+        rows,
+        columns,
         h,
         w,
     })?)

@@ -103,13 +103,15 @@ pub enum OpsError {
         /// The type found.
         found: DType,
     },
-    /// The tensor is not on the CPU.
-    #[error("{op}: `{argument}` lies on {found}, but this operation has a CPU kernel only; move it with `to_device`")]
+    /// The inputs are not all on one device.
+    #[error("{op}: `{argument}` lies on {found}, the other inputs on {expected}; move it with `to_device`")]
     Device {
         /// The operation.
         op: &'static str,
         /// The argument's name.
         argument: &'static str,
+        /// Where the other inputs lie.
+        expected: String,
         /// Where the tensor lies.
         found: String,
     },

@@ -32,6 +32,8 @@ pub mod optim;
 mod parallel;
 mod phases;
 mod pool;
+#[doc(hidden)]
+pub mod portable;
 mod real;
 mod row_norm;
 mod team;

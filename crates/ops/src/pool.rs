@@ -11,6 +11,7 @@ use crate::cpu::vectorised;
 use crate::error::check_extents;
 use crate::parallel;
 use crate::phases::{LANES, Phases, gather, split, spread, unite};
+use crate::portable;
 use crate::real::{Reading, Real, by_dtype, dims4, elements};
 
 /// The sizes of one pooling, checked.
@@ -381,6 +382,9 @@ impl CustomOp1 for PoolOp {
 pub fn max_pool2d(x: &Tensor, kernel: usize, stride: usize, padding: usize) -> Result<Tensor, OpsError> {
     const OP: &str = "max_pool2d";
     let window = Window::new(OP, dims4(OP, "x", x)?, kernel, stride, padding)?;
+    if portable::takes(x) {
+        return Ok(portable::pool::max(window, x)?);
+    }
     Ok(x.contiguous()?.apply_op1(PoolOp {
         kind: Kind::Max,
         window,
@@ -400,6 +404,9 @@ pub fn max_pool2d(x: &Tensor, kernel: usize, stride: usize, padding: usize) -> R
 pub fn avg_pool2d(x: &Tensor, kernel: usize, stride: usize, padding: usize) -> Result<Tensor, OpsError> {
     const OP: &str = "avg_pool2d";
     let window = Window::new(OP, dims4(OP, "x", x)?, kernel, stride, padding)?;
+    if portable::takes(x) {
+        return Ok(portable::conv::average(window.geometry(), x)?);
+    }
     Ok(x.contiguous()?.apply_op1(PoolOp {
         kind: Kind::Average,
         window,
@@ -457,5 +464,8 @@ impl CustomOp1 for GlobalAverageOp {
 /// Matches `torch.nn.functional.adaptive_avg_pool2d(x, 1).flatten(1)`.
 pub fn global_avg_pool2d(x: &Tensor) -> Result<Tensor, OpsError> {
     dims4("global_avg_pool2d", "x", x)?;
+    if portable::takes(x) {
+        return Ok(portable::pool::global_average(x)?);
+    }
     Ok(x.contiguous()?.apply_op1(GlobalAverageOp)?)
 }

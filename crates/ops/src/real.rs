@@ -1,6 +1,6 @@
 //! The number types the kernels are written for.
 
-use candle_core::{CpuStorage, DType, Layout, Storage, StorageRef, Tensor, WithDType};
+use candle_core::{CpuStorage, DType, DeviceLocation, Layout, Storage, StorageRef, Tensor, WithDType};
 
 use crate::OpsError;
 
@@ -170,7 +170,7 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// Checks that a tensor is a non-empty f32 or f64 CPU tensor of four dimensions and returns them.
+/// Checks that a tensor is a non-empty f32 or f64 tensor of four dimensions and returns them.
 pub(crate) fn dims4(op: &'static str, argument: &'static str, tensor: &Tensor) -> Result<[usize; 4], OpsError> {
     let dims = tensor.dims();
     let &[a, b, c, d] = dims else {
@@ -181,12 +181,12 @@ pub(crate) fn dims4(op: &'static str, argument: &'static str, tensor: &Tensor) -
             found: dims.to_vec(),
         });
     };
-    check_cpu_real(op, argument, tensor)?;
+    check_real(op, argument, tensor)?;
     Ok([a, b, c, d])
 }
 
-/// Checks type, device and that there is at least one element.
-pub(crate) fn check_cpu_real(op: &'static str, argument: &'static str, tensor: &Tensor) -> Result<(), OpsError> {
+/// Checks the type and that there is at least one element.
+pub(crate) fn check_real(op: &'static str, argument: &'static str, tensor: &Tensor) -> Result<(), OpsError> {
     if tensor.elem_count() == 0 {
         return Err(OpsError::Empty {
             op,
@@ -202,17 +202,33 @@ pub(crate) fn check_cpu_real(op: &'static str, argument: &'static str, tensor: &
             found: tensor.dtype(),
         });
     }
-    if !tensor.device().is_cpu() {
-        return Err(OpsError::Device {
-            op,
-            argument,
-            found: format!("{:?}", tensor.device().location()),
-        });
-    }
     Ok(())
 }
 
-/// Checks that `tensor` has exactly `expected` as its shape, and the type of `like`.
+/// Checks that a tensor lies where the other inputs do.
+pub(crate) fn check_device(
+    op: &'static str,
+    argument: &'static str,
+    tensor: &Tensor,
+    like: &Tensor,
+) -> Result<(), OpsError> {
+    if tensor.device().same_device(like.device()) {
+        return Ok(());
+    }
+    let place = |tensor: &Tensor| match tensor.device().location() {
+        DeviceLocation::Cpu => "the CPU".to_owned(),
+        DeviceLocation::Cuda { gpu_id } => format!("CUDA device {gpu_id}"),
+        DeviceLocation::Metal { gpu_id } => format!("Metal device {gpu_id}"),
+    };
+    Err(OpsError::Device {
+        op,
+        argument,
+        expected: place(like),
+        found: place(tensor),
+    })
+}
+
+/// Checks that `tensor` has exactly `expected` as its shape, and the type and device of `like`.
 pub(crate) fn check_shape(
     op: &'static str,
     argument: &'static str,
@@ -241,5 +257,6 @@ pub(crate) fn check_shape(
             found: tensor.dtype(),
         });
     }
-    check_cpu_real(op, argument, tensor)
+    check_device(op, argument, tensor, like)?;
+    check_real(op, argument, tensor)
 }

@@ -7,6 +7,7 @@ use crate::OpsError;
 use crate::cpu::vectorised;
 use crate::error::check_extents;
 use crate::parallel;
+use crate::portable;
 use crate::real::{Reading, Real, by_dtype, dims4, elements};
 
 /// Which points of the two grids coincide in bilinear resizing.
@@ -22,9 +23,9 @@ pub enum Corners {
 /// Where an output position reads: `(1 - t) * input[from] + t * input[to]`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tap {
-    from: usize,
-    to: usize,
-    t: f64,
+    pub from: usize,
+    pub to: usize,
+    pub t: f64,
 }
 
 pub(crate) fn bilinear_taps(size: usize, out: usize, corners: Corners) -> Vec<Tap> {
@@ -171,9 +172,13 @@ pub fn upsample_nearest2d(x: &Tensor, size: (usize, usize)) -> Result<Tensor, Op
     const OP: &str = "upsample_nearest2d";
     let [_, _, h, w] = dims4(OP, "x", x)?;
     check_size(OP, size)?;
+    let (rows, columns) = (nearest_taps(h, size.0), nearest_taps(w, size.1));
+    if portable::takes(x) {
+        return Ok(portable::resize::nearest(x, &rows, &columns)?);
+    }
     let op = ResizeOp {
-        rows: nearest_taps(h, size.0),
-        columns: nearest_taps(w, size.1),
+        rows,
+        columns,
         h,
         w,
         nearest: true,
@@ -196,6 +201,9 @@ pub fn upsample_bilinear2d(x: &Tensor, size: (usize, usize), corners: Corners) -
     let [_, _, h, w] = dims4(OP, "x", x)?;
     check_size(OP, size)?;
     let (rows, columns) = (bilinear_taps(h, size.0, corners), bilinear_taps(w, size.1, corners));
+    if portable::takes(x) {
+        return Ok(portable::resize::bilinear(x, &rows, &columns)?);
+    }
     Ok(x.contiguous()?.apply_op1(ResizeOp {
         rows,
         columns,
@@ -378,5 +386,8 @@ pub fn upsample_concat(x: &Tensor, skip: &Tensor) -> Result<Tensor, OpsError> {
     let sd = dims4(OP, "skip", skip)?;
     let join = Join::new(dims4(OP, "x", x)?, sd)?;
     crate::real::check_shape(OP, "skip", skip, &sd, x)?;
+    if portable::takes(x) {
+        return Ok(portable::resize::upsample_concat(join, x, skip)?);
+    }
     Ok(x.contiguous()?.apply_op2(&skip.contiguous()?, JoinOp(join))?)
 }

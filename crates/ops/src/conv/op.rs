@@ -5,6 +5,7 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor, WithDType};
 
 use super::{Conv2dParams, Geometry, add_bias, backward_bias, backward_input, backward_weight, forward};
 use crate::OpsError;
+use crate::portable;
 use crate::real::{Reading, Real, by_dtype, check_shape, dims4, elements};
 
 /// Two-dimensional convolution (cross-correlation), `y = x * weight + bias`.
@@ -27,6 +28,12 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: Conv2d
     let wd = dims4(OP, "weight", weight)?;
     let geometry = Geometry::new(OP, xd, wd, params)?;
     check_shape(OP, "weight", weight, &wd, x)?;
+    if portable::takes(x) {
+        if let Some(bias) = bias {
+            check_shape(OP, "bias", bias, &[geometry.cout], x)?;
+        }
+        return Ok(portable::conv::conv2d(geometry, x, weight, bias)?);
+    }
     let (x, weight) = (x.contiguous()?, weight.contiguous()?);
     let op = ConvOp {
         geometry,

@@ -5,6 +5,7 @@ use candle_core::Tensor;
 use super::op::{ConvOp, Direction, with_bias};
 use super::{Conv2dParams, Geometry};
 use crate::OpsError;
+use crate::portable;
 use crate::real::{check_shape, dims4};
 
 /// Stride, padding, output padding, dilation and groups of a transposed convolution, equal along both axes.
@@ -151,6 +152,9 @@ pub fn conv_transpose2d(
     } else {
         x.clone()
     };
+    if portable::takes(x) {
+        return Ok(portable::conv::transposed(geometry, &padded, weight, bias)?);
+    }
     let (x, weight) = (padded.contiguous()?, weight.contiguous()?);
     let op = ConvOp {
         geometry,

@@ -24,6 +24,9 @@ impl Features {
             });
         }
         check_shape(OP, "other", other.like(), other.like().dims(), self.like())?;
+        if let Some((a, b)) = self.both_composed(OP, other)? {
+            return Ok(Self::compose((a + b)?, self.dims()));
+        }
         Ok(by_dtype!(self.dtype(), OP, T => {
             let (a, b) = (self.map::<T>()?, other.map::<T>()?);
             let mut out = Buffer::<T>::stale(self.dims().iter().product());

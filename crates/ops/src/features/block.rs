@@ -8,7 +8,8 @@ use super::node::Node;
 use crate::OpsError;
 use crate::buffer::Buffer;
 use crate::conv::{self, Conv2dParams, Geometry};
-use crate::norm::{self, Activation, Backward, BatchStatistics, Norm, Saved, Source, stack_affine};
+use crate::norm::{self, Activation, Backward, BatchStatistics, Norm, Saved, Source, check_affine};
+use crate::portable;
 use crate::real::{Reading, Real, by_dtype, check_shape, dims4};
 
 /// Convolution without bias, batch normalisation and activation.
@@ -96,8 +97,16 @@ impl Features {
         const OP: &str = "conv_norm";
         let geometry = Geometry::new(OP, self.dims(), dims4(OP, "weight", weight)?, params)?;
         check_shape(OP, "weight", weight, weight.dims(), self.like())?;
-        let affine = stack_affine(OP, gamma, beta, geometry.cout, self.like())?;
-        let source = Source::of(OP, norm, geometry.cout)?;
+        check_affine(OP, gamma, beta, geometry.cout, self.like())?;
+        if let Some(x) = self.composed() {
+            Source::check(OP, norm, geometry.cout, x)?;
+            let y = portable::conv::conv2d(geometry, x, weight, None)?;
+            let (y, statistics) = portable::norm::batch_norm(&y, gamma, beta, norm, activation)?;
+            return Ok((Self::compose(y, geometry.out_dims()), statistics));
+        }
+        // Two in one: an operation takes three inputs.
+        let affine = Tensor::stack(&[gamma, beta], 0)?;
+        let source = Source::of(OP, norm, geometry.cout, self.like())?;
         let weight = weight.contiguous()?;
         Ok(by_dtype!(self.dtype(), OP, T => {
             let x = self.map::<T>()?;
@@ -134,12 +143,16 @@ impl Features {
         const OP: &str = "conv2d";
         let geometry = Geometry::new(OP, self.dims(), dims4(OP, "weight", weight)?, params)?;
         check_shape(OP, "weight", weight, weight.dims(), self.like())?;
+        if let Some(bias) = bias {
+            check_shape(OP, "bias", bias, &[geometry.cout], self.like())?;
+        }
+        if let Some(x) = self.composed() {
+            let y = portable::conv::conv2d(geometry, x, weight, bias)?;
+            return Ok(Self::compose(y, geometry.out_dims()));
+        }
         let weight = weight.contiguous()?;
         let bias = match bias {
-            Some(bias) => {
-                check_shape(OP, "bias", bias, &[geometry.cout], self.like())?;
-                bias.contiguous()?
-            }
+            Some(bias) => bias.contiguous()?,
             None => Tensor::zeros(geometry.cout, self.dtype(), weight.device())?,
         };
         Ok(by_dtype!(self.dtype(), OP, T => {

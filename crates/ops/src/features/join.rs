@@ -10,6 +10,7 @@ use crate::OpsError;
 use crate::buffer::Buffer;
 use crate::conv::Geometry;
 use crate::norm::{Activation, BatchStatistics, Norm, Source};
+use crate::portable;
 use crate::real::{Reading, by_dtype, check_shape, dims4};
 use crate::upsample::Join;
 
@@ -64,7 +65,14 @@ impl Features {
         check_shape(OP, "weight", weight, &wd, self.like())?;
         check_shape(OP, "gamma", gamma, &[geometry.cout], self.like())?;
         check_shape(OP, "beta", beta, &[geometry.cout], self.like())?;
-        let source = Source::of(OP, norm, geometry.cout)?;
+        if let Some((x, skip)) = self.both_composed(OP, skip)? {
+            Source::check(OP, norm, geometry.cout, x)?;
+            let y = portable::resize::upsample_concat(join, x, skip)?;
+            let y = portable::conv::conv2d(geometry, &y, weight, None)?;
+            let (y, statistics) = portable::norm::batch_norm(&y, gamma, beta, norm, Activation::Relu)?;
+            return Ok((Self::compose(y, geometry.out_dims()), statistics));
+        }
+        let source = Source::of(OP, norm, geometry.cout, self.like())?;
         // An operation takes three inputs: weight, gamma and beta travel as one.
         let parameters = Tensor::cat(&[&weight.flatten_all()?, gamma, beta], 0)?;
         Ok(by_dtype!(self.dtype(), OP, T => {

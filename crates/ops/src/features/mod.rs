@@ -23,6 +23,7 @@ use std::sync::{Arc, Mutex};
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor};
 
 use crate::OpsError;
+use crate::portable;
 use crate::real::{Real, by_dtype, dims4};
 use map::{Map, Slot, Values};
 use node::{Node, token};
@@ -49,11 +50,19 @@ use node::{Node, token};
 /// that share features must run one after the other.
 #[derive(Clone)]
 pub struct Features {
-    /// One element; stands for the maps in candle's graph.
+    /// What stands for the maps in candle's graph.
     node: Tensor,
     dims: [usize; 4],
-    /// A [`Map`] of the node's number type.
-    map: Arc<dyn Any + Send + Sync>,
+    held: Held,
+}
+
+/// Where the maps are.
+#[derive(Clone)]
+enum Held {
+    /// On the CPU, in a [`Map`] of the node's number type; the node is a single element.
+    Own(Arc<dyn Any + Send + Sync>),
+    /// On another device, where operations are composed of candle's: the node is the maps themselves.
+    Composed,
 }
 
 impl std::fmt::Debug for Features {
@@ -66,7 +75,7 @@ impl Features {
     /// The values of a tensor, not copied if they are contiguous.
     ///
     /// # Shapes
-    /// - `x`: `[batch, channels, height, width]`, `f32` or `f64`, on the CPU
+    /// - `x`: `[batch, channels, height, width]`, `f32` or `f64`
     ///
     /// # Errors
     /// [`OpsError`] naming the shape for other tensors, or an empty one.
@@ -94,6 +103,9 @@ impl Features {
     pub(crate) fn named(op: &'static str, argument: &'static str, x: &Tensor) -> Result<Self, OpsError> {
         let dims = dims4(op, argument, x)?;
         let x = x.contiguous()?;
+        if portable::takes(&x) {
+            return Ok(Self::compose(x, dims));
+        }
         by_dtype!(x.dtype(), op, T => {
             let map = Map::<T>::new(Values::Tensor(x.detach()));
             let node = if x.track_op() { x.apply_op1(enter(map.slot.clone()))? } else { token::<T>(&x)? };
@@ -119,12 +131,15 @@ impl Features {
     /// # Errors
     /// Those of making a tensor.
     pub fn into_tensor(self) -> Result<Tensor, OpsError> {
+        if self.composed().is_some() {
+            return Ok(self.node);
+        }
         let dims = self.dims;
         Ok(by_dtype!(self.dtype(), "Features::into_tensor", T => {
             let Map { values, slot } = self.map::<T>()?;
             let node = self.node;
             // The last holder of the map moves its values.
-            drop(self.map);
+            drop(self.held);
             let values = match Arc::try_unwrap(values) {
                 Ok(values) => values.into_vec()?,
                 Err(shared) => shared.read().get()?.to_vec(),
@@ -137,12 +152,42 @@ impl Features {
         Self {
             node,
             dims,
-            map: Arc::new(map),
+            held: Held::Own(Arc::new(map)),
+        }
+    }
+
+    /// Maps that are a tensor in candle's graph.
+    fn compose(maps: Tensor, dims: [usize; 4]) -> Self {
+        Self {
+            node: maps,
+            dims,
+            held: Held::Composed,
+        }
+    }
+
+    /// The maps, if they are a tensor in candle's graph.
+    fn composed(&self) -> Option<&Tensor> {
+        matches!(self.held, Held::Composed).then_some(&self.node)
+    }
+
+    /// Both maps, if they are tensors in candle's graph.
+    fn both_composed<'a>(
+        &'a self,
+        op: &'static str,
+        other: &'a Self,
+    ) -> Result<Option<(&'a Tensor, &'a Tensor)>, OpsError> {
+        match (self.composed(), other.composed()) {
+            (None, None) => Ok(None),
+            (Some(a), Some(b)) => Ok(Some((a, b))),
+            _ => Err(candle_core::Error::Msg(format!("{op}: only one of the two features is composed")).into()),
         }
     }
 
     fn map<T: Real>(&self) -> candle_core::Result<Map<T>> {
-        let map = self.map.downcast_ref::<Map<T>>();
+        let map = match &self.held {
+            Held::Own(map) => map.downcast_ref::<Map<T>>(),
+            Held::Composed => None,
+        };
         map.cloned()
             .ok_or_else(|| candle_core::Error::Msg("htl-ops: features of two number types".into()).bt())
     }

@@ -6,6 +6,7 @@ use super::node::Node;
 use crate::OpsError;
 use crate::buffer::Buffer;
 use crate::pool::{Window, max_backward, max_forward};
+use crate::portable;
 use crate::real::by_dtype;
 
 impl Features {
@@ -17,6 +18,10 @@ impl Features {
         const OP: &str = "max_pool2d";
         let [batch, channels, _, _] = self.dims();
         let window = Window::new(OP, self.dims(), kernel, stride, padding)?;
+        if let Some(x) = self.composed() {
+            let y = portable::pool::max(window, x)?;
+            return Ok(Self::compose(y, [batch, channels, window.oh, window.ow]));
+        }
         Ok(by_dtype!(self.dtype(), OP, T => {
             let x = self.map::<T>()?;
             let mut out = Buffer::stale(batch * channels * window.oh * window.ow);

@@ -8,6 +8,7 @@ use candle_core::Tensor;
 use super::pixel::{BLOCKS, Blocks, LANES, Pixelwise, Values, each_pixel, pixel_loss, sigmoid};
 use crate::OpsError;
 use crate::cpu::vectorised;
+use crate::portable;
 use crate::real::Real;
 
 vectorised! {
@@ -39,6 +40,10 @@ vectorised! {
 struct Bce;
 
 impl Pixelwise for Bce {
+    fn composed(&self, pixels: &portable::loss::Pixels) -> candle_core::Result<Tensor> {
+        portable::loss::bce(pixels)
+    }
+
     fn value<T: Real>(&self, z: &[T], target: &[T], weights: &[T]) -> Values {
         Values::of(bce_sum(z, target, weights) / z.len() as f64)
     }

@@ -4,7 +4,8 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor, WithDType};
 
 use crate::OpsError;
-use crate::real::{Reading, Real, by_dtype, check_cpu_real, elements};
+use crate::portable;
+use crate::real::{Reading, Real, by_dtype, check_device, check_real, elements};
 
 struct CrossEntropy {
     labels: Vec<u32>,
@@ -74,7 +75,7 @@ pub fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<Tensor, OpsErro
             found,
         });
     };
-    check_cpu_real(OP, "logits", logits)?;
+    check_real(OP, "logits", logits)?;
     if labels.dims() != [batch] {
         let found = labels.dims().to_vec();
         return Err(OpsError::Shape {
@@ -92,9 +93,13 @@ pub fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<Tensor, OpsErro
             found: labels.dtype(),
         });
     }
+    check_device(OP, "labels", labels, logits)?;
     let labels = labels.to_vec1::<u32>()?;
     if let Some((row, &label)) = labels.iter().enumerate().find(|&(_, &label)| label as usize >= classes) {
         return Err(OpsError::Label { row, label, classes });
+    }
+    if portable::takes(logits) {
+        return Ok(portable::loss::cross_entropy(logits, &labels, classes)?);
     }
     Ok(logits.contiguous()?.apply_op1(CrossEntropy { labels, classes })?)
 }

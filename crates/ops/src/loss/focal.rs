@@ -8,6 +8,7 @@ use candle_core::Tensor;
 use super::pixel::{BLOCKS, Blocks, LANES, Pixelwise, Values, both_sides, check, each_pixel, pixel_loss, sigmoid};
 use crate::OpsError;
 use crate::cpu::vectorised;
+use crate::portable;
 use crate::real::Real;
 
 /// What [`focal_with_logits`] emphasises.
@@ -110,6 +111,10 @@ impl FocalParams {
 }
 
 impl Pixelwise for FocalParams {
+    fn composed(&self, pixels: &portable::loss::Pixels) -> candle_core::Result<Tensor> {
+        portable::loss::focal(pixels, *self)
+    }
+
     fn value<T: Real>(&self, z: &[T], target: &[T], weights: &[T]) -> Values {
         let sum = focal_sum(z, target, weights, self.factors(), T::from_f64(self.gamma));
         Values::of(sum / z.len() as f64)

@@ -8,6 +8,7 @@ use candle_core::Tensor;
 use super::pixel::{BLOCKS, Blocks, LANES, Pixelwise, Values, both_sides, check, each_pixel, pixel_loss, sigmoid};
 use crate::OpsError;
 use crate::cpu::vectorised;
+use crate::portable;
 use crate::real::Real;
 
 vectorised! {
@@ -74,6 +75,10 @@ struct Dice {
 }
 
 impl Pixelwise for Dice {
+    fn composed(&self, pixels: &portable::loss::Pixels) -> candle_core::Result<Tensor> {
+        portable::loss::dice(pixels, self.smooth)
+    }
+
     fn value<T: Real>(&self, z: &[T], target: &[T], weights: &[T]) -> Values {
         let sums = overlap_sums(z, target, weights);
         let [both, p, y] = sums;
@@ -141,6 +146,10 @@ impl TverskyParams {
 }
 
 impl Pixelwise for TverskyParams {
+    fn composed(&self, pixels: &portable::loss::Pixels) -> candle_core::Result<Tensor> {
+        portable::loss::tversky(pixels, *self)
+    }
+
     fn value<T: Real>(&self, z: &[T], target: &[T], weights: &[T]) -> Values {
         let sums = confusion_sums(z, target, weights);
         let [missed, total] = self.missed(sums);

@@ -7,7 +7,8 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor, WithDType};
 
 use crate::OpsError;
 use crate::parallel;
-use crate::real::{Reading, Real, by_dtype, check_cpu_real, check_shape, elements};
+use crate::portable::{self, loss::Pixels};
+use crate::real::{Reading, Real, by_dtype, check_real, check_shape, elements};
 
 pub(super) const LANES: usize = 16;
 
@@ -107,6 +108,8 @@ impl Values {
 /// A loss over the pixels of one image. `weights` is empty if there are none.
 pub(super) trait Pixelwise: Send + Sync + 'static {
     fn value<T: Real>(&self, z: &[T], target: &[T], weights: &[T]) -> Values;
+    /// The loss of every image, composed of candle's operations.
+    fn composed(&self, pixels: &Pixels) -> candle_core::Result<Tensor>;
     /// Writes `grad` times the gradient of the loss.
     fn gradient<T: Real>(&self, z: &[T], target_weights: [&[T]; 2], grad: f64, values: &Values, dz: &mut [T]);
 }
@@ -210,10 +213,17 @@ pub(super) fn pixel_loss(
             found,
         });
     }
-    check_cpu_real(op, "logits", logits)?;
+    check_real(op, "logits", logits)?;
     check_shape(op, "target", target, logits.dims(), logits)?;
     if let Some(weights) = weights {
         check_shape(op, "weights", weights, logits.dims(), logits)?;
+    }
+    if portable::takes(logits) {
+        return Ok(loss.composed(&Pixels {
+            logits,
+            target,
+            weights,
+        })?);
     }
     let op = PixelLoss {
         loss,

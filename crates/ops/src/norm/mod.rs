@@ -12,7 +12,8 @@ use candle_core::{CpuStorage, CustomOp2, DType, Layout, Shape, Tensor, WithDType
 use crate::OpsError;
 use crate::cpu::vectorised;
 use crate::parallel;
-use crate::real::{Reading, Real, by_dtype, check_shape, dims4, elements};
+use crate::portable;
+use crate::real::{Reading, Real, by_dtype, check_device, check_shape, dims4, elements};
 use sums::gradient_sums;
 
 /// What follows the normalisation.
@@ -64,7 +65,8 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    pub(crate) fn of(op: &'static str, norm: &Norm, channels: usize) -> Result<Self, OpsError> {
+    /// Checks what [`Norm`] holds: `like` is the input.
+    pub(crate) fn check(op: &'static str, norm: &Norm, channels: usize, like: &Tensor) -> Result<(), OpsError> {
         let (Norm::Batch { eps } | Norm::Running { eps, .. }) = norm;
         if !(*eps >= 0.0 && eps.is_finite()) {
             let found = eps.to_string();
@@ -75,24 +77,32 @@ impl Source {
                 found,
             });
         }
+        if let Norm::Running { mean, var, .. } = norm {
+            for (argument, tensor) in [("mean", mean), ("var", var)] {
+                if tensor.dims() != [channels] {
+                    let found = tensor.dims().to_vec();
+                    return Err(OpsError::Shape {
+                        op,
+                        argument,
+                        expected: vec![channels],
+                        found,
+                    });
+                }
+                check_device(op, argument, tensor, like)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn of(op: &'static str, norm: &Norm, channels: usize, like: &Tensor) -> Result<Self, OpsError> {
+        Self::check(op, norm, channels, like)?;
         Ok(match norm {
             Norm::Batch { eps } => Source::Batch { eps: *eps },
             Norm::Running { mean, var, eps } => {
-                let values = |argument, tensor: &Tensor| -> Result<Vec<f64>, OpsError> {
-                    if tensor.dims() != [channels] {
-                        let found = tensor.dims().to_vec();
-                        return Err(OpsError::Shape {
-                            op,
-                            argument,
-                            expected: vec![channels],
-                            found,
-                        });
-                    }
-                    Ok(tensor.detach().to_dtype(DType::F64)?.to_vec1()?)
-                };
+                let values = |t: &Tensor| t.detach().to_dtype(DType::F64)?.to_vec1();
                 Source::Running {
-                    mean: values("mean", mean)?,
-                    var: values("var", var)?,
+                    mean: values(mean)?,
+                    var: values(var)?,
                     eps: *eps,
                 }
             }
@@ -311,17 +321,16 @@ impl<T: Real> Backward<T> {
     }
 }
 
-/// Gamma and beta as one `[2, channels]` tensor, so that operations need fewer inputs.
-pub(crate) fn stack_affine(
+/// Checks gamma and beta of an input.
+pub(crate) fn check_affine(
     op: &'static str,
     gamma: &Tensor,
     beta: &Tensor,
     channels: usize,
     like: &Tensor,
-) -> Result<Tensor, OpsError> {
+) -> Result<(), OpsError> {
     check_shape(op, "gamma", gamma, &[channels], like)?;
-    check_shape(op, "beta", beta, &[channels], like)?;
-    Ok(Tensor::stack(&[gamma, beta], 0)?)
+    check_shape(op, "beta", beta, &[channels], like)
 }
 
 /// Batch normalisation and activation: `activation(gamma * (x - mean) / sqrt(var + eps) + beta)`.
@@ -347,8 +356,13 @@ pub fn batch_norm(
 ) -> Result<(Tensor, Option<BatchStatistics>), OpsError> {
     const OP: &str = "batch_norm";
     let [batch, channels, h, w] = dims4(OP, "x", x)?;
-    let affine = stack_affine(OP, gamma, beta, channels, x)?;
-    let source = Source::of(OP, norm, channels)?;
+    check_affine(OP, gamma, beta, channels, x)?;
+    if portable::takes(x) {
+        Source::check(OP, norm, channels, x)?;
+        return Ok(portable::norm::batch_norm(x, gamma, beta, norm, activation)?);
+    }
+    let affine = Tensor::stack(&[gamma, beta], 0)?;
+    let source = Source::of(OP, norm, channels, x)?;
     let is_batch = source.is_batch();
     let x = x.contiguous()?;
     let saved = Arc::new(OnceLock::new());

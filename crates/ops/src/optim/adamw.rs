@@ -8,6 +8,7 @@ use candle_core::{Device, Tensor, Var};
 use super::{Update, Values, check_fraction, check_not_negative, sorted, update_in_place};
 use crate::OpsError;
 use crate::cpu::vectorised;
+use crate::portable;
 use crate::real::Real;
 
 /// Which parameters the weight decay shrinks.
@@ -86,14 +87,25 @@ vectorised! {
     }
 }
 
-impl Update for AdamWUpdate {
-    fn run<T: Real>(&self, p: &mut [T], g: &[T], [m, v]: [&mut [T]; 2]) {
+impl AdamWUpdate {
+    fn constants(&self) -> [f64; 6] {
         let AdamWParams { beta1, beta2, eps, .. } = self.params;
         let steps = f64::from(self.step);
         let size = self.lr / (1.0 - beta1.powf(steps));
         let correction = 1.0 / (1.0 - beta2.powf(steps)).sqrt();
-        let constants = [1.0 - self.lr * self.decay, beta1, beta2, size, correction, eps];
-        adamw(p, g, m, v, constants.map(T::from_f64));
+        [1.0 - self.lr * self.decay, beta1, beta2, size, correction, eps]
+    }
+}
+
+impl Update for AdamWUpdate {
+    fn run<T: Real>(&self, p: &mut [T], g: &[T], [m, v]: [&mut [T]; 2]) {
+        adamw(p, g, m, v, self.constants().map(T::from_f64));
+    }
+
+    fn compose(&self, p: &Var, g: &Tensor, [m, v]: [&mut Values; 2]) -> candle_core::Result<()> {
+        let (m, v) = (m.device()?, v.device()?);
+        [*m, *v] = portable::optim::adamw(p, g, [m, v], self.constants())?;
+        Ok(())
     }
 }
 

@@ -1,10 +1,11 @@
 //! Gradient clipping.
 
 use candle_core::backprop::GradStore;
-use candle_core::{Tensor, Var};
+use candle_core::{DType, Device, Tensor, Var};
 
 use crate::OpsError;
 use crate::cpu::vectorised;
+use crate::portable;
 use crate::real::{Reading, by_dtype};
 
 vectorised! {
@@ -31,13 +32,26 @@ fn squared_norm(gradient: &Tensor) -> Result<f64, OpsError> {
 /// Euclidean norm of all gradients together; variables without a gradient count as 0.
 ///
 /// # Errors
-/// [`OpsError::Candle`] for gradients that are not `f32` or `f64` on the CPU.
+/// [`OpsError::Candle`] for gradients that are not `f32` or `f64`.
 pub fn gradient_norm(gradients: &GradStore, vars: &[(String, Var)]) -> Result<f64, OpsError> {
     let mut order: Vec<_> = vars.iter().collect();
     order.sort_by(|a, b| a.0.cmp(&b.0));
     let mut total = 0f64;
+    let mut composed = Vec::new();
     for gradient in order.into_iter().filter_map(|(_, var)| gradients.get(var)) {
-        total += squared_norm(gradient)?;
+        if portable::takes(gradient) {
+            composed.push(portable::optim::square_sum(gradient)?);
+        } else {
+            total += squared_norm(gradient)?;
+        }
+    }
+    for dtype in [DType::F32, DType::F64] {
+        // One transfer for all: each makes the host wait for the device.
+        let sums: Vec<_> = composed.iter().filter(|sum| sum.dtype() == dtype).collect();
+        if !sums.is_empty() {
+            let sums = Tensor::cat(&sums, 0)?.to_device(&Device::Cpu)?.to_dtype(DType::F64)?;
+            total += sums.to_vec1::<f64>()?.iter().sum::<f64>();
+        }
     }
     Ok(total.sqrt())
 }

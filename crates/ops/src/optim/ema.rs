@@ -7,6 +7,7 @@ use candle_core::{Tensor, Var};
 use super::{Update, Values, check_fraction, update_in_place};
 use crate::OpsError;
 use crate::cpu::vectorised;
+use crate::portable;
 use crate::real::Real;
 
 /// A slowly following copy of variables: `average += (1 - decay) * (value - average)`.
@@ -30,6 +31,10 @@ vectorised! {
 impl Update for EmaUpdate {
     fn run<T: Real>(&self, average: &mut [T], value: &[T], _: [&mut [T]; 2]) {
         follow(average, value, T::from_f64(self.0));
+    }
+
+    fn compose(&self, average: &Var, value: &Tensor, _: [&mut Values; 2]) -> candle_core::Result<()> {
+        portable::optim::follow(average, value, self.0)
     }
 }
 
@@ -64,10 +69,7 @@ impl Ema {
     pub fn update_with(&mut self, vars: &[(String, Var)], decay: f64) -> Result<(), OpsError> {
         for (name, var) in vars {
             let average = self.average(name)?;
-            let (mut a, mut b) = match var.dtype() {
-                candle_core::DType::F64 => (Values::F64(Vec::new()), Values::F64(Vec::new())),
-                _ => (Values::F32(Vec::new()), Values::F32(Vec::new())),
-            };
+            let (mut a, mut b) = (Values::none(var), Values::none(var));
             update_in_place(average, var, EmaUpdate(1.0 - decay), &mut a, &mut b)?;
         }
         Ok(())
@@ -113,7 +115,8 @@ impl Ema {
         let copies = self
             .averages
             .iter()
-            .map(|(name, var)| Ok((name.clone(), var.as_detached_tensor().copy()?)));
+            // Not `copy`, which shares the memory on Metal.
+            .map(|(name, var)| Ok((name.clone(), var.as_detached_tensor().force_contiguous()?)));
         copies.collect()
     }
 
@@ -136,7 +139,7 @@ impl Ema {
                     "the average has shape {found:?} instead of {expected:?}"
                 )));
             }
-            var.set(&tensor.to_dtype(var.dtype())?)?;
+            var.set(&tensor.to_dtype(var.dtype())?.to_device(var.device())?)?;
         }
         Ok(())
     }

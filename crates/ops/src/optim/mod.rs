@@ -16,28 +16,44 @@ pub use ema::Ema;
 pub use sgd::{Sgd, SgdParams};
 
 use crate::OpsError;
-use crate::real::{Real, by_dtype, elements};
+use crate::portable;
+use crate::real::{Real, by_dtype, check_device, elements};
 
 /// Numbers kept per element of a parameter, in the parameter's type.
 #[derive(Debug, Clone)]
 pub(crate) enum Values {
     F32(Vec<f32>),
     F64(Vec<f64>),
+    /// Where the parameter is, if that is not the CPU; replaced, never written to.
+    Device(Tensor),
 }
 
 impl Values {
     fn zeros(op: &'static str, var: &Var) -> Result<Self, OpsError> {
-        crate::real::check_cpu_real(op, "parameter", var)?;
+        crate::real::check_real(op, "parameter", var)?;
+        if portable::takes(var) {
+            return Ok(Values::Device(Tensor::zeros(var.shape(), var.dtype(), var.device())?));
+        }
         Ok(match var.dtype() {
             DType::F32 => Values::F32(vec![0.0; var.elem_count()]),
             _ => Values::F64(vec![0.0; var.elem_count()]),
         })
     }
 
+    /// Nothing, for updates that keep less than two numbers per element.
+    fn none(var: &Var) -> Self {
+        match var.dtype() {
+            DType::F64 => Values::F64(Vec::new()),
+            _ => Values::F32(Vec::new()),
+        }
+    }
+
+    /// A tensor of the host, whatever the parameter's device.
     fn tensor(&self, var: &Var) -> Result<Tensor, OpsError> {
         Ok(match self {
             Values::F32(v) => Tensor::from_slice(v, var.shape(), &Device::Cpu)?,
             Values::F64(v) => Tensor::from_slice(v, var.shape(), &Device::Cpu)?,
+            Values::Device(t) => t.to_device(&Device::Cpu)?,
         })
     }
 
@@ -45,10 +61,18 @@ impl Values {
         let any: &mut dyn std::any::Any = match self {
             Values::F32(v) => v,
             Values::F64(v) => v,
+            Values::Device(_) => return Err(moved()),
         };
         any.downcast_mut::<Vec<T>>()
             .map(Vec::as_mut_slice)
             .ok_or_else(|| candle_core::Error::Msg("parameter changed its type".into()).bt())
+    }
+
+    fn device(&mut self) -> candle_core::Result<&mut Tensor> {
+        match self {
+            Values::Device(t) => Ok(t),
+            _ => Err(moved()),
+        }
     }
 
     fn load(&mut self, name: &str, var: &Var, entry: &str, state: &BTreeMap<String, Tensor>) -> Result<(), OpsError> {
@@ -65,8 +89,14 @@ impl Values {
                 "entry `{entry}` has shape {found:?} instead of {expected:?}"
             )));
         }
-        let flat = tensor.flatten_all()?;
+        let flat = tensor.detach().flatten_all()?;
         *self = match self {
+            Values::Device(_) => Values::Device(
+                flat.to_dtype(var.dtype())?
+                    .to_device(var.device())?
+                    .reshape(var.shape())?
+                    .force_contiguous()?,
+            ),
             Values::F32(_) => Values::F32(flat.to_dtype(DType::F32)?.to_vec1()?),
             Values::F64(_) => Values::F64(flat.to_dtype(DType::F64)?.to_vec1()?),
         };
@@ -74,9 +104,15 @@ impl Values {
     }
 }
 
+fn moved() -> candle_core::Error {
+    candle_core::Error::Msg("the optimiser's state is on another device than the parameter".into()).bt()
+}
+
 /// An update `parameter, gradient, state -> parameter, state` in one pass.
 trait Update: Send + Sync {
     fn run<T: Real>(&self, parameter: &mut [T], other: &[T], state: [&mut [T]; 2]);
+    /// The same, composed of candle's operations.
+    fn compose(&self, parameter: &Var, other: &Tensor, state: [&mut Values; 2]) -> candle_core::Result<()>;
 }
 
 struct InPlace<'a, U> {
@@ -131,6 +167,10 @@ fn update_in_place<U: Update>(
             expected,
             found,
         });
+    }
+    check_device("optimiser step", "gradient", other, var)?;
+    if portable::takes(var) {
+        return Ok(update.compose(var, other, [first, second])?);
     }
     let op = InPlace {
         update,

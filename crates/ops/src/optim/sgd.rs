@@ -7,6 +7,7 @@ use candle_core::{Device, Tensor, Var};
 
 use super::{Update, Values, check_fraction, check_not_negative, sorted, update_in_place};
 use crate::OpsError;
+use crate::portable;
 use crate::real::Real;
 
 /// Settings of [`Sgd`].
@@ -58,6 +59,12 @@ impl Update for SgdUpdate {
             *p -= *v * lr;
         }
     }
+
+    fn compose(&self, p: &Var, g: &Tensor, [v, _]: [&mut Values; 2]) -> candle_core::Result<()> {
+        let v = v.device()?;
+        *v = portable::optim::sgd(p, g, v, [self.lr, self.momentum, self.decay])?;
+        Ok(())
+    }
 }
 
 impl Sgd {
@@ -71,10 +78,7 @@ impl Sgd {
         check_not_negative(OP, "weight_decay", params.weight_decay)?;
         let slots = sorted(vars)?.into_iter().map(|(name, var)| {
             let velocity = Values::zeros(OP, &var)?;
-            let unused = match velocity {
-                Values::F32(_) => Values::F32(Vec::new()),
-                Values::F64(_) => Values::F64(Vec::new()),
-            };
+            let unused = Values::none(&var);
             Ok(Slot {
                 name,
                 var,

@@ -12,7 +12,8 @@ use crate::OpsError;
 use crate::math::plane_sum;
 use crate::norm::{Activation, Planes, bounds, moments};
 use crate::parallel::{self, Shared};
-use crate::real::{Reading, Real, by_dtype, check_cpu_real, check_shape, elements};
+use crate::portable;
+use crate::real::{Reading, Real, by_dtype, check_real, check_shape, elements};
 use loops::{add_affine_gradient, row_gradient, row_sums, run_gradient, run_sums, scale_row, scale_run};
 
 /// Rows of one task of layer normalisation's backward pass: gradients of gamma and beta are added in the tensors' own
@@ -294,9 +295,18 @@ fn row_norm(
             check_shape(op, argument, tensor, shape, x)?;
             Ok::<_, OpsError>(tensor.contiguous()?)
         }
-        None => Ok(Tensor::full(missing, shape, x.device())?.to_dtype(x.dtype())?),
+        None => Ok(portable::full(missing, shape, x)?),
     });
-    let (x, gamma, beta) = (x.contiguous()?, gamma?, beta?);
+    let (gamma, beta) = (gamma?, beta?);
+    if portable::takes(x) {
+        return Ok(match affine {
+            Affine::Element => portable::norm::layer_norm(x, len, &gamma, &beta, eps)?,
+            Affine::Channel(Channels { groups, activation, .. }) => {
+                portable::norm::group_norm(x, groups, &gamma, &beta, eps, activation)?
+            }
+        });
+    }
+    let x = x.contiguous()?;
     let op = RowNormOp {
         name: op,
         len,
@@ -336,7 +346,7 @@ pub fn layer_norm(
             found: format!("{axes} for shape {:?}", x.dims()),
         });
     }
-    check_cpu_real(OP, "x", x)?;
+    check_real(OP, "x", x)?;
     let shape = &x.dims()[x.rank() - axes..];
     let parameters = [("gamma", gamma, 1.0), ("beta", beta, 0.0)];
     row_norm(OP, x, shape.iter().product(), Affine::Element, parameters, shape, eps)
@@ -374,7 +384,7 @@ pub fn group_norm(
             found: x.dims().to_vec(),
         });
     };
-    check_cpu_real(OP, "x", x)?;
+    check_real(OP, "x", x)?;
     if groups == 0 || channels % groups != 0 {
         return Err(OpsError::Parameter {
             op: OP,

@@ -1,9 +1,9 @@
-//! Central differences in `f64`, shared by the gradient tests.
+//! Central differences in `f64` and comparisons, shared by the tests.
 
 // Every test file uses some of this.
 #![allow(dead_code)]
 
-use candle_core::{Device, Result, Tensor, Var};
+use candle_core::{DType, Device, Result, Tensor, Var};
 use proptest::prelude::*;
 
 /// Deterministic values in (-1, 1) without ties.
@@ -102,4 +102,47 @@ pub fn config() -> ProptestConfig {
         },
         ..ProptestConfig::default()
     }
+}
+
+/// Where the compositions run.
+pub fn device() -> Device {
+    match std::env::var("HTL_OPS_TEST_DEVICE").as_deref() {
+        Ok("metal") => Device::new_metal(0).unwrap(),
+        Ok("cuda") => Device::new_cuda(0).unwrap(),
+        Ok(other) => panic!("no device {other}"),
+        Err(_) => Device::Cpu,
+    }
+}
+
+/// The number types that device has, with the error allowed.
+pub fn dtypes(double: f64, single: f64) -> Vec<(DType, f64)> {
+    let all = [(DType::F64, double), (DType::F32, single)];
+    all.into_iter().skip(usize::from(device().is_metal())).collect()
+}
+
+/// The same numbers with the type and on the device of another tensor.
+pub fn like(t: &Tensor, like: &Tensor) -> Tensor {
+    t.to_dtype(like.dtype()).unwrap().to_device(like.device()).unwrap()
+}
+
+pub fn numbers(t: &Tensor) -> Vec<f64> {
+    let t = t.to_device(&Device::Cpu).unwrap().to_dtype(DType::F64).unwrap();
+    t.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+/// Largest difference, relative to the larger of 1 and the largest number.
+pub fn difference(a: &Tensor, b: &Tensor) -> f64 {
+    assert_eq!((a.dims(), a.dtype()), (b.dims(), b.dtype()));
+    let (a, b) = (numbers(a), numbers(b));
+    let finite = b.iter().filter(|v| v.is_finite());
+    let scale = finite.fold(1.0, |m: f64, v| m.max(v.abs()));
+    let differ = |(a, b): (&f64, &f64)| {
+        if a == b || (a.is_nan() && b.is_nan()) {
+            0.0
+        } else {
+            (a - b).abs()
+        }
+    };
+    let worst = a.iter().zip(&b).map(differ);
+    worst.fold(0.0, |m, d| if d.is_nan() { f64::INFINITY } else { m.max(d) }) / scale
 }
