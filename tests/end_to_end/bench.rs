@@ -43,6 +43,44 @@ fn a_training_step_of_either_network_is_measured() {
     );
 }
 
+/// Steps fed by the batch pipeline stand beside the step alone.
+#[test]
+fn steps_are_measured_end_to_end() {
+    let args = [
+        "bench",
+        "train-step",
+        "--batch",
+        "2",
+        "--size",
+        "32",
+        "--width",
+        "2",
+        "--steps",
+        "3",
+    ];
+    let row = json(&run_htl(&[&args[..], &["--end-to-end"]].concat()));
+    let fed = &row["end_to_end"];
+    positive(&fed["batch_ms"]);
+    let ratio = positive(&fed["ms_per_step"]) / positive(&row["ms_per_step"]);
+    assert!((positive(&fed["over_step_alone"]) / ratio - 1.0).abs() < 1e-9, "{row}");
+    fails_with(
+        &run_htl(&["bench", "train-step", "--network", "mobilenet-v2", "--end-to-end"]),
+        &["--end-to-end", "unet"],
+    );
+    fails_with(
+        &run_htl(&["--device", "cpu", "bench", "train-step", "--dtype", "bf16"]),
+        &["--dtype bf16", "--device cuda", "cpu"],
+    );
+}
+
+#[test]
+fn what_measures_the_cpu_refuses_other_devices() {
+    for (device, measurement) in [("cuda", "floor"), ("metal", "operations")] {
+        let output = run_htl(&["--device", device, "bench", measurement]);
+        fails_with(&output, &[&format!("htl bench {measurement}"), "--device cpu"]);
+    }
+}
+
 #[test]
 fn an_operation_is_measured_forward_and_backward() {
     let report = json(&run_htl(&["bench", "operations", "--only", "1x1", "--seconds", "0"]));

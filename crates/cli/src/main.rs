@@ -1,6 +1,8 @@
 //! The `htl` command: each step of the method on your own images.
 
 mod commands;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod device;
 mod parent;
 mod per_image;
@@ -18,7 +20,7 @@ use commands::{analyze, bench, check, data, evaluate, mine, predict, prune, quer
 #[command(name = "htl", version, propagate_version = true)]
 struct Cli {
     /// Where networks run
-    #[arg(long, global = true, value_name = "auto|cpu|cuda|metal", default_value = "auto")]
+    #[arg(long, global = true, value_name = "auto|cpu|cuda[:N]|metal", default_value = "auto")]
     device: device::Choice,
     #[command(subcommand)]
     command: Command,
@@ -54,6 +56,8 @@ enum Command {
     /// Measure speed
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Print what --device stands for here: cpu, cuda or metal
+    Device,
 }
 
 /// Candle adds large gradients on threads of its own that go on spinning afterwards, on the cores that the operations need.
@@ -102,7 +106,8 @@ fn causes(error: &anyhow::Error) -> String {
 }
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    let device = || cli.device.open();
+    let choice = cli.device;
+    let device = || choice.open();
     match cli.command {
         Command::Data(command) => command.run()?,
         Command::Train(command) => command.run(&device()?)?,
@@ -116,7 +121,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Predict(command) => command.run(&device()?)?,
         Command::Score(command) => command.run()?,
         Command::Report(command) => command.run(&device()?)?,
-        Command::Bench(command) => command.run(&device()?)?,
+        Command::Bench(command) => command.run(choice)?,
+        Command::Device => commands::print(device::name(&device()?))?,
     }
     Ok(ExitCode::SUCCESS)
 }

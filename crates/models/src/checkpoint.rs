@@ -94,8 +94,8 @@ impl Checkpoint {
             .parameters()
             .all()
             .into_iter()
-            .map(|(name, var)| (name, var.as_detached_tensor()))
-            .collect();
+            .map(|(name, var)| Ok((name, var.as_detached_tensor().to_device(&Device::Cpu)?)))
+            .collect::<candle_core::Result<_>>()?;
         let metadata = HashMap::from([(KEY.to_string(), record)]);
         let bytes = safetensors::serialize(tensors, Some(metadata)).map_err(candle_core::Error::from)?;
         let folder = path
@@ -124,7 +124,7 @@ impl Checkpoint {
         let network = Network::build(&checkpoint.architecture, 0, device)?;
         network
             .parameters()
-            .load(&tensors(&bytes, path, device)?)
+            .load(&tensors(&bytes, path)?)
             .map_err(|error| match error {
                 ModelError::OtherNetwork { problem } => ModelError::CheckpointMismatch {
                     path: path.to_path_buf(),
@@ -206,13 +206,8 @@ impl Network {
     /// [`ModelError::Io`] and [`ModelError::NotACheckpoint`] if the file cannot be read, [`ModelError::CheckpointMismatch`]
     /// if its tensors are those of another network.
     pub fn load_state_dict(&self, path: &Path) -> Result<(), ModelError> {
-        let device = self
-            .parameters()
-            .trainable()
-            .first()
-            .map_or(&Device::Cpu, |(_, var)| var.device());
         self.parameters()
-            .load(&tensors(&read(path)?, path, device)?)
+            .load(&tensors(&read(path)?, path)?)
             .map_err(|error| match error {
                 ModelError::OtherNetwork { problem } => ModelError::CheckpointMismatch {
                     path: path.to_path_buf(),
@@ -231,12 +226,13 @@ fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
     })
 }
 
-fn tensors(bytes: &[u8], path: &Path, device: &Device) -> Result<BTreeMap<String, Tensor>, ModelError> {
+/// On the CPU, which knows all types.
+fn tensors(bytes: &[u8], path: &Path) -> Result<BTreeMap<String, Tensor>, ModelError> {
     let file = SafeTensors::deserialize(bytes).map_err(|error| ModelError::NotACheckpoint {
         path: path.to_path_buf(),
         problem: format!("it is not a whole safetensors file ({error})"),
     })?;
     file.iter()
-        .map(|(name, view)| Ok((name.to_string(), view.load(device)?)))
+        .map(|(name, view)| Ok((name.to_string(), view.load(&Device::Cpu)?)))
         .collect()
 }

@@ -1,5 +1,5 @@
 use candle_core::{D, DType, Device, ModuleT, Tensor};
-use htl_ops::{Conv2dParams, Corners};
+use htl_ops::{Conv2dParams, Corners, Precision};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ModelError;
@@ -86,6 +86,17 @@ impl Classifier {
             head,
             parameters: builder.finish(),
         })
+    }
+
+    /// Chooses the numbers that its features are kept and convolved in; a new network's are [`Precision::F32`].
+    pub fn set_precision(&mut self, precision: Precision) {
+        self.encoder.precision = precision;
+    }
+
+    /// What [`set_precision`](Self::set_precision) chose.
+    #[must_use]
+    pub fn precision(&self) -> Precision {
+        self.encoder.precision
     }
 
     /// The sizes it was built with.
@@ -195,7 +206,7 @@ fn choose(choice: ClassChoice<'_>, logits: &Tensor) -> Result<Vec<usize>, ModelE
     let (images, classes) = logits.dims2()?;
     let chosen = match choice {
         ClassChoice::Predicted => {
-            let rows = logits.to_dtype(DType::F64)?.to_vec2::<f64>()?;
+            let rows = logits.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.to_vec2::<f64>()?;
             rows.iter().map(|row| largest(row)).collect()
         }
         ClassChoice::Class(class) => vec![class; images],

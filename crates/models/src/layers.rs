@@ -1,5 +1,5 @@
 use candle_core::{DType, Device, Tensor, Var};
-use htl_ops::{Activation, BatchStatistics, Conv2dParams, Features, Norm};
+use htl_ops::{Activation, BatchStatistics, Conv2dParams, Features, Norm, Precision};
 
 use crate::error::ModelError;
 use crate::parameters::ParameterBuilder;
@@ -192,6 +192,7 @@ pub(crate) struct Encoder {
     deeper: Vec<Block>,
     /// Factor of the pooling's gradient; 1 but for planted mistakes.
     pub(crate) pool_gradient: f64,
+    pub(crate) precision: Precision,
 }
 
 impl Encoder {
@@ -212,6 +213,7 @@ impl Encoder {
             first,
             deeper,
             pool_gradient: 1.0,
+            precision: Precision::F32,
         })
     }
 
@@ -219,14 +221,16 @@ impl Encoder {
     /// `[batch, w << level, height >> level, width >> level]`.
     pub(crate) fn forward(&self, images: &Tensor, mode: Mode) -> Result<(Features, Vec<Features>), ModelError> {
         self.check_shape(images)?;
-        let mut features = self.first.forward(&Features::of(&mode.input(images))?, mode)?;
+        let mut features = self
+            .first
+            .forward(&Features::with_precision(&mode.input(images), self.precision)?, mode)?;
         let mut skips = Vec::with_capacity(self.deeper.len());
         for block in &self.deeper {
             let mut pooled = features.max_pool(2, 2, 0)?;
             if self.pool_gradient != 1.0 {
                 let whole = pooled.into_tensor()?;
                 let rest = (whole.detach() * (1.0 - self.pool_gradient))?;
-                pooled = Features::of(&((whole * self.pool_gradient)? + rest)?)?;
+                pooled = Features::with_precision(&((whole * self.pool_gradient)? + rest)?, self.precision)?;
             }
             skips.push(features);
             features = block.forward(&pooled, mode)?;

@@ -1,5 +1,5 @@
 use candle_core::{DType, Device, ModuleT, Tensor};
-use htl_ops::{Activation, Features};
+use htl_ops::{Activation, Features, Precision};
 
 use crate::error::ModelError;
 use crate::layers::{ConvNorm, Mode, Shape, builder};
@@ -35,6 +35,7 @@ pub struct MobileNetV2 {
     blocks: Vec<InvertedResidual>,
     last: ConvNorm,
     parameters: Parameters,
+    precision: Precision,
 }
 
 impl MobileNetV2 {
@@ -63,7 +64,13 @@ impl MobileNetV2 {
             blocks,
             last,
             parameters: builder.finish(),
+            precision: Precision::F32,
         })
+    }
+
+    /// Chooses the numbers that its features are kept and convolved in; a new network's are [`Precision::F32`].
+    pub fn set_precision(&mut self, precision: Precision) {
+        self.precision = precision;
     }
 
     /// Its variables.
@@ -88,7 +95,9 @@ impl MobileNetV2 {
                 hint: "give a batch of colour images, also of a single one",
             });
         }
-        let mut features = self.stem.forward(&Features::of(&mode.input(images))?, mode)?;
+        let mut features = self
+            .stem
+            .forward(&Features::with_precision(&mode.input(images), self.precision)?, mode)?;
         for block in &self.blocks {
             features = block.forward(features, mode)?;
         }

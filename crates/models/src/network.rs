@@ -1,6 +1,7 @@
 use std::fmt;
 
 use candle_core::{DType, Device, ModuleT, Tensor};
+use htl_ops::Precision;
 use serde::{Deserialize, Serialize};
 
 use crate::classifier::{Classifier, ClassifierConfig};
@@ -126,6 +127,24 @@ impl Network {
         }
     }
 
+    /// Chooses the numbers that its features are kept and convolved in: part of neither architecture nor checkpoint. A new
+    /// network's are [`Precision::F32`]; the others need a CUDA device, or the forward pass is an error.
+    pub fn set_precision(&mut self, precision: Precision) {
+        match self {
+            Self::UNet(unet) => unet.set_precision(precision),
+            Self::Classifier(classifier) => classifier.set_precision(precision),
+        }
+    }
+
+    /// What [`set_precision`](Self::set_precision) chose.
+    #[must_use]
+    pub fn precision(&self) -> Precision {
+        match self {
+            Self::UNet(unet) => unet.precision(),
+            Self::Classifier(classifier) => classifier.precision(),
+        }
+    }
+
     /// Its variables.
     #[must_use]
     pub fn parameters(&self) -> &Parameters {
@@ -150,7 +169,8 @@ impl Network {
         }
     }
 
-    /// A copy with variables of its own, for a teacher or a pruned competitor: training one leaves the other alone.
+    /// A copy with variables of its own and the same precision, for a teacher or a pruned competitor: training one leaves
+    /// the other alone.
     ///
     /// # Errors
     /// Those of candle.
@@ -159,7 +179,8 @@ impl Network {
             Some((_, var)) => (var.dtype(), var.device().clone()),
             None => (DType::F32, Device::Cpu),
         };
-        let copy = Self::build_with_dtype(&self.architecture(), 0, dtype, &device)?;
+        let mut copy = Self::build_with_dtype(&self.architecture(), 0, dtype, &device)?;
+        copy.set_precision(self.precision());
         copy.copy_from(self)?;
         Ok(copy)
     }

@@ -99,7 +99,8 @@ impl Parameters {
         }
         for (name, var) in &all {
             if let Some(tensor) = tensors.get(name) {
-                var.set(&tensor.detach().to_device(var.device())?.to_dtype(var.dtype())?)?;
+                // Types are converted before the move: not every device has every type.
+                var.set(&tensor.detach().to_dtype(var.dtype())?.to_device(var.device())?)?;
             }
         }
         Ok(())
@@ -182,9 +183,10 @@ impl ParameterBuilder {
     }
 
     fn filled(&self, length: usize, value: f64) -> Result<Var, ModelError> {
-        Ok(Var::from_tensor(
-            &Tensor::full(value, length, &self.device)?.to_dtype(self.dtype)?,
-        )?)
+        let tensor = Tensor::full(value, length, &Device::Cpu)?
+            .to_dtype(self.dtype)?
+            .to_device(&self.device)?;
+        Ok(Var::from_tensor(&tensor)?)
     }
 }
 

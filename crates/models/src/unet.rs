@@ -1,4 +1,5 @@
 use candle_core::{DType, Device, ModuleT, Tensor};
+use htl_ops::Precision;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ModelError;
@@ -97,6 +98,17 @@ impl UNet {
     #[doc(hidden)]
     pub fn plant_pool_gradient(&mut self, factor: f64) {
         self.encoder.pool_gradient = factor;
+    }
+
+    /// Chooses the numbers that its features are kept and convolved in; a new network's are [`Precision::F32`].
+    pub fn set_precision(&mut self, precision: Precision) {
+        self.encoder.precision = precision;
+    }
+
+    /// What [`set_precision`](Self::set_precision) chose.
+    #[must_use]
+    pub fn precision(&self) -> Precision {
+        self.encoder.precision
     }
 
     /// The sizes it was built with.

@@ -2,6 +2,7 @@
 
 use candle_core::{DType, Device, ModuleT, Tensor};
 use htl_models::{Architecture, ClassChoice, Classifier, ClassifierConfig, Mode, ModelError, Network, UNetConfig};
+use htl_ops::Precision;
 use htl_ops::optim::{AdamW, AdamWParams};
 use htl_pruning::{Criterion, MaskSet, PruneParams, WeightSet};
 
@@ -361,4 +362,22 @@ fn a_masked_network_learns_and_stays_sparse() {
         losses.push(loss.to_scalar::<f32>().unwrap());
     }
     assert!(losses[29] < 0.5 * losses[0], "{losses:?}");
+}
+
+/// The precision is taken along by copies, is no part of the architecture, and the CPU has one only.
+#[test]
+fn a_precision_that_the_device_lacks_is_named() {
+    for architecture in [unet(2), classifier(2, 3)] {
+        let mut network = build(&architecture, 0);
+        assert_eq!(network.precision(), Precision::F32);
+        network.set_precision(Precision::Bf16);
+        assert_eq!(network.architecture(), architecture);
+        let copy = network.duplicate().unwrap();
+        assert_eq!(copy.precision(), Precision::Bf16);
+        let said = copy
+            .forward(&images(1, 16, 16), Mode::Evaluate)
+            .unwrap_err()
+            .to_string();
+        assert!(said.contains("precision") && said.contains("bf16"), "{said}");
+    }
 }

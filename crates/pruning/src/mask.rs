@@ -18,8 +18,9 @@ impl Mask {
     /// # Errors
     /// Those of candle.
     pub fn from_tensor(keep: &Tensor) -> Result<Self, PruneError> {
-        let zero = keep.zeros_like()?;
-        let flat = keep.ne(&zero)?.flatten_all()?.to_vec1::<u8>()?;
+        // On the CPU, which compares every type.
+        let values = keep.to_device(&Device::Cpu)?;
+        let flat = values.ne(&values.zeros_like()?)?.flatten_all()?.to_vec1::<u8>()?;
         Self::from_keep(flat, keep.shape(), keep.device())
     }
 
@@ -90,10 +91,14 @@ impl Mask {
         let on_cpu = weight.device().is_cpu() && self.keep.device().is_cpu();
         if on_cpu && weight.is_contiguous() && matches!(weight.dtype(), DType::F32 | DType::F64) {
             weight.inplace_op2(&self.keep, &ZeroWhereZero)?;
-        } else {
-            weight.set(&self.masked(&weight.as_detached_tensor())?)?;
+            return Ok(());
         }
-        Ok(())
+        self.set_masked(weight)
+    }
+
+    /// [`apply`](Self::apply) in candle's own operations, which every device has.
+    fn set_masked(&self, weight: &Var) -> Result<(), PruneError> {
+        Ok(weight.set(&self.masked(&weight.as_detached_tensor())?)?)
     }
 
     pub(crate) fn keep(&self) -> Result<Vec<u8>, PruneError> {
@@ -145,5 +150,35 @@ impl InplaceOp2 for ZeroWhereZero {
 fn zero<T: Default + Copy>(weight: &mut [T], keep: &[u8]) {
     for (weight, keep) in weight.iter_mut().zip(keep) {
         *weight = if *keep == 0 { T::default() } else { *weight };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What other devices do gives the bits of what the CPU does, on weights of either sign, zeros, and no numbers.
+    #[test]
+    fn both_ways_of_masking_give_the_same_bits() {
+        let values: Vec<f32> = (0..60u8)
+            .map(|i| match i % 6 {
+                0 => -0.0,
+                1 => f32::NAN,
+                2 => f32::NEG_INFINITY,
+                _ => f32::from(i) - 30.0,
+            })
+            .collect();
+        let weights = Tensor::from_vec(values, (5, 3, 2, 2), &Device::Cpu).unwrap();
+        let keep = (0..60).map(|i| u8::from(i % 7 < 4)).collect();
+        let mask = Mask::from_keep(keep, weights.shape(), &Device::Cpu).unwrap();
+        let bits = |apply: fn(&Mask, &Var) -> Result<(), PruneError>| {
+            let var = Var::from_tensor(&weights).unwrap();
+            apply(&mask, &var).unwrap();
+            let values = var.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            values.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+        };
+        let in_place = bits(|mask, var| mask.apply("weight", var));
+        assert_eq!(in_place, bits(Mask::set_masked));
+        assert_eq!(in_place.iter().filter(|bits| **bits == 0).count(), 24);
     }
 }

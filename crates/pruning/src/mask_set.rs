@@ -156,7 +156,8 @@ impl MaskSet {
     /// # Errors
     /// [`PruneError::Io`] if the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), PruneError> {
-        let tensors = self.masks.iter().map(|(name, mask)| (name, mask.as_tensor()));
+        let on_cpu = self.to_device(&Device::Cpu)?;
+        let tensors = on_cpu.masks.iter().map(|(name, mask)| (name, mask.as_tensor()));
         let metadata = HashMap::from([(FORMAT.0.to_string(), FORMAT.1.to_string())]);
         let bytes = safetensors::serialize(tensors, Some(metadata)).map_err(candle_core::Error::from)?;
         let mut name = path.file_name().unwrap_or_default().to_os_string();
@@ -200,14 +201,14 @@ impl MaskSet {
         let file = SafeTensors::deserialize(&bytes).map_err(|error| not_masks(error.to_string()))?;
         let mut masks = BTreeMap::new();
         for (name, view) in file.iter() {
-            let keep = view.load(device)?;
+            let keep = view.load(&Device::Cpu)?;
             if keep.dtype() != DType::U8 {
                 return Err(not_masks(format!(
                     "`{name}` is of type {:?}, expected u8",
                     keep.dtype()
                 )));
             }
-            masks.insert(name.to_string(), Mask::from_tensor(&keep)?);
+            masks.insert(name.to_string(), Mask::from_tensor(&keep)?.to_device(device)?);
         }
         Ok(Self { masks })
     }

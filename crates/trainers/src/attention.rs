@@ -34,6 +34,14 @@ impl SampleWeights {
         })
     }
 
+    /// The factors of these samples' losses as parts of 1: they keep their mean, so a batch without attended images has
+    /// the ordinary loss.
+    pub fn of_batch(&self, indices: &[usize]) -> Vec<f32> {
+        let weights: Vec<f32> = indices.iter().map(|&i| self.loss[i]).collect();
+        let total: f32 = weights.iter().sum();
+        weights.iter().map(|w| w / total).collect()
+    }
+
     /// Reads the score table that `attention` names; samples that it does not hold get weight 1.
     pub fn read(attention: Option<&Attention>, ids: &[&str], seed: u64) -> Result<Self, TrainError> {
         match attention {

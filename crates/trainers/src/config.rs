@@ -1,5 +1,7 @@
 use std::path::{Path, PathBuf};
 
+use candle_core::Device;
+use htl_ops::Precision;
 use serde::{Deserialize, Serialize};
 
 use crate::{TrainError, plant::Plant};
@@ -40,6 +42,9 @@ pub struct TrainConfig {
     pub learning_rate: f64,
     /// AdamW's decoupled weight decay.
     pub weight_decay: f64,
+    /// Numbers of the feature maps: `f32`, or on CUDA also `tf32` and `bf16`. Parameters are `f32` in any case.
+    #[serde(skip_serializing_if = "is_f32")]
+    pub precision: Precision,
     /// Epochs between two looks at the validation split.
     pub validate_every: usize,
     /// CSV with a column `image_id`: the images whose masks may be used.
@@ -73,6 +78,7 @@ impl Default for TrainConfig {
             image_steps: 6000,
             learning_rate: 4e-3,
             weight_decay: 1e-2,
+            precision: Precision::F32,
             validate_every: 5,
             labelled: None,
             init: None,
@@ -102,6 +108,10 @@ pub struct Attention {
     /// What happens to images whose label the dense networks contradict in agreement.
     #[serde(default)]
     pub suspects: Suspects,
+}
+
+fn is_f32(precision: &Precision) -> bool {
+    *precision == Precision::F32
 }
 
 fn double() -> f64 {
@@ -367,6 +377,19 @@ impl ValidTrainConfig {
         self.0.image_steps / self.0.batch
     }
 
+    /// Checks that the device has the precision.
+    ///
+    /// # Errors
+    /// [`TrainError::Precision`] if it has not.
+    pub fn check_device(&self, device: &Device) -> Result<(), TrainError> {
+        let precision = self.0.precision;
+        if precision == Precision::F32 || device.is_cuda() {
+            return Ok(());
+        }
+        let device = if device.is_cpu() { "cpu" } else { "metal" };
+        Err(TrainError::Precision { precision, device })
+    }
+
     /// The effective configuration as TOML.
     pub fn to_toml(&self) -> String {
         toml::to_string_pretty(&self.0).unwrap_or_default()
@@ -440,5 +463,29 @@ mod tests {
     fn toml_round_trip() {
         let c = TrainConfig::parse("c.toml", MINIMAL, &[]).unwrap().check().unwrap();
         assert_eq!(TrainConfig::parse("again", &c.to_toml(), &[]).unwrap(), *c);
+    }
+
+    /// The key is written only where it says something, so that files written before it was there stay the same.
+    #[test]
+    fn precision_is_written_where_it_is_not_f32() {
+        let of = |set: &str| {
+            TrainConfig::parse("c.toml", MINIMAL, &[set.to_string()])
+                .unwrap()
+                .check()
+                .unwrap()
+        };
+        let plain = of("precision=f32");
+        assert!(!plain.to_toml().contains("precision"));
+        assert!(plain.check_device(&Device::Cpu).is_ok());
+        for name in ["tf32", "bf16"] {
+            let config = of(&format!("precision={name}"));
+            assert!(config.to_toml().contains(&format!("precision = \"{name}\"")));
+            let said = config.check_device(&Device::Cpu).unwrap_err().to_string();
+            assert!(
+                said.contains(&format!("{name} needs --device cuda")) && said.contains("cpu"),
+                "{said}"
+            );
+        }
+        assert!(message(MINIMAL, &["precision=f16"]).contains("f16"));
     }
 }

@@ -30,6 +30,14 @@ pub enum TrainError {
         /// What was given.
         found: String,
     },
+    /// The device does not have the precision.
+    #[error("configuration key `precision`: {precision} needs --device cuda, but this training is to run on {device}")]
+    Precision {
+        /// The precision asked for.
+        precision: htl_ops::Precision,
+        /// The device.
+        device: &'static str,
+    },
     /// No sample is left to train on.
     #[error("{data}: no training sample {what}; check the split column and the files named in the configuration")]
     NothingToTrainOn {

@@ -1,6 +1,6 @@
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
-use candle_core::Device;
+use candle_core::{Device, Var};
 use htl_datasets::{DataFolder, ImageSet};
 use htl_models::{Architecture, Checkpoint, ClassifierConfig, Network, Preprocessing, PruningRecord, UNetConfig};
 use htl_ops::optim::{AdamW, AdamWParams, clip_gradients};
@@ -9,11 +9,12 @@ use htl_pruning::{MaskSet, WeightSet};
 use crate::{
     HistoryRow, TrainError,
     attention::SampleWeights,
-    batches::Batches,
+    batches::{Batches, MaskBatches},
     box_targets::box_targets,
     config::{Setting, TrainConfig, ValidTrainConfig},
     files::write_atomically,
     history,
+    losses::Losses,
     objective::{ImageLabelObjective, MaskObjective, MeanTeacherObjective, Objective},
     quality::{Judge, quality},
     samples::{self, TrainingSamples, training_samples, validation},
@@ -39,7 +40,9 @@ const CLIP: f64 = 5.0;
 /// Trains as `config` says and writes checkpoint, history and state into `out`; a folder with an unfinished training of
 /// the same configuration is resumed, bit for bit as if it had not been interrupted.
 ///
-/// `progress` is called with (steps done, steps in all).
+/// `progress` is called with (steps done, steps in all); on a GPU with those that it has been given to do.
+///
+/// A CUDA device should be one of [`Device::new_cuda_with_stream`]: one order for all threads.
 ///
 /// # Errors
 /// [`TrainError`]; nothing that was finished is lost.
@@ -49,6 +52,7 @@ pub fn train(
     out: &Path,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Vec<HistoryRow>, TrainError> {
+    config.check_device(device)?;
     std::fs::create_dir_all(out).map_err(|source| TrainError::Write {
         path: out.to_owned(),
         source,
@@ -119,7 +123,8 @@ impl Start {
             }),
         };
         let Some(path) = &config.init else {
-            let network = Network::build(&architecture, config.seed, device)?;
+            let mut network = Network::build(&architecture, config.seed, device)?;
+            network.set_precision(config.precision);
             let preprocessing = Preprocessing {
                 size: config.size,
                 ..Preprocessing::default()
@@ -132,7 +137,8 @@ impl Start {
                 masks: None,
             });
         };
-        let (checkpoint, network) = Checkpoint::load(path, device)?;
+        let (checkpoint, mut network) = Checkpoint::load(path, device)?;
+        network.set_precision(config.precision);
         if checkpoint.architecture != architecture {
             return Err(TrainError::OtherNetwork {
                 path: path.clone(),
@@ -191,21 +197,18 @@ impl Start {
 }
 
 /// The objective of a setting.
-fn objective<'a>(
-    config: &'a ValidTrainConfig,
+fn objective(
+    config: &ValidTrainConfig,
     data: &DataFolder,
-    samples: &'a TrainingSamples,
-    start: &'a Start,
-    preprocessing: &'a Preprocessing,
-    device: &'a Device,
-) -> Result<Box<dyn Objective + 'a>, TrainError> {
-    let batches = |images: &'a ImageSet| Batches {
-        images,
-        preprocessing,
-        seed: config.seed,
-        device,
-    };
+    samples: &TrainingSamples,
+    start: &Start,
+    preprocessing: &Preprocessing,
+    device: &Device,
+) -> Result<Box<dyn Objective>, TrainError> {
+    let batches = |images: &Arc<ImageSet>| Batches::new(images.clone(), preprocessing, config.seed, device);
+    let (batch, steps) = (config.batch, config.steps());
     let labelled = &samples.labelled;
+    let with_targets = |targets, weights| MaskBatches::of(batches(labelled), targets, weights, batch, steps);
     let attention = |images: &ImageSet| SampleWeights::read(config.attention.as_ref(), &images.ids(), config.seed);
     Ok(match config.setting {
         Setting::Supervised => {
@@ -213,48 +216,38 @@ fn objective<'a>(
             if let Some(plant) = config.plant {
                 plant.in_targets(&mut targets);
             }
-            Box::new(MaskObjective::new(
-                batches(labelled),
-                targets,
-                attention(labelled)?,
-                config.batch,
-            )?)
+            let batches = with_targets(targets, attention(labelled)?)?;
+            Box::new(MaskObjective { batches })
         }
         Setting::SemiSupervised => {
-            let targets = samples::mask_targets(labelled);
             let uniform = SampleWeights::uniform(labelled.len());
-            let supervised = MaskObjective::new(batches(labelled), targets, uniform, config.batch)?;
             let unlabelled = samples.unlabelled.as_ref().unwrap_or(labelled);
-            let weights = attention(unlabelled)?;
-            let params = config.mean_teacher;
             Box::new(MeanTeacherObjective::new(
-                supervised,
+                with_targets(samples::mask_targets(labelled), uniform)?,
                 batches(unlabelled),
-                weights,
-                params,
-                config.steps(),
+                attention(unlabelled)?,
+                config.mean_teacher,
+                steps,
                 &start.network,
             )?)
         }
         Setting::WeaklySupervised => {
             let labels = samples::labels(data, labelled, &start.classes);
             let classes = start.classes.len();
+            let weights = attention(labelled)?;
             Box::new(ImageLabelObjective::new(
                 batches(labelled),
                 labels,
                 classes,
-                attention(labelled)?,
-                config.batch,
+                weights,
+                batch,
+                steps,
             )?)
         }
         Setting::WeaklySupervisedBoxes => {
             let targets = box_targets(labelled, &samples::boxes(labelled), config.boxes.targets);
-            Box::new(MaskObjective::new(
-                batches(labelled),
-                targets,
-                attention(labelled)?,
-                config.batch,
-            )?)
+            let batches = with_targets(targets, attention(labelled)?)?;
+            Box::new(MaskObjective { batches })
         }
     })
 }
@@ -297,37 +290,26 @@ impl Run<'_> {
             rows.retain(|row| row.step <= first);
         }
 
-        let (mut sum, mut count) = (0.0, 0usize);
+        let mut losses = Losses::default();
         for step in first..steps {
             progress(step, steps);
             let rate = one_cycle(step, steps, config.learning_rate);
-            let loss = objective.loss(network, step)?;
-            let mut gradients = loss.backward()?;
-            let value = loss.to_scalar::<f32>()?;
-            if !value.is_finite() {
-                return Err(TrainError::Diverged { step, loss: value });
-            }
-            clip_gradients(&mut gradients, &trainable, CLIP)?;
-            optimizer.step(&gradients, rate)?;
-            if let Some(masks) = &self.start.masks {
-                masks.apply(&trainable)?;
-            }
-            objective.after_step(network, step)?;
-            sum += f64::from(value);
-            count += 1;
+            // What fails may fail because the training diverged some steps before.
+            self.step(objective, &mut optimizer, &trainable, &mut losses, step, rate)
+                .or_else(|error| losses.read().and(Err(error)))?;
 
             let done = step + 1;
             if done % per_epoch == 0 || done == steps {
                 let epoch = done.div_ceil(per_epoch);
                 let look = epoch % config.validate_every == 0 || done == steps;
+                let train_loss = losses.mean()?;
                 rows.push(HistoryRow {
                     epoch,
                     step: done,
                     learning_rate: rate,
-                    train_loss: sum / count as f64,
+                    train_loss,
                     val_quality: if look { self.validate(objective)? } else { None },
                 });
-                (sum, count) = (0.0, 0);
                 if look {
                     history::write(&history_path, &rows)?;
                     state::save(&state_path, self.text, done, network, &optimizer, objective)?;
@@ -336,6 +318,28 @@ impl Run<'_> {
         }
         progress(steps, steps);
         Ok(rows)
+    }
+
+    /// One gradient step. Nothing here may wait for the device: it works on what it was given before.
+    fn step(
+        &self,
+        objective: &mut dyn Objective,
+        optimizer: &mut AdamW,
+        trainable: &[(String, Var)],
+        losses: &mut Losses,
+        step: usize,
+        rate: f64,
+    ) -> Result<(), TrainError> {
+        let network = &self.start.network;
+        let loss = objective.loss(network, step)?;
+        let mut gradients = loss.backward()?;
+        losses.add(step, &loss)?;
+        clip_gradients(&mut gradients, trainable, CLIP)?;
+        optimizer.step(&gradients, rate)?;
+        if let Some(masks) = &self.start.masks {
+            masks.apply(trainable)?;
+        }
+        objective.after_step(network, step)
     }
 
     fn validate(&self, objective: &dyn Objective) -> Result<Option<f64>, TrainError> {

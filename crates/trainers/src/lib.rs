@@ -23,9 +23,11 @@ mod batches;
 mod box_targets;
 mod config;
 mod error;
+mod feed;
 mod files;
 mod fit;
 mod history;
+mod losses;
 mod objective;
 mod plant;
 mod predict;
@@ -33,7 +35,9 @@ pub mod quality;
 mod samples;
 mod schedule;
 mod state;
+mod upload;
 
+pub use batches::{MaskBatch, MaskBatches};
 pub use config::{
     AttendedSet, Attention, AttentionForm, BoxTargets, Boxes, MeanTeacher, Setting, Suspects, TrainConfig,
     ValidTrainConfig,

@@ -1,6 +1,7 @@
 use candle_core::{Device, Tensor};
 use htl_datasets::ImageSet;
 use htl_models::{ClassChoice, Mode, Network, Preprocessing};
+use rayon::prelude::*;
 
 use crate::{TrainError, batches::normalise};
 
@@ -15,10 +16,11 @@ fn plain_batch(
     device: &Device,
 ) -> Result<Tensor, TrainError> {
     let size = images.size();
-    let mut pixels = Vec::with_capacity(range.len() * 3 * size * size);
-    for index in range.clone() {
-        normalise(&images.image(index), preprocessing, &mut pixels);
-    }
+    let mut pixels = vec![0.0; range.len() * 3 * size * size];
+    pixels
+        .par_chunks_mut(3 * size * size)
+        .zip(range.clone())
+        .for_each(|(pixels, index)| normalise(&images.image(index), preprocessing, pixels));
     Ok(Tensor::from_vec(pixels, (range.len(), 3, size, size), device)?)
 }
 
@@ -97,7 +99,7 @@ pub fn map_of(
     let planar: Vec<f32> = (0..3)
         .flat_map(|channel| resized.pixels().map(move |p| f32::from(p.0[channel]) / 255.0))
         .collect();
-    let mut pixels = Vec::with_capacity(planar.len());
+    let mut pixels = vec![0.0; planar.len()];
     normalise(&planar, preprocessing, &mut pixels);
     let image = Tensor::from_vec(pixels, (1, 3, size, size), device)?;
     Ok(localization_map(network, &image)?

@@ -1,6 +1,6 @@
 //! Which samples a configuration trains on, and what is known of them.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use htl_datasets::{DataFolder, ImageSet, MaskUse, PixelBox, Sample, Split};
 use htl_metrics::Mask;
@@ -15,9 +15,9 @@ use crate::{
 /// The training images of a run.
 pub(crate) struct TrainingSamples {
     /// Images with the labels that the setting uses.
-    pub labelled: ImageSet,
+    pub labelled: Arc<ImageSet>,
     /// Images without (semi-supervised only).
-    pub unlabelled: Option<ImageSet>,
+    pub unlabelled: Option<Arc<ImageSet>>,
 }
 
 /// Reads the training images that `config` may use.
@@ -66,12 +66,12 @@ pub(crate) fn training_samples(config: &TrainConfig, data: &DataFolder) -> Resul
         if rest.is_empty() {
             return Err(none("beyond the labelled ones (semi-supervised)"));
         }
-        Some(ImageSet::load(&rest, config.size, MaskUse::Ignore)?)
+        Some(Arc::new(ImageSet::load(&rest, config.size, MaskUse::Ignore)?))
     } else {
         None
     };
     Ok(TrainingSamples {
-        labelled: ImageSet::load(&labelled, config.size, masks)?,
+        labelled: Arc::new(ImageSet::load(&labelled, config.size, masks)?),
         unlabelled,
     })
 }

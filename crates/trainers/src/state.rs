@@ -43,18 +43,17 @@ pub(crate) fn save(
         .all()
         .into_iter()
         .map(|(name, var)| (name, var.as_detached_tensor()));
-    let parts = [
+    let parts: [(&str, BTreeMap<String, Tensor>); 3] = [
         (NETWORK, parameters.collect()),
         (OPTIMIZER, optimizer.state()?),
         (OBJECTIVE, objective.state()?),
     ];
-    let tensors = parts
-        .into_iter()
-        .flat_map(|(part, tensors): (&str, BTreeMap<String, Tensor>)| {
-            tensors
-                .into_iter()
-                .map(move |(name, tensor)| (format!("{part}.{name}"), tensor))
-        });
+    let mut tensors = Vec::new();
+    for (part, named) in parts {
+        for (name, tensor) in named {
+            tensors.push((format!("{part}.{name}"), tensor.to_device(&Device::Cpu)?));
+        }
+    }
     let metadata = HashMap::from([
         (STEP.to_owned(), step.to_string()),
         (CONFIG.to_owned(), config.to_owned()),

@@ -2,7 +2,9 @@
 
 use std::{fs, path::Path};
 
-use candle_core::Device;
+use candle_core::{Device, Tensor};
+use htl_models::Checkpoint;
+use htl_ops::Precision;
 use htl_trainers::{
     AttendedSet, Attention, AttentionForm, BoxTargets, Boxes, Setting, Suspects, TrainConfig, TrainError, names, train,
 };
@@ -216,4 +218,36 @@ fn errors_name_what_is_wrong() {
         run(&changed, &place.path().join("dense")).unwrap_err(),
         TrainError::OtherRun { .. }
     ));
+}
+
+/// A training that diverges says at which step it did, not where that was noticed; a precision that the device lacks is
+/// refused before anything is written.
+#[test]
+fn divergence_and_precision_are_reported() {
+    let place = tempfile::tempdir().unwrap();
+    data_folder(place.path());
+    let dense = config(place.path(), Setting::Supervised);
+    run(&dense, &place.path().join("dense")).unwrap();
+    let path = place.path().join("dense").join(names::CHECKPOINT);
+    let (checkpoint, network) = Checkpoint::load(&path, &Device::Cpu).unwrap();
+    let bias = network.parameters().get("head.bias").unwrap();
+    bias.set(&Tensor::new(&[f32::NAN], &Device::Cpu).unwrap()).unwrap();
+    let bad = place.path().join("bad.safetensors");
+    checkpoint.save(&network, &bad).unwrap();
+    let diverging = TrainConfig {
+        init: Some(bad),
+        batch: 1,
+        ..dense.clone()
+    };
+    let found = run(&diverging, &place.path().join("diverging")).unwrap_err();
+    assert!(matches!(found, TrainError::Diverged { step: 0, .. }), "{found}");
+
+    let half = TrainConfig {
+        precision: Precision::Bf16,
+        ..dense
+    };
+    let out = place.path().join("half");
+    let said = run(&half, &out).unwrap_err().to_string();
+    assert!(said.contains("bf16 needs --device cuda"), "{said}");
+    assert!(!out.exists());
 }

@@ -19,7 +19,7 @@ use std::{io::Write, path::Path};
 use anyhow::Context;
 
 /// A line on standard output; a reader that has seen enough (`| head`) is no error.
-fn print(line: &str) -> anyhow::Result<()> {
+pub fn print(line: &str) -> anyhow::Result<()> {
     match writeln!(std::io::stdout(), "{line}") {
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         other => other.context("cannot write to standard output"),

@@ -1,27 +1,38 @@
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use htl_datasets::Sampler;
 use htl_models::{Mode, Network};
 
 use super::{Objective, weighted_mean};
-use crate::{TrainError, attention::SampleWeights, batches::Batches};
+use crate::{
+    TrainError,
+    attention::SampleWeights,
+    batches::Batches,
+    feed::{Feed, Pace},
+    upload::Staged,
+};
 
 /// Cross entropy against the diagnosis, classes drawn equally often in expectation.
-pub(crate) struct ImageLabelObjective<'a> {
-    batches: Batches<'a>,
-    labels: Vec<u32>,
-    weights: SampleWeights,
-    sampler: Sampler,
-    batch: usize,
+pub(crate) struct ImageLabelObjective {
+    feed: Feed<Diagnosed>,
+    samples: usize,
+    device: Device,
 }
 
-impl<'a> ImageLabelObjective<'a> {
+struct Diagnosed {
+    images: Staged,
+    labels: Vec<u32>,
+    weights: Vec<f32>,
+}
+
+impl ImageLabelObjective {
     /// `labels`: the class of each image of `batches`, below `classes`.
     pub fn new(
-        batches: Batches<'a>,
+        batches: Batches,
         labels: Vec<u32>,
         classes: usize,
         weights: SampleWeights,
         batch: usize,
+        steps: usize,
     ) -> Result<Self, TrainError> {
         let mut counts = vec![0usize; classes];
         labels.iter().for_each(|&label| counts[label as usize] += 1);
@@ -32,32 +43,33 @@ impl<'a> ImageLabelObjective<'a> {
             .map(|(&label, a)| a / counts[label as usize] as f64)
             .collect();
         let sampler = Sampler::weighted(&balanced, batches.seed)?;
+        let (samples, device) = (labels.len(), batches.device.clone());
+        let make = move |step: usize| {
+            let indices = sampler.batch(step as u64, batch);
+            Ok(Diagnosed {
+                images: batches.weak(&indices, step)?,
+                labels: indices.iter().map(|&i| labels[i]).collect(),
+                weights: weights.of_batch(&indices),
+            })
+        };
         Ok(Self {
-            batches,
-            labels,
-            weights,
-            sampler,
-            batch,
+            feed: Feed::new(make, steps, Pace::of(&device)),
+            samples,
+            device,
         })
     }
 }
 
-impl Objective for ImageLabelObjective<'_> {
-    fn loss(&self, network: &Network, step: usize) -> Result<Tensor, TrainError> {
-        let indices = self.sampler.batch(step as u64, self.batch);
-        let images = self.batches.weak(&indices, step)?;
-        let labels: Vec<u32> = indices.iter().map(|&i| self.labels[i]).collect();
-        let weights: Vec<f32> = indices.iter().map(|&i| self.weights.loss[i]).collect();
-        weighted_mean(
-            &htl_ops::cross_entropy(
-                &network.forward(&images, Mode::Train)?,
-                &Tensor::new(labels, images.device())?,
-            )?,
-            &weights,
-        )
+impl Objective for ImageLabelObjective {
+    fn loss(&mut self, network: &Network, step: usize) -> Result<Tensor, TrainError> {
+        let batch = self.feed.take(step)?;
+        let labels = Tensor::new(batch.labels, &self.device)?;
+        let weights = Tensor::new(batch.weights, &self.device)?;
+        let logits = network.forward(&batch.images.tensor()?, Mode::Train)?;
+        weighted_mean(&htl_ops::cross_entropy(&logits, &labels)?, &weights)
     }
 
     fn epoch(&self) -> usize {
-        self.labels.len()
+        self.samples
     }
 }

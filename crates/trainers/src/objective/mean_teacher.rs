@@ -1,34 +1,42 @@
 use std::collections::BTreeMap;
 
-use candle_core::Tensor;
-use htl_datasets::Sampler;
+use candle_core::{Device, Tensor};
 use htl_models::{Mode, Network};
 use htl_ops::optim::Ema;
 
-use super::{MaskObjective, Objective, masks::mask_loss, weighted_mean};
+use super::{Objective, masks::mask_loss, weighted_mean};
 use crate::{
-    TrainError, attention::SampleWeights, batches::Batches, config::MeanTeacher, predict::localization_map,
+    TrainError,
+    attention::SampleWeights,
+    batches::{Batches, MaskBatch, MaskBatches, TwoViews},
+    config::MeanTeacher,
+    feed::{Feed, Pace},
+    predict::localization_map,
     schedule::ramp_up,
 };
 
 /// The supervised loss on labelled images, plus agreement of the student's strong view with the confident pixels of a
 /// teacher's weak view on unlabelled ones; the teacher is the student's moving average.
-pub(crate) struct MeanTeacherObjective<'a> {
-    labelled: MaskObjective<'a>,
-    unlabelled: Batches<'a>,
-    weights: SampleWeights,
-    sampler: Sampler,
+pub(crate) struct MeanTeacherObjective {
+    labelled: MaskBatches,
+    unlabelled: Feed<Unlabelled>,
     params: MeanTeacher,
     steps: usize,
     average: Ema,
     teacher: Network,
+    device: Device,
 }
 
-impl<'a> MeanTeacherObjective<'a> {
+struct Unlabelled {
+    views: TwoViews,
+    weights: Vec<f32>,
+}
+
+impl MeanTeacherObjective {
     /// `weights` belong to the images of `unlabelled`.
     pub fn new(
-        labelled: MaskObjective<'a>,
-        unlabelled: Batches<'a>,
+        labelled: MaskBatches,
+        unlabelled: Batches,
         weights: SampleWeights,
         params: MeanTeacher,
         steps: usize,
@@ -36,31 +44,42 @@ impl<'a> MeanTeacherObjective<'a> {
     ) -> Result<Self, TrainError> {
         let sampler = weights.sampler(unlabelled.seed)?;
         let average = Ema::new(&student.parameters().all(), params.decay)?;
+        let device = unlabelled.device.clone();
+        let make = move |step: usize| {
+            let indices = sampler.batch(step as u64, params.unlabelled_batch);
+            Ok(Unlabelled {
+                views: unlabelled.two_views(&indices, step)?,
+                weights: weights.of_batch(&indices),
+            })
+        };
         Ok(Self {
             labelled,
-            unlabelled,
-            weights,
-            sampler,
+            unlabelled: Feed::new(make, steps, Pace::of(&device)),
             params,
             steps,
             average,
             teacher: student.duplicate()?,
+            device,
         })
     }
 }
 
-impl Objective for MeanTeacherObjective<'_> {
-    fn loss(&self, network: &Network, step: usize) -> Result<Tensor, TrainError> {
-        let (images, targets, weights) = self.labelled.draw(step)?;
-        let indices = self.sampler.batch(step as u64, self.params.unlabelled_batch);
-        let views = self.unlabelled.two_views(&indices, step)?;
+impl Objective for MeanTeacherObjective {
+    fn loss(&mut self, network: &Network, step: usize) -> Result<Tensor, TrainError> {
+        let MaskBatch {
+            images,
+            targets,
+            weights,
+        } = self.labelled.take(step)?;
+        let unlabelled = self.unlabelled.take(step)?;
+        let (weak, strong) = (unlabelled.views.weak.tensor()?, unlabelled.views.strong.tensor()?);
         let labelled = images.dim(0)?;
 
         // One pass through the student, so that batch norm sees labelled and unlabelled images together.
-        let logits = network.forward(&Tensor::cat(&[&images, &views.strong], 0)?, Mode::Train)?;
+        let logits = network.forward(&Tensor::cat(&[&images, &strong], 0)?, Mode::Train)?;
         let supervised = mask_loss(&logits.narrow(0, 0, labelled)?, &targets, &weights)?;
 
-        let teacher = localization_map(&self.teacher, &views.weak)?;
+        let teacher = localization_map(&self.teacher, &weak)?;
         let dtype = teacher.dtype();
         let pseudo = teacher.ge(0.5)?.to_dtype(dtype)?;
         let sure = teacher
@@ -68,8 +87,8 @@ impl Objective for MeanTeacherObjective<'_> {
             .abs()?
             .ge(2.0 * self.params.confidence - 1.0)?
             .to_dtype(dtype)?;
-        let per_image = htl_ops::bce_with_logits(&logits.narrow(0, labelled, indices.len())?, &pseudo, Some(&sure))?;
-        let weights: Vec<f32> = indices.iter().map(|&i| self.weights.loss[i]).collect();
+        let per_image = htl_ops::bce_with_logits(&logits.narrow(0, labelled, weak.dim(0)?)?, &pseudo, Some(&sure))?;
+        let weights = Tensor::new(unlabelled.weights, &self.device)?;
         let unsupervised = weighted_mean(&per_image, &weights)?;
         let factor = self.params.weight * ramp_up(step, self.steps, self.params.ramp);
         Ok((supervised + (unsupervised * factor)?)?)
@@ -88,7 +107,7 @@ impl Objective for MeanTeacherObjective<'_> {
     }
 
     fn epoch(&self) -> usize {
-        self.labelled.epoch()
+        self.labelled.samples()
     }
 
     fn state(&self) -> Result<BTreeMap<String, Tensor>, TrainError> {
@@ -96,7 +115,9 @@ impl Objective for MeanTeacherObjective<'_> {
     }
 
     fn load_state(&mut self, state: &BTreeMap<String, Tensor>) -> Result<(), TrainError> {
-        self.average.load_state(state)?;
+        let moved = |(name, tensor): (&String, &Tensor)| Ok((name.clone(), tensor.to_device(&self.device)?));
+        let state: BTreeMap<String, Tensor> = state.iter().map(moved).collect::<candle_core::Result<_>>()?;
+        self.average.load_state(&state)?;
         self.average.copy_to(&self.teacher.parameters().all())?;
         Ok(())
     }

@@ -18,7 +18,7 @@ use crate::TrainError;
 /// A loss per step, and what has to happen between steps.
 pub(crate) trait Objective {
     /// The loss of a step, a scalar that depends on the network's parameters.
-    fn loss(&self, network: &Network, step: usize) -> Result<Tensor, TrainError>;
+    fn loss(&mut self, network: &Network, step: usize) -> Result<Tensor, TrainError>;
 
     /// Called after each optimiser step.
     fn after_step(&mut self, _network: &Network, _step: usize) -> Result<(), TrainError> {
@@ -44,11 +44,7 @@ pub(crate) trait Objective {
     }
 }
 
-/// Mean of per-image losses `[batch]`, each with its weight; the weights keep their mean, so a batch without attended
-/// images has the ordinary loss.
-fn weighted_mean(losses: &Tensor, weights: &[f32]) -> Result<Tensor, TrainError> {
-    let total: f32 = weights.iter().sum();
-    let weights: Vec<f32> = weights.iter().map(|w| w / total).collect();
-    let weights = Tensor::new(weights, losses.device())?;
+/// Mean of per-image losses `[batch]` with weights `[batch]` whose sum is 1.
+fn weighted_mean(losses: &Tensor, weights: &Tensor) -> Result<Tensor, TrainError> {
     Ok((losses * weights)?.sum_all()?)
 }

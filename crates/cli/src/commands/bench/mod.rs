@@ -1,13 +1,14 @@
 //! `htl bench`: one file per measurement.
 
+mod end_to_end;
 mod floor;
 mod operations;
 mod train_step;
 
-use candle_core::Device;
 use clap::Subcommand;
 
 use super::print;
+use crate::device;
 
 /// `htl bench`.
 #[derive(Subcommand)]
@@ -21,11 +22,17 @@ pub enum Bench {
 }
 
 impl Bench {
-    pub fn run(self, device: &Device) -> anyhow::Result<()> {
+    pub fn run(self, device: device::Choice) -> anyhow::Result<()> {
         match self {
-            Self::TrainStep(step) => step.run(device),
-            Self::Operations(operations) => operations.run(),
-            Self::Floor(floor) => floor.run(),
+            Self::TrainStep(step) => step.run(&device.open()?),
+            Self::Operations(operations) => {
+                device.need_cpu("htl bench operations")?;
+                operations.run()
+            }
+            Self::Floor(floor) => {
+                device.need_cpu("htl bench floor")?;
+                floor.run()
+            }
         }
     }
 }
