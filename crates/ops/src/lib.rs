@@ -25,6 +25,8 @@ mod conv;
 mod cpu;
 mod error;
 mod features;
+#[cfg(test)]
+mod gpu;
 mod loss;
 mod math;
 mod norm;

@@ -26,7 +26,10 @@ use crate::OpsError;
 use crate::portable;
 use crate::real::{Real, by_dtype, dims4};
 use map::{Map, Slot, Values};
-use node::{Node, token};
+#[cfg(test)]
+pub(crate) use map::poisoned;
+use node::Node;
+pub(crate) use node::token;
 
 /// Feature maps inside of a network, `[batch, channels, height, width]`: the same operations as on tensors, with less
 /// traffic of gradients.

@@ -32,7 +32,7 @@ where
 }
 
 /// The element that stands for maps in candle's graph, and for their gradient.
-pub(super) fn token<T: Real>(like: &Tensor) -> Result<Tensor> {
+pub(crate) fn token<T: Real>(like: &Tensor) -> Result<Tensor> {
     Tensor::zeros(1, T::DTYPE, like.device())
 }
 

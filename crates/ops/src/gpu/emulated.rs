@@ -1,0 +1,92 @@
+//! The kernels on the CPU, compiled by the host's C++ compiler: what tests run without a device.
+
+use std::ffi::c_void;
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use candle_core::{CpuStorage, Result, Storage, Tensor};
+use libloading::Library;
+
+use super::engine::{Arg, Engine, Operands, Pass, with_pointers};
+use super::shape::Shape;
+use crate::Precision;
+
+type Launch = unsafe extern "C" fn(*const u32, *const u32, *mut *mut c_void);
+
+/// One host thread as the device; it has no library of convolutions.
+#[derive(Debug)]
+pub(super) struct Emulated {
+    kernels: Library,
+    /// The kernels' fibres are global.
+    running: Mutex<()>,
+}
+
+/// The engine, or `None` (and why, printed) where no C++ compiler is found.
+pub(super) fn engine() -> Option<Arc<dyn Engine>> {
+    static ENGINE: OnceLock<Option<Arc<Emulated>>> = OnceLock::new();
+    ENGINE.get_or_init(compile).clone().map(|engine| engine as Arc<dyn Engine>)
+}
+
+fn compile() -> Option<Arc<Emulated>> {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/gpu/kernels/all.cu");
+    let folder = tempfile::tempdir().unwrap();
+    let library = folder.path().join("kernels.so");
+    let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".into());
+    let status = Command::new(&compiler)
+        .args(["-std=c++17", "-O1", "-fPIC", "-shared", "-Wno-unknown-pragmas", "-x", "c++"])
+        .arg(&sources)
+        .arg("-o")
+        .arg(&library)
+        .status();
+    match status {
+        Ok(status) => assert!(status.success(), "the kernels do not compile as C++"),
+        Err(error) => {
+            println!("skipped: no C++ compiler `{compiler}` ({error})");
+            return None;
+        }
+    }
+    // SAFETY: the library was just made of our sources; it has no code that runs on loading.
+    let kernels = unsafe { Library::new(&library) }.unwrap();
+    Some(Arc::new(Emulated {
+        kernels,
+        running: Mutex::new(()),
+    }))
+}
+
+impl Engine for Emulated {
+    fn launch(&self, kernel: &str, grid: [u32; 3], block: [u32; 3], args: &[Arg<'_>]) -> Result<()> {
+        let name = format!("launch_{kernel}");
+        // SAFETY: the sources export kernels by this name with this type.
+        let launch = unsafe { self.kernels.get::<Launch>(name.as_bytes()) }
+            .map_err(|e| candle_core::Error::Msg(format!("no kernel `{kernel}`: {e}")))?;
+        let running = self.running.lock().unwrap();
+        with_pointers(args, address, |pointers| {
+            // SAFETY: the arguments are those of the kernel, as on a device.
+            unsafe { launch(grid.as_ptr(), block.as_ptr(), pointers.as_mut_ptr()) };
+            Ok(())
+        })?;
+        drop(running);
+        Ok(())
+    }
+
+    fn convolve(&self, _: Pass, _: &Shape, _: Precision, _: &Operands<'_>) -> Result<bool> {
+        Ok(false)
+    }
+}
+
+/// Where a tensor's elements begin.
+fn address(tensor: &Tensor) -> Result<u64> {
+    assert!(tensor.is_contiguous());
+    let (storage, layout) = tensor.storage_and_layout();
+    let Storage::Cpu(storage) = &*storage else {
+        panic!("the tensor is not on the CPU");
+    };
+    let from = layout.start_offset();
+    Ok(match storage {
+        CpuStorage::F32(values) => values[from..].as_ptr() as u64,
+        CpuStorage::BF16(values) => values[from..].as_ptr() as u64,
+        CpuStorage::U32(values) => values[from..].as_ptr() as u64,
+        other => panic!("no kernel takes {:?}", candle_core::backend::BackendStorage::dtype(other)),
+    })
+}

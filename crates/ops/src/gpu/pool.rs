@@ -1,0 +1,39 @@
+//! Pooling.
+
+use candle_core::{Result, Tensor};
+
+use super::engine::Arg;
+use super::map::Map;
+use super::shape::{BLOCK, Shape, grid};
+use crate::pool::Window;
+
+/// Maxima of windows.
+pub(crate) fn max_pool(x: &Map, window: &Window) -> Result<Map> {
+    let shape = Shape::window(x.dims, window)?;
+    let [batch, channels, _, _] = x.dims;
+    let walk = x.walk();
+    let packs = shape.y_pixels() * walk.row();
+    let y = x.room(shape.y_pixels() * x.channels())?;
+    let bytes = shape.bytes();
+    let args = [Arg::Bytes(&bytes), Arg::Tensor(&x.values), Arg::Tensor(&y), Arg::U32(packs)];
+    x.engine.launch(&walk.kernel("max_pool"), grid(packs), BLOCK, &args)?;
+    Ok(x.beside([batch, channels, window.oh, window.ow], y))
+}
+
+/// The gradient of [`max_pool`]'s input.
+pub(crate) fn max_pool_backward(x: &Map, window: &Window, dy: &Tensor) -> Result<Tensor> {
+    let shape = Shape::window(x.dims, window)?;
+    let walk = x.walk();
+    let packs = x.pixels() * walk.row();
+    let dx = x.room(x.pixels() * x.channels())?;
+    let bytes = shape.bytes();
+    let args = [
+        Arg::Bytes(&bytes),
+        Arg::Tensor(&x.values),
+        Arg::Tensor(dy),
+        Arg::Tensor(&dx),
+        Arg::U32(packs),
+    ];
+    x.engine.launch(&walk.kernel("max_pool_backward"), grid(packs), BLOCK, &args)?;
+    Ok(dx)
+}
