@@ -24,6 +24,10 @@ impl Features {
             });
         }
         check_shape(OP, "other", other.like(), other.like().dims(), self.like())?;
+        #[cfg(any(test, feature = "cuda"))]
+        if let Some(maps) = self.both_on_device(OP, other)? {
+            return Ok(super::device::add([self, other], maps)?);
+        }
         if let Some((a, b)) = self.both_composed(OP, other)? {
             return Ok(Self::compose((a + b)?, self.dims()));
         }

@@ -98,6 +98,18 @@ impl Features {
         let geometry = Geometry::new(OP, self.dims(), dims4(OP, "weight", weight)?, params)?;
         check_shape(OP, "weight", weight, weight.dims(), self.like())?;
         check_affine(OP, gamma, beta, geometry.cout, self.like())?;
+        #[cfg(any(test, feature = "cuda"))]
+        if let Some(map) = self.device() {
+            Source::check(OP, norm, geometry.cout, self.like())?;
+            let normed = super::device::Normed {
+                weight,
+                gamma,
+                beta,
+                norm,
+                activation,
+            };
+            return Ok(super::device::conv_norm(self, map, &geometry, &normed)?);
+        }
         if let Some(x) = self.composed() {
             Source::check(OP, norm, geometry.cout, x)?;
             let y = portable::conv::conv2d(geometry, x, weight, None)?;
@@ -145,6 +157,10 @@ impl Features {
         check_shape(OP, "weight", weight, weight.dims(), self.like())?;
         if let Some(bias) = bias {
             check_shape(OP, "bias", bias, &[geometry.cout], self.like())?;
+        }
+        #[cfg(any(test, feature = "cuda"))]
+        if let Some(map) = self.device() {
+            return Ok(super::device::conv(self, map, &geometry, weight, bias)?);
         }
         if let Some(x) = self.composed() {
             let y = portable::conv::conv2d(geometry, x, weight, bias)?;

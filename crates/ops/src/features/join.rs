@@ -65,6 +65,18 @@ impl Features {
         check_shape(OP, "weight", weight, &wd, self.like())?;
         check_shape(OP, "gamma", gamma, &[geometry.cout], self.like())?;
         check_shape(OP, "beta", beta, &[geometry.cout], self.like())?;
+        #[cfg(any(test, feature = "cuda"))]
+        if let Some(maps) = self.both_on_device(OP, skip)? {
+            Source::check(OP, norm, geometry.cout, self.like())?;
+            let normed = super::device::Normed {
+                weight,
+                gamma,
+                beta,
+                norm,
+                activation: Activation::Relu,
+            };
+            return Ok(super::device::join_conv_norm([self, skip], maps, &geometry, &normed)?);
+        }
         if let Some((x, skip)) = self.both_composed(OP, skip)? {
             Source::check(OP, norm, geometry.cout, x)?;
             let y = portable::resize::upsample_concat(join, x, skip)?;

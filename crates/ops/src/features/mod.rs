@@ -7,6 +7,8 @@
 
 mod add;
 mod block;
+#[cfg(any(test, feature = "cuda"))]
+mod device;
 mod join;
 mod map;
 mod node;
@@ -25,9 +27,9 @@ use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor};
 use crate::OpsError;
 use crate::portable;
 use crate::real::{Real, by_dtype, dims4};
-use map::{Map, Slot, Values};
-#[cfg(test)]
+#[cfg(any(test, feature = "cuda"))]
 pub(crate) use map::poisoned;
+use map::{Map, Slot, Values};
 use node::Node;
 pub(crate) use node::token;
 
@@ -66,6 +68,9 @@ enum Held {
     Own(Arc<dyn Any + Send + Sync>),
     /// On another device, where operations are composed of candle's: the node is the maps themselves.
     Composed,
+    /// On a device with kernels of ours; the node is a single element.
+    #[cfg(any(test, feature = "cuda"))]
+    Device(crate::gpu::Map),
 }
 
 impl std::fmt::Debug for Features {
@@ -102,6 +107,13 @@ impl Features {
         Self::of(x)
     }
 
+    /// On the engine of tests, by way of a CPU tensor.
+    #[cfg(test)]
+    pub(crate) fn on(engine: Arc<dyn crate::gpu::Engine>, x: &Tensor, precision: Precision) -> Result<Self, OpsError> {
+        let dims = dims4("Features::on", "x", x)?;
+        Ok(device::of(&x.contiguous()?, dims, engine, precision)?)
+    }
+
     /// [`Features::of`] for an operation's argument.
     pub(crate) fn named(op: &'static str, argument: &'static str, x: &Tensor) -> Result<Self, OpsError> {
         let dims = dims4(op, argument, x)?;
@@ -136,6 +148,10 @@ impl Features {
     pub fn into_tensor(self) -> Result<Tensor, OpsError> {
         if self.composed().is_some() {
             return Ok(self.node);
+        }
+        #[cfg(any(test, feature = "cuda"))]
+        if let Held::Device(map) = self.held {
+            return Ok(device::into_tensor(&self.node, map)?);
         }
         let dims = self.dims;
         Ok(by_dtype!(self.dtype(), "Features::into_tensor", T => {
@@ -189,7 +205,7 @@ impl Features {
     fn map<T: Real>(&self) -> candle_core::Result<Map<T>> {
         let map = match &self.held {
             Held::Own(map) => map.downcast_ref::<Map<T>>(),
-            Held::Composed => None,
+            _ => None,
         };
         map.cloned()
             .ok_or_else(|| candle_core::Error::Msg("htl-ops: features of two number types".into()).bt())

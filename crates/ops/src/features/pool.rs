@@ -18,6 +18,10 @@ impl Features {
         const OP: &str = "max_pool2d";
         let [batch, channels, _, _] = self.dims();
         let window = Window::new(OP, self.dims(), kernel, stride, padding)?;
+        #[cfg(any(test, feature = "cuda"))]
+        if let Some(map) = self.device() {
+            return Ok(super::device::max_pool(self, map, window)?);
+        }
         if let Some(x) = self.composed() {
             let y = portable::pool::max(window, x)?;
             return Ok(Self::compose(y, [batch, channels, window.oh, window.ow]));

@@ -190,6 +190,7 @@ fn apply(y: &Map, saved: &Tensor, [low, high]: [f32; 2]) -> Result<Map> {
         Arg::F32(high),
         Arg::Tensor(&z),
     ];
-    y.engine.launch(&walk.kernel("norm_apply"), walk.grid(packs), BLOCK, &args)?;
+    y.engine
+        .launch(&walk.kernel("norm_apply"), walk.grid(packs), BLOCK, &args)?;
     Ok(y.beside(y.dims, z))
 }

@@ -7,14 +7,14 @@ use super::map::{Map, weight_channels_last};
 use super::shape::{BLOCK, Shape, WARP, Walk, grid, room, typed};
 
 /// A convolution on maps, and its weight as the kernels take it.
-pub(super) struct Convolution {
+pub(crate) struct Convolution {
     pub shape: Shape,
     /// `[out, kh, kw, in / groups]` in the maps' type; for a depthwise convolution `[kh, kw, channels]` in f32.
     weight: Tensor,
 }
 
 impl Convolution {
-    pub(super) fn new(x: &Map, weight: &Tensor, shape: Shape) -> Result<Self> {
+    pub(crate) fn new(x: &Map, weight: &Tensor, shape: Shape) -> Result<Self> {
         let engine = &*x.engine;
         let weight = if shape.is_depthwise() {
             // The channels are the rows of `[channels, taps]`: as if they were input channels of one row.
@@ -44,7 +44,7 @@ impl Convolution {
     }
 
     /// The result, channels last.
-    pub(super) fn forward(&self, x: &Map) -> Result<Tensor> {
+    pub(crate) fn forward(&self, x: &Map) -> Result<Tensor> {
         let s = &self.shape;
         let y = x.room(s.y_pixels() * s.cout)?;
         self.product(Pass::Forward, "forward", x, [&x.values, &y], s.y_pixels(), s.cout)?;
@@ -52,7 +52,7 @@ impl Convolution {
     }
 
     /// The gradient of the input.
-    pub(super) fn backward_input(&self, x: &Map, dy: &Tensor) -> Result<Tensor> {
+    pub(crate) fn backward_input(&self, x: &Map, dy: &Tensor) -> Result<Tensor> {
         let s = &self.shape;
         let dx = x.room(s.x_pixels() * s.cin)?;
         self.product(Pass::BackwardInput, "backward_input", x, [dy, &dx], s.x_pixels(), s.cin)?;
@@ -71,11 +71,24 @@ impl Convolution {
     ) -> Result<()> {
         let s = &self.shape;
         let bytes = s.bytes();
-        let args = |count| [Arg::Bytes(&bytes), Arg::Tensor(from), Arg::Tensor(&self.weight), Arg::Tensor(to), Arg::U32(count)];
+        let args = |count| {
+            [
+                Arg::Bytes(&bytes),
+                Arg::Tensor(from),
+                Arg::Tensor(&self.weight),
+                Arg::Tensor(to),
+                Arg::U32(count),
+            ]
+        };
         if s.is_depthwise() {
             let walk = self.walk(x);
             let packs = pixels * walk.row();
-            return x.engine.launch(&walk.kernel(&format!("depthwise_{name}")), grid(packs), BLOCK, &args(packs));
+            return x.engine.launch(
+                &walk.kernel(&format!("depthwise_{name}")),
+                grid(packs),
+                BLOCK,
+                &args(packs),
+            );
         }
         let operands = match pass {
             Pass::BackwardInput => self.operands(to, from),
@@ -85,11 +98,16 @@ impl Convolution {
             return Ok(());
         }
         let count = pixels * channels;
-        x.engine.launch(&typed(&format!("conv_{name}"), x.dtype()), grid(count), BLOCK, &args(count))
+        x.engine.launch(
+            &typed(&format!("conv_{name}"), x.dtype()),
+            grid(count),
+            BLOCK,
+            &args(count),
+        )
     }
 
     /// The gradient of the weight, `[out, in / groups, kh, kw]` in f32.
-    pub(super) fn backward_weight(&self, x: &Map, dy: &Tensor, like: &Tensor) -> Result<Tensor> {
+    pub(crate) fn backward_weight(&self, x: &Map, dy: &Tensor, like: &Tensor) -> Result<Tensor> {
         let s = &self.shape;
         let engine = &*x.engine;
         let bytes = s.bytes();
@@ -99,7 +117,12 @@ impl Convolution {
             let columns = walk.columns(s.y_pixels());
             let partial = room(s.taps() * columns.splits * s.cin, DType::F32, dy)?;
             let grid = [columns.grid[0], columns.grid[1], s.taps()];
-            let args = [Arg::Bytes(&bytes), Arg::Tensor(&x.values), Arg::Tensor(dy), Arg::Tensor(&partial)];
+            let args = [
+                Arg::Bytes(&bytes),
+                Arg::Tensor(&x.values),
+                Arg::Tensor(dy),
+                Arg::Tensor(&partial),
+            ];
             engine.launch(&walk.kernel("depthwise_weight_sums"), grid, columns.block, &args)?;
             let args = [
                 Arg::Tensor(&partial),
@@ -118,8 +141,18 @@ impl Convolution {
             y: dy,
         };
         if !engine.convolve(Pass::BackwardWeight, s, x.precision, &operands)? {
-            let args = [Arg::Bytes(&bytes), Arg::Tensor(&x.values), Arg::Tensor(dy), Arg::Tensor(&last)];
-            engine.launch(&typed("conv_backward_weight", x.dtype()), [s.weights(), 1, 1], BLOCK, &args)?;
+            let args = [
+                Arg::Bytes(&bytes),
+                Arg::Tensor(&x.values),
+                Arg::Tensor(dy),
+                Arg::Tensor(&last),
+            ];
+            engine.launch(
+                &typed("conv_backward_weight", x.dtype()),
+                [s.weights(), 1, 1],
+                BLOCK,
+                &args,
+            )?;
         }
         let args = [
             Arg::Tensor(&last),
@@ -128,28 +161,49 @@ impl Convolution {
             Arg::U32(s.taps()),
             Arg::U32(s.weights()),
         ];
-        engine.launch(&typed("weight_channels_first", x.dtype()), grid(s.weights()), BLOCK, &args)?;
+        engine.launch(
+            &typed("weight_channels_first", x.dtype()),
+            grid(s.weights()),
+            BLOCK,
+            &args,
+        )?;
         dw.reshape(like.shape())
     }
 }
 
 /// Adds a bias to every pixel, in place.
-pub(super) fn add_bias(x: &Map, bias: &Tensor) -> Result<()> {
+pub(crate) fn add_bias(x: &Map, bias: &Tensor) -> Result<()> {
     let walk = x.walk();
     let packs = x.pixels() * walk.row();
-    let args = [Arg::Tensor(&x.values), Arg::Tensor(bias), Arg::U32(walk.row()), Arg::U32(packs)];
+    let args = [
+        Arg::Tensor(&x.values),
+        Arg::Tensor(bias),
+        Arg::U32(walk.row()),
+        Arg::U32(packs),
+    ];
     x.engine.launch(&walk.kernel("add_bias"), grid(packs), BLOCK, &args)
 }
 
 /// The gradient of a bias.
-pub(super) fn backward_bias(y: &Map, dy: &Tensor) -> Result<Tensor> {
+pub(crate) fn backward_bias(y: &Map, dy: &Tensor) -> Result<Tensor> {
     let walk = y.walk();
     let columns = walk.columns(y.pixels());
     let partial = room(columns.splits * y.channels(), DType::F32, dy)?;
-    let args = [Arg::Tensor(dy), Arg::U32(y.pixels()), Arg::U32(walk.row()), Arg::Tensor(&partial)];
-    y.engine.launch(&walk.kernel("bias_sums"), columns.grid, columns.block, &args)?;
+    let args = [
+        Arg::Tensor(dy),
+        Arg::U32(y.pixels()),
+        Arg::U32(walk.row()),
+        Arg::Tensor(&partial),
+    ];
+    y.engine
+        .launch(&walk.kernel("bias_sums"), columns.grid, columns.block, &args)?;
     let db = room(y.channels(), DType::F32, dy)?;
-    let args = [Arg::Tensor(&partial), Arg::U32(columns.splits), Arg::U32(y.channels()), Arg::Tensor(&db)];
+    let args = [
+        Arg::Tensor(&partial),
+        Arg::U32(columns.splits),
+        Arg::U32(y.channels()),
+        Arg::Tensor(&db),
+    ];
     y.engine.launch("finish_sums", [y.channels(), 1, 1], WARP, &args)?;
     Ok(db)
 }

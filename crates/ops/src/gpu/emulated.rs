@@ -25,7 +25,10 @@ pub(super) struct Emulated {
 /// The engine, or `None` (and why, printed) where no C++ compiler is found.
 pub(super) fn engine() -> Option<Arc<dyn Engine>> {
     static ENGINE: OnceLock<Option<Arc<Emulated>>> = OnceLock::new();
-    ENGINE.get_or_init(compile).clone().map(|engine| engine as Arc<dyn Engine>)
+    ENGINE
+        .get_or_init(compile)
+        .clone()
+        .map(|engine| engine as Arc<dyn Engine>)
 }
 
 fn compile() -> Option<Arc<Emulated>> {
@@ -34,7 +37,15 @@ fn compile() -> Option<Arc<Emulated>> {
     let library = folder.path().join("kernels.so");
     let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".into());
     let status = Command::new(&compiler)
-        .args(["-std=c++17", "-O1", "-fPIC", "-shared", "-Wno-unknown-pragmas", "-x", "c++"])
+        .args([
+            "-std=c++17",
+            "-O1",
+            "-fPIC",
+            "-shared",
+            "-Wno-unknown-pragmas",
+            "-x",
+            "c++",
+        ])
         .arg(&sources)
         .arg("-o")
         .arg(&library)
@@ -87,6 +98,9 @@ fn address(tensor: &Tensor) -> Result<u64> {
         CpuStorage::F32(values) => values[from..].as_ptr() as u64,
         CpuStorage::BF16(values) => values[from..].as_ptr() as u64,
         CpuStorage::U32(values) => values[from..].as_ptr() as u64,
-        other => panic!("no kernel takes {:?}", candle_core::backend::BackendStorage::dtype(other)),
+        other => panic!(
+            "no kernel takes {:?}",
+            candle_core::backend::BackendStorage::dtype(other)
+        ),
     })
 }

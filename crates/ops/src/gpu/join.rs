@@ -7,7 +7,11 @@ use super::map::Map;
 use super::shape::{BLOCK, Walk, check_count, grid};
 
 fn walk(low: &Map, skip: &Map) -> Walk {
-    Walk::new(low.dtype(), low.channels() + skip.channels(), &[low.channels(), skip.channels()])
+    Walk::new(
+        low.dtype(),
+        low.channels() + skip.channels(),
+        &[low.channels(), skip.channels()],
+    )
 }
 
 /// `[low doubled | skip]`.
@@ -46,7 +50,8 @@ pub(crate) fn backward_low(low: &Map, skip: &Map, dy: &Tensor) -> Result<Tensor>
         Arg::U32(super::shape::small(low.dims[3])),
         Arg::U32(packs),
     ];
-    low.engine.launch(&walk.kernel("join_backward_low"), grid(packs), BLOCK, &args)?;
+    low.engine
+        .launch(&walk.kernel("join_backward_low"), grid(packs), BLOCK, &args)?;
     Ok(dlow)
 }
 
@@ -56,7 +61,14 @@ pub(crate) fn backward_skip(low: &Map, skip: &Map, dy: &Tensor) -> Result<Tensor
     let (a, b) = (walk.packs_of(low.channels()), walk.packs_of(skip.channels()));
     let packs = skip.pixels() * b;
     let dskip = skip.room(skip.pixels() * skip.channels())?;
-    let args = [Arg::Tensor(dy), Arg::Tensor(&dskip), Arg::U32(a), Arg::U32(b), Arg::U32(packs)];
-    low.engine.launch(&walk.kernel("join_backward_skip"), grid(packs), BLOCK, &args)?;
+    let args = [
+        Arg::Tensor(dy),
+        Arg::Tensor(&dskip),
+        Arg::U32(a),
+        Arg::U32(b),
+        Arg::U32(packs),
+    ];
+    low.engine
+        .launch(&walk.kernel("join_backward_skip"), grid(packs), BLOCK, &args)?;
     Ok(dskip)
 }

@@ -34,7 +34,7 @@ pub(super) fn dtype_of(precision: Precision) -> DType {
 
 impl Map {
     /// A map of the same device and precision.
-    pub(super) fn beside(&self, dims: [usize; 4], values: Tensor) -> Self {
+    pub(crate) fn beside(&self, dims: [usize; 4], values: Tensor) -> Self {
         Self {
             engine: self.engine.clone(),
             precision: self.precision,
@@ -45,7 +45,7 @@ impl Map {
     }
 
     /// From `[batch, channels, height, width]` in f32.
-    pub(super) fn of(x: &Tensor, engine: Arc<dyn Engine>, precision: Precision, dims: [usize; 4]) -> Result<Self> {
+    pub(crate) fn of(x: &Tensor, engine: Arc<dyn Engine>, precision: Precision, dims: [usize; 4]) -> Result<Self> {
         let dtype = dtype_of(precision);
         let values = to_channels_last(&*engine, x, dtype, dims)?;
         Ok(Self {
@@ -58,7 +58,7 @@ impl Map {
     }
 
     /// As `[batch, channels, height, width]` in f32.
-    pub(super) fn to_tensor(&self) -> Result<Tensor> {
+    pub(crate) fn to_tensor(&self) -> Result<Tensor> {
         from_channels_last(&*self.engine, &self.values, self.dims)
     }
 
@@ -95,14 +95,26 @@ impl Map {
         Ok(())
     }
 
+    /// Adds a gradient `[batch, channels, height, width]` in f32.
+    pub(crate) fn add_tensor_gradient(&self, gradient: &Tensor) -> Result<()> {
+        self.add_gradient(to_channels_last(&*self.engine, gradient, self.dtype(), self.dims)?)
+    }
+
+    /// The sum of two maps.
+    pub(crate) fn plus(&self, other: &Self) -> Result<Self> {
+        let sum = self.room(check_count(self.values.elem_count())?)?;
+        add(&*self.engine, self.walk(), &self.values, &other.values, &sum)?;
+        Ok(self.beside(self.dims, sum))
+    }
+
     /// The gradient; the slot is ready for the next backward pass.
-    pub(super) fn take_gradient(&self) -> Result<Tensor> {
+    pub(crate) fn take_gradient(&self) -> Result<Tensor> {
         let missing = || candle_core::Error::Msg("htl-ops: two backward passes share features at one time".into()).bt();
         self.slot.0.lock().map_err(poisoned)?.take().ok_or_else(missing)
     }
 
     /// Adds a gradient to the slot, if there is one, and returns what candle adds up in its place.
-    pub(super) fn receive(&self, gradient: Option<Tensor>, node: &Tensor) -> Result<Option<Tensor>> {
+    pub(crate) fn receive(&self, gradient: Option<Tensor>, node: &Tensor) -> Result<Option<Tensor>> {
         let Some(gradient) = gradient else {
             return Ok(None);
         };
@@ -151,7 +163,12 @@ pub(super) fn from_channels_last(engine: &dyn Engine, x: &Tensor, dims: [usize; 
 }
 
 /// A convolution weight `[out, in / groups, kh, kw]` as the kernels take it.
-pub(super) fn weight_channels_last(engine: &dyn Engine, weight: &Tensor, dtype: DType, shape: &Shape) -> Result<Tensor> {
+pub(super) fn weight_channels_last(
+    engine: &dyn Engine,
+    weight: &Tensor,
+    dtype: DType,
+    shape: &Shape,
+) -> Result<Tensor> {
     let out = room(shape.weights(), dtype, weight)?;
     let args = [
         Arg::Tensor(weight),
@@ -160,6 +177,11 @@ pub(super) fn weight_channels_last(engine: &dyn Engine, weight: &Tensor, dtype: 
         Arg::U32(shape.taps()),
         Arg::U32(shape.weights()),
     ];
-    engine.launch(&typed("weight_channels_last", dtype), grid(shape.weights()), BLOCK, &args)?;
+    engine.launch(
+        &typed("weight_channels_last", dtype),
+        grid(shape.weights()),
+        BLOCK,
+        &args,
+    )?;
     Ok(out)
 }

@@ -15,5 +15,10 @@ mod shape;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use block::{Affine, Block, Gradients};
+pub(crate) use conv::{Convolution, add_bias, backward_bias};
 pub(crate) use engine::Engine;
+pub(crate) use join::{backward_low as join_backward_low, backward_skip as join_backward_skip, join};
 pub(crate) use map::Map;
+pub(crate) use pool::{max_pool, max_pool_backward};
+pub(crate) use shape::Shape;

@@ -15,7 +15,12 @@ pub(crate) fn max_pool(x: &Map, window: &Window) -> Result<Map> {
     let packs = shape.y_pixels() * walk.row();
     let y = x.room(shape.y_pixels() * x.channels())?;
     let bytes = shape.bytes();
-    let args = [Arg::Bytes(&bytes), Arg::Tensor(&x.values), Arg::Tensor(&y), Arg::U32(packs)];
+    let args = [
+        Arg::Bytes(&bytes),
+        Arg::Tensor(&x.values),
+        Arg::Tensor(&y),
+        Arg::U32(packs),
+    ];
     x.engine.launch(&walk.kernel("max_pool"), grid(packs), BLOCK, &args)?;
     Ok(x.beside([batch, channels, window.oh, window.ow], y))
 }
@@ -34,6 +39,7 @@ pub(crate) fn max_pool_backward(x: &Map, window: &Window, dy: &Tensor) -> Result
         Arg::Tensor(&dx),
         Arg::U32(packs),
     ];
-    x.engine.launch(&walk.kernel("max_pool_backward"), grid(packs), BLOCK, &args)?;
+    x.engine
+        .launch(&walk.kernel("max_pool_backward"), grid(packs), BLOCK, &args)?;
     Ok(dx)
 }

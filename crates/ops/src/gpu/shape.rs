@@ -50,7 +50,7 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
-    pub(super) fn of(g: &Geometry) -> Result<Self> {
+    pub(crate) fn of(g: &Geometry) -> Result<Self> {
         for count in [g.x_len(), g.y_len(), g.w_len()] {
             check_count(count)?;
         }

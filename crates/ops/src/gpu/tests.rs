@@ -51,14 +51,26 @@ fn tolerance(precision: Precision) -> f32 {
 /// Largest difference, over the largest value.
 fn difference(a: &Tensor, b: &Tensor) -> f32 {
     assert_eq!(a.dims(), b.dims());
-    let most = |t: &Tensor| t.abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar::<f32>().unwrap();
+    let most = |t: &Tensor| {
+        t.abs()
+            .unwrap()
+            .flatten_all()
+            .unwrap()
+            .max(0)
+            .unwrap()
+            .to_scalar::<f32>()
+            .unwrap()
+    };
     most(&(a - b).unwrap()) / most(b).max(1e-3)
 }
 
 #[track_caller]
 fn assert_close(found: &Tensor, expected: &Tensor, precision: Precision, what: &str) {
     let difference = difference(found, expected);
-    assert!(difference < tolerance(precision), "{what} in {precision}: off by {difference}");
+    assert!(
+        difference < tolerance(precision),
+        "{what} in {precision}: off by {difference}"
+    );
 }
 
 struct Case {
@@ -106,7 +118,11 @@ fn layouts_come_back() {
 #[test]
 fn max_pooling_as_on_the_cpu() {
     each(|case| {
-        for (dims, kernel, stride, padding) in [([2, 8, 6, 6], 2, 2, 0), ([1, 3, 7, 5], 3, 2, 1), ([2, 16, 5, 5], 3, 1, 1)] {
+        for (dims, kernel, stride, padding) in [
+            ([2, 8, 6, 6], 2, 2, 0),
+            ([1, 3, 7, 5], 3, 2, 1),
+            ([2, 16, 5, 5], 3, 1, 1),
+        ] {
             // Few different values: ties.
             let x = (values(&dims, 2) * 2.0).unwrap().round().unwrap();
             let x = Var::from_tensor(&x).unwrap();
@@ -216,7 +232,10 @@ fn blocks_as_on_the_cpu() {
             let norm = if at % 2 == 0 {
                 Norm::Batch { eps: 1e-5 }
             } else {
-                let (mean, var) = (values(&[channels], 15), (values(&[channels], 16).abs().unwrap() + 0.5).unwrap());
+                let (mean, var) = (
+                    values(&[channels], 15),
+                    (values(&[channels], 16).abs().unwrap() + 0.5).unwrap(),
+                );
                 Norm::Running { mean, var, eps: 1e-3 }
             };
             let activation = [Activation::Relu, Activation::Relu6, Activation::None][at % 3];
@@ -248,12 +267,88 @@ fn blocks_as_on_the_cpu() {
                     let off = mean(&(found - expected).unwrap()) / mean(expected).max(1e-3);
                     assert!(off < 0.1, "{what} of case {at} in bf16: off by {off}");
                 }
-                _ => assert!(difference(found, expected) < 2e-4, "{what} of case {at}: off by {}", difference(found, expected)),
+                _ => assert!(
+                    difference(found, expected) < 2e-4,
+                    "{what} of case {at}: off by {}",
+                    difference(found, expected)
+                ),
             };
-            near(&case.tensor(&map, g.input.unwrap()), gradients.get(&x).unwrap(), "input");
+            near(
+                &case.tensor(&map, g.input.unwrap()),
+                gradients.get(&x).unwrap(),
+                "input",
+            );
             near(&g.weight.unwrap(), gradients.get(&weight).unwrap(), "weight");
             near(&g.gamma, gradients.get(&gamma).unwrap(), "gamma");
             near(&g.beta, gradients.get(&beta).unwrap(), "beta");
+        }
+    });
+}
+
+/// A small U-Net's parts: entry, blocks, pooling, joining, a residual sum, the last convolution.
+fn small_network(x: &crate::Features, w: &[Var]) -> Tensor {
+    let norm = Norm::Batch { eps: 1e-5 };
+    let same = Conv2dParams::same(3);
+    let block = |x: &crate::Features, at: usize| {
+        let (y, _) = x
+            .conv_norm(&w[at], &w[at + 1], &w[at + 2], &norm, same, Activation::Relu)
+            .unwrap();
+        y
+    };
+    let top = block(x, 0);
+    let deep = block(&top.max_pool(2, 2, 0).unwrap(), 3);
+    let deep = deep.add(&block(&deep, 6)).unwrap();
+    let (joined, _) = deep
+        .upsample_concat_conv_norm_relu(&top, &w[9], &w[10], &w[11], &norm)
+        .unwrap();
+    joined
+        .conv(&w[12], Some(&w[13]), Conv2dParams::default())
+        .unwrap()
+        .into_tensor()
+        .unwrap()
+}
+
+#[test]
+fn a_network_as_on_the_cpu() {
+    each(|case| {
+        let var = |dims: &[usize], seed| Var::from_tensor(&values(dims, seed)).unwrap();
+        let mut w = Vec::new();
+        for (at, dims) in [[8, 3, 3, 3], [16, 8, 3, 3], [16, 16, 3, 3], [8, 24, 3, 3]]
+            .iter()
+            .enumerate()
+        {
+            let seed = 20 + 3 * at as u64;
+            w.push(var(dims, seed));
+            w.push(Var::from_tensor(&(values(&dims[..1], seed + 1) + 1.5).unwrap()).unwrap());
+            w.push(var(&dims[..1], seed + 2));
+        }
+        w.push(var(&[1, 8, 1, 1], 40));
+        w.push(var(&[1], 41));
+        let x = var(&[2, 3, 8, 8], 42);
+        let target = values(&[2, 1, 8, 8], 43);
+        let run = |features: crate::Features| {
+            let logits = small_network(&features, &w);
+            let gradients = (&logits * &target).unwrap().sum_all().unwrap().backward().unwrap();
+            (logits, gradients)
+        };
+        let (expected, expected_gradients) = run(crate::Features::of(&x).unwrap());
+        let engine = case.engine.clone();
+        let (found, gradients) = run(crate::Features::on(engine, &x, case.precision).unwrap());
+        let near = |a: &Tensor, b: &Tensor, what: &str| {
+            let mean = |t: &Tensor| t.sqr().unwrap().mean_all().unwrap().to_scalar::<f32>().unwrap().sqrt();
+            let off = mean(&(a - b).unwrap()) / mean(b).max(1e-3);
+            // Eight bits of fraction, rounded at every map of four blocks, forward and backward.
+            let most = if case.precision == Precision::Bf16 { 0.2 } else { 1e-4 };
+            assert!(off < most, "{what} in {}: off by {off}", case.precision);
+        };
+        near(&found, &expected, "logits");
+        near(gradients.get(&x).unwrap(), expected_gradients.get(&x).unwrap(), "x");
+        for (at, w) in w.iter().enumerate() {
+            near(
+                gradients.get(w).unwrap(),
+                expected_gradients.get(w).unwrap(),
+                &format!("parameter {at}"),
+            );
         }
     });
 }

@@ -1,0 +1,249 @@
+//! The operations on a device with kernels of its own.
+//!
+//! Forward passes run at once; what stands in candle's graph only orders the backward pass.
+
+use std::sync::{Arc, Mutex};
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape as Dims, Storage, Tensor};
+
+use super::map::poisoned;
+use super::node::{Node, token};
+use super::{Features, Held};
+use crate::conv::Geometry;
+use crate::gpu::{self, Affine, Block, Convolution, Engine, Gradients, Map, Shape};
+use crate::norm::{BatchStatistics, Norm};
+use crate::pool::Window;
+use crate::{Activation, Precision};
+
+/// What a convolution is normalised with.
+pub(super) struct Normed<'a> {
+    pub weight: &'a Tensor,
+    pub gamma: &'a Tensor,
+    pub beta: &'a Tensor,
+    pub norm: &'a Norm,
+    pub activation: Activation,
+}
+
+fn features(node: Tensor, map: Map) -> Features {
+    Features {
+        node,
+        dims: map.dims,
+        held: Held::Device(map),
+    }
+}
+
+/// A contiguous f32 tensor of maps as features.
+pub(super) fn of(x: &Tensor, dims: [usize; 4], engine: Arc<dyn Engine>, precision: Precision) -> Result<Features> {
+    let map = Map::of(&x.detach(), engine, precision, dims)?;
+    let entered = map.clone();
+    let node = if x.track_op() {
+        x.apply_op1(Node::<f32, 1, _>::new("htl-enter", move |[x]| {
+            let gradient = entered.beside(entered.dims, entered.take_gradient()?);
+            Ok([Some(gradient.to_tensor()?.reshape(x.shape())?)])
+        }))?
+    } else {
+        token::<f32>(x)?
+    };
+    Ok(features(node, map))
+}
+
+/// The maps as a tensor `[batch, channels, height, width]` in f32.
+pub(super) fn into_tensor(node: &Tensor, map: Map) -> Result<Tensor> {
+    node.apply_op1(Leave {
+        values: map.to_tensor()?,
+        map,
+    })
+}
+
+pub(super) fn conv_norm(
+    x: &Features,
+    map: &Map,
+    geometry: &Geometry,
+    normed: &Normed<'_>,
+) -> Result<(Features, Option<BatchStatistics>)> {
+    let weight = normed.weight.contiguous()?;
+    let affine = Affine {
+        gamma: normed.gamma,
+        beta: normed.beta,
+        norm: normed.norm,
+        activation: normed.activation,
+    };
+    let (block, out, statistics) = Block::forward(map, &weight.detach(), Shape::of(geometry)?, &affine)?;
+    let wanted = [x.is_tracked(), weight.track_op()];
+    // Three inputs at most: the affine's and the features' gradients wait for their own node.
+    let gradients = Arc::new(Mutex::new(None::<Gradients>));
+    let (waiting, input) = (gradients.clone(), map.clone());
+    let node = x.node.apply_op3(
+        normed.gamma,
+        normed.beta,
+        Node::<f32, 3, _>::new("htl-affine", move |[node, gamma, beta]| {
+            let Some(found) = waiting.lock().map_err(poisoned)?.take() else {
+                return Ok([None, None, None]);
+            };
+            Ok([
+                input.receive(found.input, node)?,
+                gamma.track_op().then_some(found.gamma),
+                beta.track_op().then_some(found.beta),
+            ])
+        }),
+    )?;
+    let (input, result) = (map.clone(), out.clone());
+    let node = node.apply_op2(
+        &weight,
+        Node::<f32, 2, _>::new("htl-conv-norm", move |[node, weight]| {
+            let mut found = block.backward(&input, weight, &result.take_gradient()?, wanted)?;
+            let weight = found.weight.take();
+            *gradients.lock().map_err(poisoned)? = Some(found);
+            Ok([Some(token::<f32>(node)?), weight])
+        }),
+    )?;
+    Ok((features(node, out), statistics))
+}
+
+pub(super) fn conv(
+    x: &Features,
+    map: &Map,
+    geometry: &Geometry,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+) -> Result<Features> {
+    let weight = weight.contiguous()?;
+    let convolution = Convolution::new(map, &weight.detach(), Shape::of(geometry)?)?;
+    let out = map.beside(geometry.out_dims(), convolution.forward(map)?);
+    let (tracked, input, result) = (x.is_tracked(), map.clone(), out.clone());
+    let backward = move |node: &Tensor, weight: &Tensor| {
+        let grad = result.take_gradient()?;
+        let dx = tracked.then(|| convolution.backward_input(&input, &grad)).transpose()?;
+        let dw = weight
+            .track_op()
+            .then(|| convolution.backward_weight(&input, &grad, weight));
+        Ok::<_, candle_core::Error>((input.receive(dx, node)?, dw.transpose()?, grad))
+    };
+    let Some(bias) = bias else {
+        let node = Node::<f32, 2, _>::new("htl-conv", move |[node, weight]| {
+            let (token, dw, _) = backward(node, weight)?;
+            Ok([token, dw])
+        });
+        return Ok(features(x.node.apply_op2(&weight, node)?, out));
+    };
+    let bias = bias.contiguous()?;
+    gpu::add_bias(&out, &bias.detach())?;
+    let result = out.clone();
+    let node = Node::<f32, 3, _>::new("htl-conv", move |[node, weight, bias]| {
+        let (token, dw, grad) = backward(node, weight)?;
+        let db = bias
+            .track_op()
+            .then(|| gpu::backward_bias(&result, &grad))
+            .transpose()?;
+        Ok([token, dw, db])
+    });
+    Ok(features(x.node.apply_op3(&weight, &bias, node)?, out))
+}
+
+/// The low map doubled beside the skip connection, convolved and normalised.
+pub(super) fn join_conv_norm(
+    [x, skip]: [&Features; 2],
+    [low, high]: [&Map; 2],
+    geometry: &Geometry,
+    normed: &Normed<'_>,
+) -> Result<(Features, Option<BatchStatistics>)> {
+    let joined = gpu::join(low, high)?;
+    let tracked = [x.is_tracked(), skip.is_tracked()];
+    let (a, b, result) = (low.clone(), high.clone(), joined.clone());
+    let node = x.node.apply_op2(
+        &skip.node,
+        Node::<f32, 2, _>::new("htl-upsample-concat", move |[x, skip]| {
+            let grad = result.take_gradient()?;
+            let low = tracked[0].then(|| gpu::join_backward_low(&a, &b, &grad)).transpose()?;
+            let high = tracked[1].then(|| gpu::join_backward_skip(&a, &b, &grad)).transpose()?;
+            Ok([a.receive(low, x)?, b.receive(high, skip)?])
+        }),
+    )?;
+    let joined_features = features(node, joined.clone());
+    conv_norm(&joined_features, &joined, geometry, normed)
+}
+
+pub(super) fn max_pool(x: &Features, map: &Map, window: Window) -> Result<Features> {
+    let out = gpu::max_pool(map, &window)?;
+    let (input, result) = (map.clone(), out.clone());
+    let node = x
+        .node
+        .apply_op1(Node::<f32, 1, _>::new("htl-max-pool2d", move |[node]| {
+            let dx = gpu::max_pool_backward(&input, &window, &result.take_gradient()?)?;
+            Ok([input.receive(Some(dx), node)?])
+        }))?;
+    Ok(features(node, out))
+}
+
+pub(super) fn add([x, y]: [&Features; 2], [a, b]: [&Map; 2]) -> Result<Features> {
+    let out = a.plus(b)?;
+    let tracked = [x.is_tracked(), y.is_tracked()];
+    let (a, b, result) = (a.clone(), b.clone(), out.clone());
+    let node = x.node.apply_op2(
+        &y.node,
+        Node::<f32, 2, _>::new("htl-add", move |[x, y]| {
+            let grad = result.take_gradient()?;
+            // Gradients are written over: each holder needs its own.
+            let copy = (tracked == [true; 2]).then(|| grad.copy()).transpose()?;
+            let second = if tracked[0] { copy } else { Some(grad.clone()) };
+            Ok([
+                a.receive(tracked[0].then_some(grad), x)?,
+                b.receive(if tracked[1] { second } else { None }, y)?,
+            ])
+        }),
+    )?;
+    Ok(features(node, out))
+}
+
+/// From maps to a tensor.
+struct Leave {
+    values: Tensor,
+    map: Map,
+}
+
+impl CustomOp1 for Leave {
+    fn name(&self) -> &'static str {
+        "htl-leave"
+    }
+
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Dims)> {
+        let (storage, layout) = self.values.storage_and_layout();
+        match storage.try_clone(layout)? {
+            Storage::Cpu(values) => Ok((values, layout.shape().clone())),
+            _ => Err(candle_core::Error::Msg("htl-ops: maps and graph on two devices".into()).bt()),
+        }
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, _: &candle_core::CudaStorage, _: &Layout) -> Result<(candle_core::CudaStorage, Dims)> {
+        let (storage, layout) = self.values.storage_and_layout();
+        match storage.try_clone(layout)? {
+            Storage::Cuda(values) => Ok((values, layout.shape().clone())),
+            _ => Err(candle_core::Error::Msg("htl-ops: maps and graph on two devices".into()).bt()),
+        }
+    }
+
+    fn bwd(&self, node: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        self.map.add_tensor_gradient(&grad.contiguous()?)?;
+        token::<f32>(node).map(Some)
+    }
+}
+
+impl Features {
+    /// The maps on a device with kernels of its own.
+    pub(super) fn device(&self) -> Option<&Map> {
+        match &self.held {
+            Held::Device(map) => Some(map),
+            _ => None,
+        }
+    }
+
+    /// Both maps on a device, if the first is.
+    pub(super) fn both_on_device<'a>(&'a self, op: &'static str, other: &'a Self) -> Result<Option<[&'a Map; 2]>> {
+        match (self.device(), other.device()) {
+            (None, None) => Ok(None),
+            (Some(a), Some(b)) if a.precision == b.precision => Ok(Some([a, b])),
+            _ => Err(candle_core::Error::Msg(format!("{op}: the two features differ in device or precision")).bt()),
+        }
+    }
+}
