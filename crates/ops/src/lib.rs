@@ -1,7 +1,8 @@
 //! Differentiable operations on candle tensors that are right and fast.
 //!
-//! Drop-in functions for `f32` and `f64` CPU tensors, with the gradients that candle lacks or gets wrong, at the speed of
-//! hand-written vector code. Results are the same bits for any number of threads. Inside of a network, [`Features`] carry
+//! Drop-in functions for `f32` and `f64` tensors, with the gradients that candle lacks or gets wrong, on the CPU at the speed
+//! of hand-written vector code. Results are the same bits for any number of threads. On devices without kernels of ours
+//! the same functions are composed of candle's primitives (`docs/devices.md`). Inside of a network, [`Features`] carry
 //! the maps from operation to operation with less traffic of gradients; `docs/` has a page for each family.
 //!
 //! ```

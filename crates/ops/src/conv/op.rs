@@ -19,7 +19,7 @@ use crate::real::{Reading, Real, by_dtype, check_shape, dims4, elements};
 /// Differentiable in all inputs. The input's gradient is skipped if nothing behind `x` needs one.
 ///
 /// # Errors
-/// [`OpsError`] naming the shapes if they do not fit, if anything is empty, or on a type or device without a kernel.
+/// [`OpsError`] naming the shapes if they do not fit, if anything is empty, on another type, or for inputs on several devices.
 ///
 /// Matches `torch.nn.functional.conv2d` (see `tests/torch_golden.rs`).
 pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: Conv2dParams) -> Result<Tensor, OpsError> {

@@ -127,7 +127,8 @@ fn too_large(op: &'static str, stride: usize) -> OpsError {
 ///
 /// # Errors
 /// [`OpsError`] naming the shapes if they do not fit, for an `output_padding` that is not below stride or dilation, a
-/// padding that leaves nothing, if anything is empty, or on a type or device without a kernel.
+/// padding that leaves nothing, if anything is empty, on another type, or for inputs on several
+/// devices.
 ///
 /// Matches `torch.nn.functional.conv_transpose2d` (see `tests/torch_golden.rs`).
 pub fn conv_transpose2d(
