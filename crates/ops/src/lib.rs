@@ -26,7 +26,7 @@ mod conv;
 mod cpu;
 mod error;
 mod features;
-#[cfg(test)]
+#[cfg(any(test, feature = "cuda"))]
 mod gpu;
 mod loss;
 mod math;

@@ -47,6 +47,29 @@ pub(super) fn of(x: &Tensor, dims: [usize; 4], engine: Arc<dyn Engine>, precisio
     Ok(features(node, map))
 }
 
+/// A tensor on a CUDA device as features; nothing for one that is elsewhere.
+#[cfg(feature = "cuda")]
+pub(super) fn on_cuda(
+    op: &'static str,
+    argument: &'static str,
+    x: &Tensor,
+    precision: Precision,
+) -> std::result::Result<Option<Features>, crate::OpsError> {
+    let candle_core::Device::Cuda(device) = x.device() else {
+        return Ok(None);
+    };
+    let dims = crate::real::dims4(op, argument, x)?;
+    if x.dtype() != candle_core::DType::F32 {
+        return Err(crate::OpsError::DType {
+            op,
+            argument,
+            expected: "f32 on a CUDA device",
+            found: x.dtype(),
+        });
+    }
+    Ok(Some(of(&x.contiguous()?, dims, gpu::cuda_engine(device)?, precision)?))
+}
+
 /// The maps as a tensor `[batch, channels, height, width]` in f32.
 pub(super) fn into_tensor(node: &Tensor, map: Map) -> Result<Tensor> {
     node.apply_op1(Leave {

@@ -96,6 +96,10 @@ impl Features {
     /// # Errors
     /// As [`Features::of`]; [`OpsError::Parameter`] for a precision that the tensor's device does not have.
     pub fn with_precision(x: &Tensor, precision: Precision) -> Result<Self, OpsError> {
+        #[cfg(feature = "cuda")]
+        if let Some(features) = device::on_cuda("Features::with_precision", "x", x, precision)? {
+            return Ok(features);
+        }
         if precision != Precision::F32 {
             return Err(OpsError::Parameter {
                 op: "Features::with_precision",
@@ -116,6 +120,10 @@ impl Features {
 
     /// [`Features::of`] for an operation's argument.
     pub(crate) fn named(op: &'static str, argument: &'static str, x: &Tensor) -> Result<Self, OpsError> {
+        #[cfg(feature = "cuda")]
+        if let Some(features) = device::on_cuda(op, argument, x, Precision::F32)? {
+            return Ok(features);
+        }
         let dims = dims4(op, argument, x)?;
         let x = x.contiguous()?;
         if portable::takes(&x) {

@@ -3,6 +3,8 @@
 use std::marker::PhantomData;
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
+#[cfg(feature = "cuda")]
+use candle_core::{CudaStorage, backend::BackendStorage};
 
 use crate::real::Real;
 
@@ -24,6 +26,14 @@ where
             backward,
             number: PhantomData,
         }
+    }
+
+    #[cfg(feature = "cuda")]
+    fn device_element(&self, like: &CudaStorage) -> Result<(CudaStorage, Shape)> {
+        let device = like.device();
+        // SAFETY: nothing reads the element.
+        let element = unsafe { device.alloc::<f32>(1)? };
+        Ok((CudaStorage::wrap_cuda_slice(element, device.clone()), Shape::from(1)))
     }
 
     fn element(&self) -> Result<(CpuStorage, Shape)> {
@@ -48,6 +58,11 @@ where
         self.element()
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, like: &CudaStorage, _: &Layout) -> Result<(CudaStorage, Shape)> {
+        self.device_element(like)
+    }
+
     fn bwd(&self, a: &Tensor, _: &Tensor, _: &Tensor) -> Result<Option<Tensor>> {
         let [a] = (self.backward)([a])?;
         Ok(a)
@@ -64,6 +79,11 @@ where
 
     fn cpu_fwd(&self, _: &CpuStorage, _: &Layout, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
         self.element()
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, like: &CudaStorage, _: &Layout, _: &CudaStorage, _: &Layout) -> Result<(CudaStorage, Shape)> {
+        self.device_element(like)
     }
 
     fn bwd(&self, a: &Tensor, b: &Tensor, _: &Tensor, _: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
@@ -90,6 +110,19 @@ where
         _: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         self.element()
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        like: &CudaStorage,
+        _: &Layout,
+        _: &CudaStorage,
+        _: &Layout,
+        _: &CudaStorage,
+        _: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        self.device_element(like)
     }
 
     fn bwd(

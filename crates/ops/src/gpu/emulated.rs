@@ -81,7 +81,11 @@ impl Engine for Emulated {
         Ok(())
     }
 
-    fn convolve(&self, _: Pass, _: &Shape, _: Precision, _: &Operands<'_>) -> Result<bool> {
+    fn convolve(&self, _: Pass, _: &Shape, _: Precision, operands: &Operands<'_>) -> Result<bool> {
+        // There is no library, but what one would be given can be looked at.
+        for tensor in [operands.x, operands.weight, operands.y] {
+            address(tensor)?;
+        }
         Ok(false)
     }
 }

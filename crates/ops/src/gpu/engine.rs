@@ -11,8 +11,6 @@ use crate::Precision;
 pub(crate) enum Arg<'a> {
     /// The elements of a contiguous tensor, read or written.
     Tensor(&'a Tensor),
-    /// No elements.
-    None,
     U32(u32),
     F32(f32),
     /// A structure by value.
@@ -55,7 +53,7 @@ pub(super) fn with_pointers<R>(
             Arg::Tensor(tensor) => address(tensor)?,
             Arg::U32(value) => u64::from(*value),
             Arg::F32(value) => u64::from(value.to_bits()),
-            Arg::None | Arg::Bytes(_) => 0,
+            Arg::Bytes(_) => 0,
         });
     }
     let mut pointers: Vec<*mut c_void> = args

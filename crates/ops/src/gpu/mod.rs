@@ -5,6 +5,10 @@
 
 mod block;
 mod conv;
+#[cfg(feature = "cuda")]
+mod cuda;
+#[cfg(feature = "cuda")]
+mod cudnn;
 #[cfg(test)]
 mod emulated;
 mod engine;
@@ -17,6 +21,8 @@ mod tests;
 
 pub(crate) use block::{Affine, Block, Gradients};
 pub(crate) use conv::{Convolution, add_bias, backward_bias};
+#[cfg(feature = "cuda")]
+pub(crate) use cuda::engine as cuda_engine;
 pub(crate) use engine::Engine;
 pub(crate) use join::{backward_low as join_backward_low, backward_skip as join_backward_skip, join};
 pub(crate) use map::Map;
