@@ -78,7 +78,7 @@ fn cuda(ordinal: usize) -> anyhow::Result<Device> {
     if !cfg!(feature = "cuda") {
         bail!(
             "--device cuda: this htl was built without CUDA; build it with `cargo install --path crates/cli --features \
-             cuda` where a CUDA 13 toolkit is (see README.md), or use --device cpu"
+             cuda` where a CUDA 13 toolkit is (see crates/cli/README.md), or use --device cpu"
         );
     }
     // A stream of its own, and one alone: candle's default is a stream per thread, and what one thread uploads would have
@@ -99,7 +99,7 @@ fn metal() -> anyhow::Result<Device> {
     if !cfg!(feature = "metal") {
         bail!(
             "--device metal: this htl was built without Metal; on a Mac, build it with `cargo install --path crates/cli \
-             --features metal` (see README.md), or use --device cpu"
+             --features metal` (see crates/cli/README.md), or use --device cpu"
         );
     }
     opened(|| Device::new_metal(0)).map_err(|said| anyhow!("--device metal: no GPU can be opened: {said}"))

@@ -192,33 +192,18 @@ impl Geometry {
         let half = (side - 1.) / 2.;
         let [[a, b], [c, d]] = self.matrix;
         let [shift_x, shift_y] = self.shift.map(|part| part * side);
+        let mut row = vec![([0; 4], [0.; 4]); size];
         for y in 0..size {
             let from_centre_y = y as f32 - half;
-            for x in 0..size {
+            for (x, entry) in row.iter_mut().enumerate() {
                 let from_centre_x = x as f32 - half;
                 let source_x = half + a * from_centre_x + b * from_centre_y + shift_x;
                 let source_y = half + c * from_centre_x + d * from_centre_y + shift_y;
-                let (floor_x, floor_y) = (source_x.floor(), source_y.floor());
-                let (part_x, part_y) = (source_x - floor_x, source_y - floor_y);
-                let (left, left_in) = place(floor_x as i64, size, border);
-                let (right, right_in) = place(floor_x as i64 + 1, size, border);
-                let (top, top_in) = place(floor_y as i64, size, border);
-                let (bottom, bottom_in) = place(floor_y as i64 + 1, size, border);
-                let weights = [
-                    (1. - part_x) * (1. - part_y) * left_in * top_in,
-                    part_x * (1. - part_y) * right_in * top_in,
-                    (1. - part_x) * part_y * left_in * bottom_in,
-                    part_x * part_y * right_in * bottom_in,
-                ];
-                let at = [
-                    top * size + left,
-                    top * size + right,
-                    bottom * size + left,
-                    bottom * size + right,
-                ];
-                let target = y * size + x;
-                for (from, to) in planes.chunks_exact(plane).zip(result.chunks_exact_mut(plane)) {
-                    to[target] = weights[0] * from[at[0]]
+                *entry = neighbours(source_x, source_y, size, border);
+            }
+            for (from, to) in planes.chunks_exact(plane).zip(result.chunks_exact_mut(plane)) {
+                for (to, (at, weights)) in to[y * size..].iter_mut().zip(&row) {
+                    *to = weights[0] * from[at[0]]
                         + weights[1] * from[at[1]]
                         + weights[2] * from[at[2]]
                         + weights[3] * from[at[3]];
@@ -227,6 +212,44 @@ impl Geometry {
         }
         result
     }
+}
+
+/// The four pixels around a point and their weights.
+#[inline]
+fn neighbours(x: f32, y: f32, size: usize, border: Border) -> ([usize; 4], [f32; 4]) {
+    let last = (size - 1) as f32;
+    if x >= 0. && y >= 0. && x < last && y < last {
+        // Nearly all points: the same as below, without calls and choices.
+        let (left, top) = (x as i32, y as i32);
+        let (part_x, part_y) = (x - left as f32, y - top as f32);
+        let at = top as usize * size + left as usize;
+        let weights = [
+            (1. - part_x) * (1. - part_y),
+            part_x * (1. - part_y),
+            (1. - part_x) * part_y,
+            part_x * part_y,
+        ];
+        return ([at, at + 1, at + size, at + size + 1], weights);
+    }
+    let (floor_x, floor_y) = (x.floor(), y.floor());
+    let (part_x, part_y) = (x - floor_x, y - floor_y);
+    let (left, left_in) = place(floor_x as i64, size, border);
+    let (right, right_in) = place(floor_x as i64 + 1, size, border);
+    let (top, top_in) = place(floor_y as i64, size, border);
+    let (bottom, bottom_in) = place(floor_y as i64 + 1, size, border);
+    let weights = [
+        (1. - part_x) * (1. - part_y) * left_in * top_in,
+        part_x * (1. - part_y) * right_in * top_in,
+        (1. - part_x) * part_y * left_in * bottom_in,
+        part_x * part_y * right_in * bottom_in,
+    ];
+    let at = [
+        top * size + left,
+        top * size + right,
+        bottom * size + left,
+        bottom * size + right,
+    ];
+    (at, weights)
 }
 
 /// The pixel that stands at `index`, and whether it counts.

@@ -154,7 +154,16 @@ impl Photometry {
         let (red, rest) = image.split_at_mut(plane);
         let (green, blue) = rest.split_at_mut(plane);
         let mean = |values: &[f32]| values.iter().sum::<f32>() / plane as f32;
-        let centre = luma(mean(red), mean(green), mean(blue));
+        // The sums of three means at a time, each in its own order: an addition waits for the one before it.
+        let sums = red
+            .iter()
+            .zip(green.iter())
+            .zip(blue.iter())
+            .fold([0f32; 3], |[r, g, b], ((red, green), blue)| {
+                [r + red, g + green, b + blue]
+            });
+        let [r, g, b] = sums.map(|sum| sum / plane as f32);
+        let centre = luma(r, g, b);
         for ((r, g), b) in red.iter_mut().zip(green.iter_mut()).zip(blue.iter_mut()) {
             let mut values = [*r * self.gains[0], *g * self.gains[1], *b * self.gains[2]];
             let grey = luma(values[0], values[1], values[2]);

@@ -143,7 +143,7 @@ pub(crate) fn normalise(image: &[f32], preprocessing: &Preprocessing, out: &mut 
 
 /// Images with one target map each, batch by batch: what trainings from masks and boxes are fed with.
 ///
-/// On a GPU, batches are made by a thread of their own ahead of the steps that ask for them; the same ones as on the CPU.
+/// On a GPU, batches are made by threads of their own ahead of the steps that ask for them; the same ones as on the CPU.
 pub struct MaskBatches {
     feed: Feed<Labelled>,
     samples: usize,

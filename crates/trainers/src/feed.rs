@@ -10,15 +10,18 @@ use candle_core::Device;
 
 use crate::TrainError;
 
-/// Batches that may lie ready beside the one that is being made.
-const READY: usize = 2;
+/// Threads that make batches in turn: while one sends its batch to the device, the other makes the next. Both spread
+/// their images over all cores.
+const MAKERS: usize = 2;
+/// Batches of each that may lie ready beside the one that it is making.
+const READY: usize = 1;
 
 /// When batches are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pace {
     /// When they are asked for: on the CPU, whose cores the step itself can use.
     InLine,
-    /// Before, by a thread of their own, so that a GPU does not wait.
+    /// Before, by threads of their own, so that a GPU does not wait.
     Ahead,
 }
 
@@ -61,24 +64,45 @@ impl<B: Send + 'static> Feed<B> {
         }
         let ahead = match &mut self.ahead {
             Some(ahead) if ahead.next == step => ahead,
-            other => other.insert(Ahead::start(self.make.clone(), step..self.steps)?),
+            other => other.insert(Ahead::start(&self.make, step..self.steps)?),
         };
         ahead.take()
     }
 }
 
-/// A thread that makes one batch after the other, and ends when nobody wants them any more.
+/// Threads that make one batch after the other, in turn.
 struct Ahead<B> {
-    /// `None` only while it is dropped.
-    batches: Option<Receiver<Result<B, TrainError>>>,
-    thread: Option<JoinHandle<()>>,
+    makers: Vec<Maker<B>>,
+    first: usize,
     next: usize,
 }
 
 impl<B: Send + 'static> Ahead<B> {
-    fn start(make: Arc<Make<B>>, steps: std::ops::Range<usize>) -> Result<Self, TrainError> {
+    fn start(make: &Arc<Make<B>>, steps: std::ops::Range<usize>) -> Result<Self, TrainError> {
+        let (first, next) = (steps.start, steps.start);
+        let makers = (first..first + MAKERS)
+            .map(|first| Maker::start(make.clone(), (first..steps.end).step_by(MAKERS)))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { makers, first, next })
+    }
+
+    fn take(&mut self) -> Result<B, TrainError> {
+        let turn = (self.next - self.first) % MAKERS;
+        self.next += 1;
+        self.makers[turn].take()
+    }
+}
+
+/// A thread that makes batches, and ends when nobody wants them any more.
+struct Maker<B> {
+    /// `None` only while it is dropped.
+    batches: Option<Receiver<Result<B, TrainError>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl<B: Send + 'static> Maker<B> {
+    fn start(make: Arc<Make<B>>, steps: impl Iterator<Item = usize> + Send + 'static) -> Result<Self, TrainError> {
         let (send, batches) = sync_channel(READY);
-        let next = steps.start;
         let run = move || {
             for step in steps {
                 let batch = make(step);
@@ -92,12 +116,10 @@ impl<B: Send + 'static> Ahead<B> {
         Ok(Self {
             batches: Some(batches),
             thread: Some(thread.map_err(candle_core::Error::from)?),
-            next,
         })
     }
 
     fn take(&mut self) -> Result<B, TrainError> {
-        self.next += 1;
         if let Some(batch) = self.batches.as_ref().and_then(|batches| batches.recv().ok()) {
             return batch;
         }
@@ -109,7 +131,7 @@ impl<B: Send + 'static> Ahead<B> {
     }
 }
 
-impl<B> Drop for Ahead<B> {
+impl<B> Drop for Maker<B> {
     fn drop(&mut self) {
         // The thread finds nobody to send to, and ends with the batch that it is making.
         drop(self.batches.take());
@@ -154,16 +176,16 @@ mod tests {
         }
     }
 
-    /// No more than a few batches are held, and dropping the feed waits for the thread.
+    /// No more than a few batches are held, and dropping the feed waits for the threads.
     #[test]
-    fn the_thread_stays_a_few_batches_ahead_and_ends() {
+    fn the_threads_stay_a_few_batches_ahead_and_end() {
         let (mut feed, made) = counted(Pace::Ahead, 1000);
         feed.take(0).unwrap();
         std::thread::sleep(std::time::Duration::from_millis(50));
-        assert!(made.load(SeqCst) <= READY + 2);
+        assert!(made.load(SeqCst) <= 1 + MAKERS * (READY + 1));
         let weak = Arc::downgrade(&made);
         drop((feed, made));
-        assert!(weak.upgrade().is_none(), "the thread still holds what makes batches");
+        assert!(weak.upgrade().is_none(), "a thread still holds what makes batches");
     }
 
     #[test]
@@ -175,7 +197,8 @@ mod tests {
         let mut feed = Feed::new(make, 9, Pace::Ahead);
         assert_eq!((feed.take(0).unwrap(), feed.take(1).unwrap()), (0, 1));
         assert!(matches!(feed.take(2), Err(TrainError::NobodyAttended { .. })));
-        assert!(feed.take(3).is_err());
+        assert_eq!(feed.take(3).unwrap(), 3);
+        assert!(feed.take(4).is_err());
     }
 
     #[test]

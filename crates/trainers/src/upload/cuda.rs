@@ -21,11 +21,13 @@ pub(crate) struct Uploads {
 #[derive(Default)]
 struct Shared {
     copies: Option<Arc<CudaStream>>,
-    /// Where the copy that is being made starts; as large as the largest so far.
-    pinned: Option<PinnedHostSlice<f32>>,
+    /// Page-locked memory that no copy starts from now.
+    pinned: Vec<Pinned>,
     /// Buffers whose values have been taken, or are about to be.
     free: Vec<Buffer>,
 }
+
+type Pinned = PinnedHostSlice<f32>;
 
 /// Memory on the device, and when its values have been copied from it.
 struct Buffer {
@@ -63,24 +65,18 @@ impl Uploads {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until the values are on the device.
+    /// Waits until the values are on the device. Nothing is locked meanwhile: the computing thread gives buffers back.
     pub fn stage(&self, values: &[f32], dims: (usize, usize, usize, usize)) -> Result<Staged> {
-        let mut shared = self.shared();
-        let computing = self.device.cuda_stream();
-        let copies = match &shared.copies {
-            Some(copies) => copies.clone(),
-            None => shared.copies.insert(computing.context().new_stream().w()?).clone(),
+        let (copies, pinned, free) = self.place(values.len())?;
+        let mut pinned = match pinned {
+            Some(pinned) => pinned,
+            // SAFETY: it is written before it is read.
+            None => unsafe { copies.context().alloc_pinned_with_flags(values.len(), 0) }.w()?,
         };
-        if shared.pinned.as_ref().is_none_or(|pinned| pinned.len() < values.len()) {
-            // SAFETY: only the part that has been written is read.
-            let pinned = unsafe { computing.context().alloc_pinned_with_flags(values.len(), 0) }.w()?;
-            shared.pinned = Some(pinned);
-        }
-        let fits = |buffer: &Buffer| buffer.values.len() == values.len();
-        let mut buffer = match shared.free.iter().position(fits) {
-            Some(at) => shared.free.swap_remove(at),
+        let mut buffer = match free {
+            Some(buffer) => buffer,
             None => Buffer {
-                // SAFETY: written below, before anything reads it.
+                // SAFETY: it is written before it is read.
                 values: unsafe { copies.alloc(values.len()) }.w()?,
                 taken: None,
             },
@@ -88,19 +84,32 @@ impl Uploads {
         if let Some(taken) = buffer.taken.take() {
             copies.wait(&taken).w()?;
         }
-        if let Some(pinned) = &mut shared.pinned {
-            let pinned = &mut pinned.as_mut_slice().w()?[..values.len()];
-            pinned.copy_from_slice(values);
-            copies.memcpy_htod(&*pinned, &mut buffer.values).w()?;
-        }
-        // The values have arrived, and the page-locked memory can be written again.
+        pinned.as_mut_slice().w()?.copy_from_slice(values);
+        copies.memcpy_htod(&pinned, &mut buffer.values).w()?;
+        // Then the values have arrived, and the page-locked memory can be written again.
         copies.synchronize().w()?;
-        drop(shared);
+        self.shared().pinned.push(pinned);
         Ok(Staged {
             buffer,
             dims,
             home: self.clone(),
         })
+    }
+
+    /// The stream, and page-locked memory and a buffer for so many values where there are any.
+    fn place(&self, len: usize) -> Result<(Arc<CudaStream>, Option<Pinned>, Option<Buffer>)> {
+        let mut shared = self.shared();
+        let copies = match &shared.copies {
+            Some(copies) => copies.clone(),
+            None => {
+                let new = self.device.cuda_stream().context().new_stream().w()?;
+                shared.copies.insert(new).clone()
+            }
+        };
+        let at = shared.pinned.iter().position(|pinned| pinned.len() == len);
+        let pinned = at.map(|at| shared.pinned.swap_remove(at));
+        let at = shared.free.iter().position(|buffer| buffer.values.len() == len);
+        Ok((copies, pinned, at.map(|at| shared.free.swap_remove(at))))
     }
 }
 
