@@ -3,6 +3,7 @@
 //! Small and quick to build: it plans stages and runs `htl`, and knows no network.
 
 mod bench;
+mod check_cuda;
 mod check_iou;
 mod child;
 mod ci;
@@ -46,6 +47,8 @@ enum Command {
     Ci(ci::Args),
     /// Compares fresh localization with the committed baseline
     CheckIou(check_iou::Args),
+    /// Compiles the kernels and the feature `cuda`, without a GPU
+    CheckCuda(check_cuda::Args),
     /// Speed and memory as JSON
     Bench(bench::Args),
     /// Keeps the results in README.md equal to the committed ones
@@ -82,6 +85,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Reproduce(args) => reproduce::run(&args),
         Command::Ci(args) => ci::run(&args),
         Command::CheckIou(args) => check_iou::run(&args),
+        Command::CheckCuda(args) => check_cuda::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Readme(args) => readme::run(&args),
         Command::Tidy => tidy::run(),
