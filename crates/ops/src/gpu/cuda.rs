@@ -146,6 +146,10 @@ impl Engine for Cuda {
         })
     }
 
+    fn address(&self, tensor: &Tensor) -> Result<u64> {
+        address(tensor)
+    }
+
     fn convolve(&self, pass: Pass, shape: &Shape, precision: Precision, operands: &Operands<'_>) -> Result<bool> {
         let addresses = [operands.x, operands.weight, operands.y].map(address);
         let [x, weight, y] = addresses;

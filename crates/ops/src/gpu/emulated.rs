@@ -81,6 +81,10 @@ impl Engine for Emulated {
         Ok(())
     }
 
+    fn address(&self, tensor: &Tensor) -> Result<u64> {
+        address(tensor)
+    }
+
     fn convolve(&self, _: Pass, _: &Shape, _: Precision, operands: &Operands<'_>) -> Result<bool> {
         // There is no library, but what one would be given can be looked at.
         for tensor in [operands.x, operands.weight, operands.y] {

@@ -37,6 +37,9 @@ pub(crate) trait Engine: Send + Sync + std::fmt::Debug {
     /// Runs a kernel of `kernels/` after all earlier ones, and does not wait for it.
     fn launch(&self, kernel: &str, grid: [u32; 3], block: [u32; 3], args: &[Arg<'_>]) -> Result<()>;
 
+    /// Where a tensor's elements are for kernels.
+    fn address(&self, tensor: &Tensor) -> Result<u64>;
+
     /// Convolves with the device's library; `false` if it has no algorithm for this shape.
     fn convolve(&self, pass: Pass, shape: &Shape, precision: Precision, operands: &Operands<'_>) -> Result<bool>;
 }

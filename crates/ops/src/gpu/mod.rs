@@ -14,6 +14,7 @@ mod emulated;
 mod engine;
 mod join;
 mod map;
+mod optim;
 mod pool;
 mod shape;
 #[cfg(test)]
@@ -26,5 +27,6 @@ pub(crate) use cuda::engine as cuda_engine;
 pub(crate) use engine::Engine;
 pub(crate) use join::{backward_low as join_backward_low, backward_skip as join_backward_skip, join};
 pub(crate) use map::Map;
+pub(crate) use optim::{Entry, Moments, adamw, clip};
 pub(crate) use pool::{max_pool, max_pool_backward};
 pub(crate) use shape::Shape;

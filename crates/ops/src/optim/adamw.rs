@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor, Var};
 
+#[cfg(feature = "cuda")]
+use super::clip::check_max_norm;
+use super::clip::clip_gradients;
 use super::{Update, Values, check_fraction, check_not_negative, sorted, update_in_place};
 use crate::OpsError;
 use crate::cpu::vectorised;
@@ -47,6 +50,13 @@ impl Default for AdamWParams {
             weight_decay: 0.01,
             decay: Decay::All,
         }
+    }
+}
+
+impl AdamWParams {
+    fn decay_of(&self, var: &Var) -> f64 {
+        let decays = self.decay == Decay::All || var.rank() >= 2;
+        if decays { self.weight_decay } else { 0.0 }
     }
 }
 
@@ -142,13 +152,16 @@ impl AdamW {
     /// [`OpsError`] if a gradient does not fit its variable or `lr` is negative or not finite.
     pub fn step(&mut self, gradients: &GradStore, lr: f64) -> Result<(), OpsError> {
         check_not_negative("AdamW", "lr", lr)?;
+        #[cfg(feature = "cuda")]
+        if let Some(engine) = super::device::engine(self.slots.iter().map(|slot| &slot.var))? {
+            return self.step_on(&*engine, gradients, lr, None);
+        }
         for slot in &mut self.slots {
             let Some(gradient) = gradients.get(&slot.var) else {
                 continue;
             };
             slot.step += 1;
-            let decays = self.params.decay == Decay::All || slot.var.rank() >= 2;
-            let decay = if decays { self.params.weight_decay } else { 0.0 };
+            let decay = self.params.decay_of(&slot.var);
             let update = AdamWUpdate {
                 lr,
                 params: self.params.clone(),
@@ -158,6 +171,89 @@ impl AdamW {
             update_in_place(&slot.var, gradient, update, &mut slot.mean, &mut slot.square)?;
         }
         Ok(())
+    }
+
+    /// [`clip_gradients`] to `max_norm`, and a [`step`](AdamW::step). On a CUDA device the host waits for neither.
+    ///
+    /// # Errors
+    /// As both.
+    pub fn step_clipped(&mut self, gradients: &mut GradStore, lr: f64, max_norm: f64) -> Result<(), OpsError> {
+        #[cfg(feature = "cuda")]
+        if let Some(engine) = super::device::engine(self.slots.iter().map(|slot| &slot.var))? {
+            check_max_norm(max_norm)?;
+            check_not_negative("AdamW", "lr", lr)?;
+            return self.step_on(&*engine, gradients, lr, Some(max_norm));
+        }
+        let vars: Vec<_> = self
+            .slots
+            .iter()
+            .map(|slot| (slot.name.clone(), slot.var.clone()))
+            .collect();
+        clip_gradients(gradients, &vars, max_norm)?;
+        self.step(gradients, lr)
+    }
+
+    /// A step in a few launches, by a device's kernels.
+    #[cfg(any(test, feature = "cuda"))]
+    pub(crate) fn step_on(
+        &mut self,
+        engine: &dyn crate::gpu::Engine,
+        gradients: &GradStore,
+        lr: f64,
+        max_norm: Option<f64>,
+    ) -> Result<(), OpsError> {
+        let mut owned = Vec::new();
+        for (at, slot) in self.slots.iter_mut().enumerate() {
+            let Some(gradient) = gradients.get(&slot.var) else {
+                continue;
+            };
+            super::check_gradient(&slot.var, gradient)?;
+            slot.step += 1;
+            owned.push((at, gradient.contiguous()?));
+        }
+        let mut entries = Vec::with_capacity(owned.len());
+        for (at, gradient) in &owned {
+            let slot = &mut self.slots[*at];
+            let [keep, _, _, size, correction, _] = AdamWUpdate {
+                lr,
+                params: self.params.clone(),
+                decay: self.params.decay_of(&slot.var),
+                step: slot.step,
+            }
+            .constants();
+            entries.push((
+                slot.var.clone(),
+                gradient,
+                slot.mean.device()?.clone(),
+                slot.square.device()?.clone(),
+                [keep, size, correction],
+            ));
+        }
+        let entries: Vec<_> = entries
+            .iter()
+            .map(|(var, gradient, mean, square, numbers)| crate::gpu::Entry {
+                parameter: var.as_tensor(),
+                gradient,
+                state: [mean, square],
+                keep: numbers[0] as f32,
+                size: numbers[1] as f32,
+                correction: numbers[2] as f32,
+            })
+            .collect();
+        let Some(first) = entries.first() else {
+            return Ok(());
+        };
+        let factor = match max_norm {
+            Some(most) => crate::gpu::clip(engine, &entries, most as f32)?.narrow(0, 1, 1)?,
+            None => Tensor::ones(1, candle_core::DType::F32, first.parameter.device())?,
+        };
+        let AdamWParams { beta1, beta2, eps, .. } = self.params;
+        let moments = crate::gpu::Moments {
+            beta1: beta1 as f32,
+            beta2: beta2 as f32,
+            eps: eps as f32,
+        };
+        Ok(crate::gpu::adamw(engine, &entries, moments, &factor)?)
     }
 
     /// The state, to be saved beside a checkpoint: `<name>.mean`, `<name>.square` and `<name>.step` of each variable.

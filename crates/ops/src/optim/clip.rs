@@ -63,16 +63,7 @@ pub fn gradient_norm(gradients: &GradStore, vars: &[(String, Var)]) -> Result<f6
 ///
 /// Matches `torch.nn.utils.clip_grad_norm_`.
 pub fn clip_gradients(gradients: &mut GradStore, vars: &[(String, Var)], max_norm: f64) -> Result<f64, OpsError> {
-    if max_norm.is_nan() || max_norm <= 0.0 {
-        let found = max_norm.to_string();
-        let (op, parameter) = ("clip_gradients", "max_norm");
-        return Err(OpsError::Parameter {
-            op,
-            parameter,
-            requirement: "positive",
-            found,
-        });
-    }
+    check_max_norm(max_norm)?;
     let norm = gradient_norm(gradients, vars)?;
     let factor = max_norm / (norm + 1e-6);
     if factor < 1.0 {
@@ -84,4 +75,16 @@ pub fn clip_gradients(gradients: &mut GradStore, vars: &[(String, Var)], max_nor
         }
     }
     Ok(norm)
+}
+
+pub(super) fn check_max_norm(max_norm: f64) -> Result<(), OpsError> {
+    if max_norm > 0.0 {
+        return Ok(());
+    }
+    Err(OpsError::Parameter {
+        op: "clip_gradients",
+        parameter: "max_norm",
+        requirement: "positive",
+        found: max_norm.to_string(),
+    })
 }

@@ -2,6 +2,8 @@
 
 mod adamw;
 mod clip;
+#[cfg(feature = "cuda")]
+mod device;
 mod ema;
 mod sgd;
 
@@ -24,7 +26,7 @@ use crate::real::{Real, by_dtype, check_device, elements};
 pub(crate) enum Values {
     F32(Vec<f32>),
     F64(Vec<f64>),
-    /// Where the parameter is, if that is not the CPU; replaced, never written to.
+    /// Where the parameter is, if that is not the CPU.
     Device(Tensor),
 }
 
@@ -151,14 +153,8 @@ fn values_mut<T: Real>(storage: &mut CpuStorage) -> candle_core::Result<&mut [T]
         .ok_or_else(|| candle_core::Error::Msg("parameter and gradient differ in type".into()).bt())
 }
 
-/// Runs `update` on a variable in place.
-fn update_in_place<U: Update>(
-    var: &Var,
-    other: &Tensor,
-    update: U,
-    first: &mut Values,
-    second: &mut Values,
-) -> Result<(), OpsError> {
+/// Checks that a gradient has its variable's shape.
+fn check_gradient(var: &Var, other: &Tensor) -> Result<(), OpsError> {
     if other.dims() != var.dims() {
         let (expected, found) = (var.dims().to_vec(), other.dims().to_vec());
         return Err(OpsError::Shape {
@@ -168,6 +164,18 @@ fn update_in_place<U: Update>(
             found,
         });
     }
+    Ok(())
+}
+
+/// Runs `update` on a variable in place.
+fn update_in_place<U: Update>(
+    var: &Var,
+    other: &Tensor,
+    update: U,
+    first: &mut Values,
+    second: &mut Values,
+) -> Result<(), OpsError> {
+    check_gradient(var, other)?;
     check_device("optimiser step", "gradient", other, var)?;
     if portable::takes(var) {
         return Ok(update.compose(var, other, [first, second])?);

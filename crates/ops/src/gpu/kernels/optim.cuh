@@ -28,23 +28,6 @@ KERNEL(adamw, (Entries entries, const float* factor, float one_b1, float b2, flo
     }
 }
 
-// Velocity in `m`; `keep` is the weight decay, `correction` the momentum.
-KERNEL(sgd, (Entries entries, const float* factor)) {
-    const Entry& e = entries.of[blockIdx.y];
-    const float scale = *factor;
-    for (unsigned i = first(); i < e.n; i += stride()) {
-        const float v = e.m[i] * e.correction + (e.g[i] * scale + e.p[i] * e.keep);
-        e.m[i] = v;
-        e.p[i] -= v * e.size;
-    }
-}
-
-// p += (g - p) size: averages that follow.
-KERNEL(follow, (Entries entries)) {
-    const Entry& e = entries.of[blockIdx.y];
-    for (unsigned i = first(); i < e.n; i += stride()) e.p[i] += (e.g[i] - e.p[i]) * e.size;
-}
-
 // Partial sums of squares, [entries, gridDim.x].
 KERNEL(square_sums, (Entries entries, float* partial)) {
     const Entry& e = entries.of[blockIdx.y];

@@ -1,0 +1,103 @@
+//! Optimisers: all parameters in a few launches, gradients clipped without the host.
+
+use candle_core::{DType, Result, Tensor};
+
+use super::engine::{Arg, Engine};
+use super::shape::{BLOCK, THREADS, WARP, check_count, room, small};
+
+/// Tensors of one launch; `Entries` of the kernels has as many.
+const MOST: usize = 64;
+
+/// One parameter's part of an update. Tensors are f32 and contiguous, and all as long as the parameter.
+pub(crate) struct Entry<'a> {
+    pub parameter: &'a Tensor,
+    pub gradient: &'a Tensor,
+    /// Both moments.
+    pub state: [&'a Tensor; 2],
+    /// Share kept by the decay.
+    pub keep: f32,
+    /// Step size.
+    pub size: f32,
+    /// Correction of the second moment.
+    pub correction: f32,
+}
+
+/// The numbers that all parameters of a step share.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moments {
+    pub beta1: f32,
+    pub beta2: f32,
+    pub eps: f32,
+}
+
+/// The table that kernels take by value: four addresses, a count and three numbers each.
+fn table(entries: &[Entry<'_>], address: &dyn Fn(&Tensor) -> Result<u64>) -> Result<Vec<u8>> {
+    const BYTES: usize = 48;
+    let mut bytes = Vec::with_capacity(MOST * BYTES);
+    for entry in entries {
+        for tensor in [entry.parameter, entry.state[0], entry.state[1], entry.gradient] {
+            bytes.extend(address(tensor)?.to_ne_bytes());
+        }
+        bytes.extend(check_count(entry.parameter.elem_count())?.to_ne_bytes());
+        for number in [entry.keep, entry.size, entry.correction] {
+            bytes.extend(number.to_ne_bytes());
+        }
+    }
+    bytes.resize(MOST * BYTES, 0);
+    Ok(bytes)
+}
+
+/// Blocks for the largest of some tensors, so that one launch serves all.
+fn grid(entries: &[Entry<'_>]) -> [u32; 3] {
+    let longest = entries
+        .iter()
+        .map(|entry| entry.parameter.elem_count())
+        .max()
+        .unwrap_or(1);
+    [
+        small(longest).div_ceil(4 * THREADS).clamp(1, 256),
+        small(entries.len()),
+        1,
+    ]
+}
+
+/// `[norm, factor]` of all gradients together, on the device: the factor brings the norm down to `most`.
+pub(crate) fn clip(engine: &dyn Engine, entries: &[Entry<'_>], most: f32) -> Result<Tensor> {
+    let like = entries[0].parameter;
+    let groups: Vec<_> = entries.chunks(MOST).collect();
+    let grids: Vec<_> = groups.iter().map(|group| grid(group)).collect();
+    let count: u32 = grids.iter().map(|[x, y, _]| x * y).sum();
+    let partial = room(count, DType::F32, like)?;
+    let mut at = 0;
+    for (group, grid) in groups.into_iter().zip(grids) {
+        let part = partial.narrow(0, at, (grid[0] * grid[1]) as usize)?;
+        at += (grid[0] * grid[1]) as usize;
+        let table = table(group, &|tensor| engine.address(tensor))?;
+        engine.launch("square_sums", grid, BLOCK, &[Arg::Bytes(&table), Arg::Tensor(&part)])?;
+    }
+    let out = room(2, DType::F32, like)?;
+    let args = [
+        Arg::Tensor(&partial),
+        Arg::U32(count),
+        Arg::F32(most),
+        Arg::Tensor(&out),
+    ];
+    engine.launch("clip_finish", [1, 1, 1], WARP, &args)?;
+    Ok(out)
+}
+
+/// One step of AdamW for all parameters; `factor` (one element) scales the gradients.
+pub(crate) fn adamw(engine: &dyn Engine, entries: &[Entry<'_>], moments: Moments, factor: &Tensor) -> Result<()> {
+    for group in entries.chunks(MOST) {
+        let table = table(group, &|tensor| engine.address(tensor))?;
+        let args = [
+            Arg::Bytes(&table),
+            Arg::Tensor(factor),
+            Arg::F32(1.0 - moments.beta1),
+            Arg::F32(moments.beta2),
+            Arg::F32(moments.eps),
+        ];
+        engine.launch("adamw", grid(group), BLOCK, &args)?;
+    }
+    Ok(())
+}
