@@ -105,7 +105,7 @@ fn metal() -> anyhow::Result<Device> {
     opened(|| Device::new_metal(0)).map_err(|said| anyhow!("--device metal: no GPU can be opened: {said}"))
 }
 
-/// What `open` opens, or what it says; candle panics where a library or a device is missing.
+/// What `open` opens, or what it says; candle panics where there is no Apple GPU.
 fn opened(open: impl FnOnce() -> candle_core::Result<Device>) -> Result<Device, String> {
     let hook = take_hook();
     set_hook(Box::new(|_| {}));
