@@ -265,7 +265,7 @@ impl Cudnn {
         // SAFETY: the three functions have this signature in cudnn_cnn.h; pointers and sizes are those described.
         let status = unsafe {
             let find: Find = self.function(name)?;
-            let (most, room) = (ALGORITHMS as c_int, room.cast());
+            let (most, room) = (ALGORITHMS as c_int, room as *mut c_void);
             find(
                 self.handle,
                 ad,
