@@ -8,6 +8,7 @@ mod check_iou;
 mod child;
 mod ci;
 mod data;
+mod gpu_kit;
 mod htl;
 mod isic_tables;
 mod make_data_folder;
@@ -47,8 +48,10 @@ enum Command {
     Ci(ci::Args),
     /// Compares fresh localization with the committed baseline
     CheckIou(check_iou::Args),
-    /// Compiles the kernels and the feature `cuda`, without a GPU
+    /// Builds the kernels and the feature `cuda`, without a GPU
     CheckCuda(check_cuda::Args),
+    /// A folder to carry to a machine with a GPU: programs, data, and a script that runs them
+    GpuKit(gpu_kit::Args),
     /// Speed and memory as JSON
     Bench(bench::Args),
     /// Keeps the results in README.md equal to the committed ones
@@ -86,6 +89,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Ci(args) => ci::run(&args),
         Command::CheckIou(args) => check_iou::run(&args),
         Command::CheckCuda(args) => check_cuda::run(&args),
+        Command::GpuKit(args) => gpu_kit::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Readme(args) => readme::run(&args),
         Command::Tidy => tidy::run(),

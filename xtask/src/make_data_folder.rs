@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result, bail, ensure};
@@ -82,6 +82,20 @@ struct Image {
 }
 
 impl MakeDataFolder {
+    /// The development split of ISIC 2018.
+    pub fn development(isic: &Path, splits: &Path, side: u32, out: &Path) -> Self {
+        Self {
+            isic: isic.into(),
+            source: Source::Isic2018,
+            part: Part::Development,
+            splits: Some(splits.into()),
+            side: Some(side),
+            limit: None,
+            seed: 0,
+            out: out.into(),
+        }
+    }
+
     /// Chooses, splits and copies.
     pub fn run(&self) -> Result<()> {
         ensure!(
@@ -181,7 +195,7 @@ impl MakeDataFolder {
             .out
             .parent()
             .filter(|p| !p.as_os_str().is_empty())
-            .unwrap_or(std::path::Path::new("."));
+            .unwrap_or(Path::new("."));
         fs::create_dir_all(parent)?;
         let fresh = tempfile::Builder::new().prefix(".data-folder-").tempdir_in(parent)?;
         let folder = fresh.path();

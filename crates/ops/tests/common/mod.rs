@@ -3,6 +3,8 @@
 // Every test file uses some of this.
 #![allow(dead_code)]
 
+use std::sync::OnceLock;
+
 use candle_core::{DType, Device, Result, Tensor, Var};
 use proptest::prelude::*;
 
@@ -104,14 +106,16 @@ pub fn config() -> ProptestConfig {
     }
 }
 
-/// Where the compositions run.
+/// Where the compositions run. Opened once: tensors of a device that is opened twice do not mix.
 pub fn device() -> Device {
-    match std::env::var("HTL_OPS_TEST_DEVICE").as_deref() {
+    static DEVICE: OnceLock<Device> = OnceLock::new();
+    let open = || match std::env::var("HTL_OPS_TEST_DEVICE").as_deref() {
         Ok("metal") => Device::new_metal(0).unwrap(),
-        Ok("cuda") => Device::new_cuda(0).unwrap(),
+        Ok("cuda") => Device::new_cuda_with_stream(0).unwrap(),
+        Ok("cpu") | Err(_) => Device::Cpu,
         Ok(other) => panic!("no device {other}"),
-        Err(_) => Device::Cpu,
-    }
+    };
+    DEVICE.get_or_init(open).clone()
 }
 
 /// The number types that device has, with the error allowed.

@@ -1,0 +1,222 @@
+//! What runs on a machine with a GPU, tried where there is none: the kit with an `htl` for the CPU, its comparisons with
+//! stand-ins for what is missing.
+#![cfg(target_os = "linux")]
+
+use htl_tests::{fails_with, htl, must, root, run, run_htl, stderr, succeeds, xtask};
+use serde_json::Value;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Whether there is a Python to run the kit's scripts.
+fn python() -> bool {
+    let found = Command::new("python3").arg("--version").output().is_ok();
+    if !found {
+        eprintln!("skipped: no python3");
+    }
+    found
+}
+
+fn script(name: &str) -> Command {
+    let mut command = Command::new("python3");
+    command
+        .arg(root().join("tests/gpu").join(name))
+        .env("PYTHONDONTWRITEBYTECODE", "1");
+    command
+}
+
+fn read(path: &Path) -> String {
+    must(fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display())))
+}
+
+fn json(path: &Path) -> Value {
+    must(serde_json::from_str(&read(path)))
+}
+
+/// A program of a few lines of shell.
+fn program(folder: &Path, name: &str, text: &str) -> PathBuf {
+    let path = folder.join(name);
+    must(fs::write(&path, format!("#!/bin/sh\n{text}\n")));
+    must(fs::set_permissions(&path, fs::Permissions::from_mode(0o755)));
+    path
+}
+
+/// Packed, unpacked, and every part run on the CPU in small sizes.
+#[test]
+fn a_kit_for_the_cpu_runs_all_parts() {
+    if !python() {
+        return;
+    }
+    let folder = must(tempfile::tempdir());
+    let kit = folder.path().join("kit");
+    let output = run(Command::new(xtask())
+        .args(["gpu-kit", "--agreement", "/bin/true", "--htl"])
+        .arg(htl())
+        .arg("--xtask")
+        .arg(xtask())
+        .arg("--out")
+        .arg(&kit));
+    succeeds(&output);
+    let out = folder.path().join("out");
+    let mut command = Command::new(kit.join("run.sh"));
+    command
+        .env("OUT", &out)
+        .env("WORK", folder.path().join("work"))
+        .envs([("DEVICE", "cpu"), ("LIMIT", "300"), ("CASES", "4:f32 4:bf16")])
+        .envs([("BATCH", "1"), ("SIZE", "16"), ("STEPS", "2"), ("ROUNDS", "1")])
+        .envs([("PROFILE", "tiny"), ("ONLY", "supervised")])
+        .env("DATA", root().join("data-manifest/embedded"));
+    let output = run(&mut command);
+    assert!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        stderr(&output)
+    );
+    let summary = read(&out.join("summary.md"));
+    for line in [
+        "computes on: cpu",
+        "agreement of operations: passed",
+        "agreement of trainings and predictions: passed",
+        "bench: passed",
+        "| 4 | f32 | ",
+        "skipped on cpu: tf32 and bf16",
+        "isic2018: passed",
+    ] {
+        assert!(summary.contains(line), "no `{line}` in\n{summary}");
+    }
+    let found = json(&out.join("agreement.json"));
+    assert_eq!(found["trainings"]["f32"]["loss_off"], 0.0, "{found}");
+    assert_eq!(found["predictions"]["least_overlap_of_masks"], 1.0, "{found}");
+    assert!(must(fs::read_dir(&out)).count() <= 8);
+
+    // Without data of its own the last part says so, and nothing fails.
+    let output = run(command.arg("isic2018").env("DATA", folder.path().join("none")));
+    succeeds(&output);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("skipped: the kit has no data"), "{text}");
+    // A device that is not there is said at once.
+    let output = run(command.env("DEVICE", "cuda"));
+    if !run_htl(&["--device", "cuda", "device"]).status.success() {
+        assert_eq!(output.status.code(), Some(1));
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(text.contains("htl cannot use the device"), "{text}");
+    }
+}
+
+/// Stand-ins for an `htl` with a GPU and for PyTorch: who is measured, and what is made of it.
+#[test]
+fn steps_are_compared_with_pytorchs() {
+    if !python() {
+        return;
+    }
+    let folder = must(tempfile::tempdir());
+    let place = folder.path();
+    let ours = r#"echo '{"ms_per_step": 2.0, "peak_bytes": 1073741824}'"#;
+    let htl = program(place, "htl", ours);
+    must(fs::write(place.join("torch.py"), "__version__ = '0'\n"));
+    let peer = "import sys, json\n\
+        words = sys.argv\n\
+        if 'tf32' in words: sys.exit('no tf32 today')\n\
+        compiled = words[words.index('--compile') + 1] if '--compile' in words else None\n\
+        for at, word in enumerate(words):\n\
+        \x20   if word == '--layout':\n\
+        \x20       ms = 3.0 if compiled else {'default': 6.0, 'channels_last': 5.0}[words[at + 1]]\n\
+        \x20       print(json.dumps({'layout': words[at + 1], 'compile': compiled, 'ms_per_step': ms, 'peak_bytes': 1610612736}))\n";
+    must(fs::write(place.join("unet.py"), peer));
+    let measured = |seconds: &str| {
+        let mut command = script("bench.py");
+        command
+            .env("PYTHONPATH", place)
+            .arg("--htl")
+            .arg(&htl)
+            .arg("--peers")
+            .arg(place)
+            .args(["--device", "cuda", "--cases", "32:bf16", "32:tf32", "--batch", "4"])
+            .args(["--size", "64", "--steps", "10", "--rounds", "2", "--seconds", seconds])
+            .arg("--out")
+            .arg(place.join("bench.json"))
+            .arg("--table")
+            .arg(place.join("bench.md"));
+        run(&mut command)
+    };
+    succeeds(&measured("600"));
+    let report = json(&place.join("bench.json"));
+    let case = &report["cases"][0];
+    assert_eq!(case["fastest_peer"], "channels_last, compiled (default)");
+    assert_eq!(
+        ["ratio", "ratio_eager", "memory_ratio"].map(|key| case[key].as_f64()),
+        [Some(1.5), Some(2.5), Some(1.5)]
+    );
+    assert_eq!(case["measurements"]["default, eager"], 2);
+    // A mode that fails is named once and not tried again; ours stands alone then.
+    let notes = report["notes"].to_string();
+    assert_eq!(notes.matches("no tf32 today").count(), 3, "{notes}");
+    assert!(report["cases"][1]["ratio"].is_null(), "{report}");
+    let table = read(&place.join("bench.md"));
+    let row = "| 32 | bf16 | 2.00 | 2000 | 5.00 | 3.00 | 1.50 (1.50 to 1.50) | channels_last, compiled (default) | 1.00 | 1.50 |";
+    assert!(table.contains(row), "{table}");
+
+    // Too little time for anything: that is no result, and what was left out is said.
+    assert!(!measured("1").status.success());
+    assert!(read(&place.join("bench.md")).contains("left out for want of time"));
+}
+
+/// The comparison of commands accepts what is equal and finds what is not.
+#[test]
+fn trainings_and_predictions_are_compared() {
+    if !python() {
+        return;
+    }
+    let folder = must(tempfile::tempdir());
+    let place = folder.path();
+    let real = htl().display();
+    let compared = |more: &str| {
+        let stand_in = program(
+            place,
+            "htl",
+            &format!(
+                "[ \"$2\" = cuda ] || exec '{real}' \"$@\"\nshift 2\n\
+                 [ \"$1\" = train ] && set -- \"$@\" --set precision=f32 {more}\nexec '{real}' --device cpu \"$@\""
+            ),
+        );
+        agreement(&stand_in, place)
+    };
+    succeeds(&compared(""));
+    let found = json(&place.join("agreement.json"));
+    assert_eq!(found["trainings"]["bf16"]["agrees"], true, "{found}");
+    let losses: Vec<f64> = must(serde_json::from_value(found["cpu_losses"].clone()));
+    assert!(losses.len() > 2 && losses.last() < losses.first(), "{losses:?}");
+    assert!(found["predictions"]["mean_jaccard"].as_f64() > Some(0.3), "{found}");
+    let output = compared("--set seed=2");
+    fails_with(&output, &["disagree", "f32"]);
+}
+
+/// The same with a GPU, where this `htl` has one.
+#[test]
+fn a_gpu_agrees_with_the_cpu() {
+    if !python() {
+        return;
+    }
+    if !run_htl(&["--device", "cuda", "device"]).status.success() {
+        eprintln!("skipped: no CUDA device");
+        return;
+    }
+    let folder = must(tempfile::tempdir());
+    succeeds(&agreement(htl(), folder.path()));
+}
+
+fn agreement(htl: &Path, place: &Path) -> std::process::Output {
+    let mut command = script("agree.py");
+    command
+        .args(["--device", "cuda", "--htl"])
+        .arg(htl)
+        .arg("--data")
+        .arg(root().join("data-manifest/embedded"))
+        .arg("--work")
+        .arg(place.join("work"))
+        .arg("--out")
+        .arg(place.join("agreement.json"));
+    run(&mut command)
+}

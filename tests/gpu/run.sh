@@ -1,0 +1,139 @@
+#!/usr/bin/env bash
+# What a machine with a GPU is asked, of a kit that `cargo xtask gpu-kit` made: bash, Python and, for CUDA, the driver are
+# enough there; no Rust and no network.
+#
+#   ./run.sh [agreement | bench | isic2018 | all]
+#
+#   agreement   operations, a training and predictions on the GPU against the CPU
+#   bench       a training step beside PyTorch's, where this Python has it
+#   isic2018    as much of `xtask reproduce --profile isic2018` as the time allows; where it stopped, the same command goes on
+#   all         one after the other (left out: all)
+#
+# From the environment, each with a default:
+#   OUT     folder for results, at most eight files: ./out
+#   LIMIT   seconds for everything: 570
+#   DEVICE  cuda, or cpu to try the kit itself
+#   PYTHON  python3; the folders of its packages `nvidia` are where CUDA's libraries are looked for
+#   WORK    folder to unpack and compute in; kept, so that a second call goes on: /tmp/htl-gpu-kit
+#   HTL, XTASK, AGREEMENT, DATA, EMBEDDED, PEERS   what the kit has in it
+#   CASES, BATCH, SIZE, STEPS, ROUNDS              of bench: 32:f32 32:tf32 ... (width:numbers), 16, 256, 40, 3
+#   PROFILE, ONLY, SEEDS, PRECISION                of isic2018: isic2018, supervised, 1, f32
+set -u
+part=${1:-all}
+case $part in
+  agreement | bench | isic2018 | all) ;;
+  *) echo "unknown part '$part': choose agreement, bench, isic2018 or all" >&2; exit 2 ;;
+esac
+
+kit=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+OUT=${OUT:-out} LIMIT=${LIMIT:-570} DEVICE=${DEVICE:-cuda} PYTHON=${PYTHON:-python3} WORK=${WORK:-/tmp/htl-gpu-kit}
+mkdir -p "$OUT" "$WORK" || exit 1
+OUT=$(cd "$OUT" && pwd) WORK=$(cd "$WORK" && pwd)
+command -v "$PYTHON" > /dev/null || { echo "there is no $PYTHON here: let PYTHON name one" >&2; exit 1; }
+export PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+
+for archive in programs.tar.xz data.tar; do
+  if [ -f "$kit/$archive" ]; then
+    "$PYTHON" -m tarfile --extract "$kit/$archive" "$WORK" || exit 1
+  fi
+done
+HTL=${HTL:-$WORK/htl} XTASK=${XTASK:-$WORK/xtask} AGREEMENT=${AGREEMENT:-$WORK/agreement}
+DATA=${DATA:-$WORK/development} EMBEDDED=${EMBEDDED:-$WORK/embedded} PEERS=${PEERS:-$kit/peers}
+
+libraries=$("$PYTHON" - << 'END'
+import glob
+try:
+    import nvidia
+    print(":".join(folder for root in nvidia.__path__ for folder in sorted(glob.glob(f"{root}/*/lib"))))
+except ImportError:
+    pass
+END
+)
+# The driver's own library lies in one of the last two where the loader does not know it.
+export LD_LIBRARY_PATH=$libraries:${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}/usr/local/cuda/lib64:/usr/local/nvidia/lib64
+
+summary=$OUT/summary.md
+echo "# GPU kit, $part on $DEVICE" > "$summary"
+failed=0
+say() { echo "$*" | tee -a "$summary"; }
+# A part's name, its exit code, and what to look at.
+outcome() {
+  case $2 in
+    0) say "- $1: passed ($SECONDS s)" ;;
+    75) say "- $1: stopped at its time limit ($SECONDS s); the same command goes on" ;;
+    124 | 137) say "- $1: FAILED, out of time ($SECONDS s); see $3"; failed=1 ;;
+    *) say "- $1: FAILED with $2 ($SECONDS s); see $3"; failed=1 ;;
+  esac
+}
+# Seconds for a part that may have this share of the limit, in percent.
+budget() {
+  local left=$((LIMIT - SECONDS)) share=$((LIMIT * $1 / 100))
+  [ "$part" = all ] && [ "$share" -lt "$left" ] && left=$share
+  [ "$left" -lt 1 ] && left=1
+  echo "$left"
+}
+
+found=$("$HTL" --device "$DEVICE" device 2>&1)
+if [ $? -ne 0 ]; then
+  say "htl cannot use the device: $found"
+  exit 1
+fi
+say "- htl computes on: $found; Python: $("$PYTHON" --version 2>&1); $("$PYTHON" -c \
+  'import torch; print("PyTorch", torch.__version__)' 2> /dev/null || echo 'no PyTorch')"
+command -v nvidia-smi > /dev/null && say "- $(nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader)"
+
+agreement() {
+  local log=$OUT/agreement.txt rc stand_in=()
+  [ "$DEVICE" = cpu ] && stand_in=(HTL_OPS_TEST_DEVICE=cpu)
+  if [ -x "$AGREEMENT" ]; then
+    env "${stand_in[@]}" timeout -k 5 "$(budget 18)" "$AGREEMENT" --nocapture --test-threads 1 > "$log" 2>&1
+    rc=$?
+    # A device that htl has and the test has not is a failure too.
+    grep -q "skipped: no CUDA device" "$log" && rc=3
+    outcome "agreement of operations" "$rc" agreement.txt
+    sed -n 's/.*agreement: /  - /p' "$log" >> "$summary"
+  else
+    say "- agreement of operations: skipped: no program at $AGREEMENT"
+  fi
+  timeout -k 5 "$(budget 12)" "$PYTHON" "$kit/agree.py" --htl "$HTL" --device "$DEVICE" --data "$EMBEDDED" \
+    --work "$WORK/agree" --out "$OUT/agreement.json" >> "$log" 2>&1
+  outcome "agreement of trainings and predictions" $? "agreement.json and agreement.txt"
+}
+
+bench() {
+  local seconds
+  seconds=$(budget 35)
+  timeout -k 5 $((seconds + 20)) "$PYTHON" "$kit/bench.py" --htl "$HTL" --device "$DEVICE" --peers "$PEERS" \
+    --cases ${CASES:-32:f32 32:tf32 32:bf16 64:f32 64:tf32 64:bf16} --batch "${BATCH:-16}" --size "${SIZE:-256}" \
+    --steps "${STEPS:-40}" --rounds "${ROUNDS:-3}" --seconds "$seconds" --out "$OUT/bench.json" --table "$WORK/bench.md"
+  outcome bench $? bench.json
+  [ -f "$WORK/bench.md" ] && cat "$WORK/bench.md" >> "$summary"
+}
+
+isic2018() {
+  local log=$OUT/isic2018.log minutes folder=$WORK/reproduced rc
+  if [ ! -d "$DATA" ]; then
+    say "- isic2018: skipped: the kit has no data (gpu-kit --data)"
+    return
+  fi
+  # Stages that do not train are let finish, and the results are to be packed: a tenth of the limit is kept for that.
+  minutes=$("$PYTHON" -c "print(max(0.05, ($LIMIT * 0.9 - $SECONDS) / 60))")
+  timeout -k 10 $((LIMIT - SECONDS > 10 ? LIMIT - SECONDS : 10)) "$XTASK" reproduce --profile "${PROFILE:-isic2018}" \
+    --data "$DATA" --device "$DEVICE" --precision "${PRECISION:-f32}" --only "${ONLY:-supervised}" --seeds "${SEEDS:-1}" \
+    --time-limit "$minutes" --htl "$HTL" --out "$folder" > "$log" 2>&1
+  rc=$?
+  outcome isic2018 $rc isic2018.log
+  tail -n 5 "$log" | sed 's/^/  - /' >> "$summary"
+  # Networks and their states stay where they are: they would be most of it.
+  tar -czf "$OUT/isic2018.tar.gz" --exclude='*.safetensors' -C "$WORK" reproduced
+}
+
+if [ "$part" = all ]; then
+  agreement
+  bench
+  isic2018
+else
+  "$part"
+fi
+say "- all done after $SECONDS s"
+exit "$failed"
