@@ -100,9 +100,9 @@ pub fn run(args: &Args) -> Result<()> {
     );
     fs::rename(&kit, &out).with_context(|| format!("cannot move the kit to {}", out.display()))?;
     println!(
-        "gpu-kit: {:.1} MiB in {}; on the machine with the GPU: {0}/run.sh",
+        "gpu-kit: {:.1} MiB; on the machine with the GPU: {}",
         mebibytes(bytes),
-        args.out.display()
+        args.out.join("run.sh").display()
     );
     Ok(())
 }
