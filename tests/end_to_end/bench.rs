@@ -67,6 +67,16 @@ fn steps_are_measured_end_to_end() {
         &run_htl(&["bench", "train-step", "--network", "mobilenet-v2", "--end-to-end"]),
         &["--end-to-end", "unet"],
     );
+    let row = json(&run_htl(&[&args[..], &["--by-operation"]].concat()));
+    let parts = &row["by_operation"];
+    let operations: &[Value] = parts["operations"].as_array().map_or(&[], Vec::as_slice);
+    let total: f64 = operations
+        .iter()
+        .flat_map(|part| [&part["forward_ms"], &part["backward_ms"]].map(Value::as_f64))
+        .flatten()
+        .sum();
+    assert!((positive(&parts["ms"]) / total - 1.0).abs() < 1e-9, "{row}");
+    positive(&parts["floor_ms"]);
     fails_with(
         &run_htl(&["--device", "cpu", "bench", "train-step", "--dtype", "bf16"]),
         &["--dtype bf16", "--device cuda", "cpu"],

@@ -81,6 +81,7 @@ fn a_kit_for_the_cpu_runs_all_parts() {
         "agreement of trainings and predictions: passed",
         "bench: passed",
         "| 4 | f32 | ",
+        "| block-3-4-at16 | ",
         "skipped on cpu: tf32 and bf16",
         "isic2018: passed",
     ] {
@@ -113,8 +114,14 @@ fn steps_are_compared_with_pytorchs() {
     }
     let folder = must(tempfile::tempdir());
     let place = folder.path();
-    let ours = r#"echo '{"ms_per_step": 2.0, "peak_bytes": 1073741824}'"#;
-    let htl = program(place, "htl", ours);
+    let part = r#"{"name": "block", "forward_ms": 0.5, "forward_floor_ms": 0.25, "backward_ms": 1.0, "backward_floor_ms": 0.5}"#;
+    let parts =
+        format!(r#"{{"copy_gbs": 4000, "product_gflops": 5e5, "ms": 1.5, "floor_ms": 0.75, "operations": [{part}]}}"#);
+    let ours = format!(
+        "case $* in\n*by-operation) echo '{{\"ms_per_step\": 2.0, \"by_operation\": {parts}}}';;\n\
+         *) echo '{{\"ms_per_step\": 2.0, \"peak_bytes\": 1073741824}}';;\nesac"
+    );
+    let htl = program(place, "htl", &ours);
     must(fs::write(place.join("torch.py"), "__version__ = '0'\n"));
     let peer = "import sys, json\n\
         words = sys.argv\n\
@@ -157,6 +164,10 @@ fn steps_are_compared_with_pytorchs() {
     let table = read(&place.join("bench.md"));
     let row = "| 32 | bf16 | 2.00 | 2000 | 5.00 | 3.00 | 1.50 (1.50 to 1.50) | channels_last, compiled (default) | 1.00 | 1.50 |";
     assert!(table.contains(row), "{table}");
+    assert!(
+        table.contains("| block | 0.500 | 0.250 | 1.000 | 0.500 | 100% |"),
+        "{table}"
+    );
 
     // Too little time for anything: that is no result, and what was left out is said.
     assert!(!measured("1").status.success());

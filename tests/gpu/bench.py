@@ -2,7 +2,8 @@
 """Times a training step of the reference U-Net, `htl bench train-step` and `unet.py` of PyTorch in turn, as long as time allows.
 
 Every measurement is a process of its own. Round by round each case (a width and the numbers computed in) is measured with
-htl and with PyTorch's eager modes; compiled modes follow when every case has a row. The JSON is written after each measurement.
+htl and with PyTorch's eager modes; after the first round come htl's operations one by one, in the numbers named last, and
+PyTorch's compiled modes. The JSON is written after each measurement.
 """
 import argparse
 import collections
@@ -15,7 +16,7 @@ from statistics import median
 
 LAYOUTS = ["default", "channels_last"]
 # Seconds a process takes if none of its kind was seen yet.
-GUESS = {"htl": 10, "eager": 25, "default": 75, "reduce-overhead": 75}
+GUESS = {"htl": 10, "parts": 30, "eager": 25, "default": 75, "reduce-overhead": 75}
 
 
 def arguments():
@@ -38,6 +39,8 @@ def jobs(cases, rounds, peer):
     for number in range(1, rounds + 1):
         for case in cases:
             order += [(case, number, "htl")] + [(case, number, "eager")] * peer
+        if number == 1:
+            order += [(case, number, "parts") for case in cases if case[1] == cases[-1][1]]
         # What compiles takes longest, and counts most where a GPU waits least.
         compiled = {1: ["default"], 2: ["default", "reduce-overhead"]}.get(number, [])
         for kind in compiled * peer:
@@ -49,8 +52,9 @@ def jobs(cases, rounds, peer):
 def command(a, case, kind):
     width, numbers = case
     sizes = ["--batch", a.batch, "--size", a.size, "--width", width, "--steps", a.steps, "--dtype", numbers]
-    if kind == "htl":
+    if kind in ("htl", "parts"):
         line = [a.htl, "--device", a.device, "bench", "train-step", *sizes]
+        line += ["--by-operation"] if kind == "parts" else []
     else:
         line = [sys.executable, os.path.join(a.peers, "unet.py"), "--device", a.device, *sizes]
         # Compiled code is fastest with channels last, as tensor cores want them.
@@ -125,15 +129,38 @@ def table(a, report):
         cells += [number(least("eager"), ".2f"), number(least("compiled"), ".2f"), ratio, row.get("fastest_peer", "-")]
         cells += [number(value, ".2f") for value in gib]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
+    for part in report["operations"]:
+        lines += parts(part)
     lines += [""] + [f"- {note}" for note in report["notes"]]
     return "\n".join(lines) + "\n"
+
+
+def parts(found):
+    """A table of the operations of a step."""
+    total = [found["ms"], found["floor_ms"]]
+    lines = [
+        "",
+        f"Operations of the step at width {found['case'][0]} in {found['case'][1]}, each alone: ms, and the least that"
+        f" {found['copy_gbs']:.0f} GB/s and {found['product_gflops'] / 1e3:.1f} TFLOP/s allow, as measured here. The whole"
+        f" step: {found['ms_per_step']:.2f} ms.",
+        "",
+        "| operation | forward | least | backward | least | of all |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in found["operations"]:
+        times = [row[name] for name in ("forward_ms", "forward_floor_ms", "backward_ms", "backward_floor_ms")]
+        share = (row["forward_ms"] + row["backward_ms"]) / total[0]
+        lines.append(f"| {row['name']} | " + " | ".join(f"{ms:.3f}" for ms in times) + f" | {share:.0%} |")
+    lines.append(f"| sum of both passes | {total[0]:.3f} | {total[1]:.3f} | | | |")
+    return lines
 
 
 def main():
     a = arguments()
     end = time.monotonic() + a.seconds
     cases = [(int(width), numbers) for width, numbers in (case.split(":") for case in a.cases)]
-    report = {"device": a.device, "batch": a.batch, "size": a.size, "steps": a.steps, "cases": [], "notes": [], "rows": []}
+    report = {"device": a.device, "batch": a.batch, "size": a.size, "steps": a.steps, "cases": [], "operations": [],
+              "notes": [], "rows": []}
     if a.device != "cuda" and any(numbers != "f32" for _, numbers in cases):
         cases = [case for case in cases if case[1] == "f32"]
         report["notes"].append(f"skipped on {a.device}: tf32 and bf16")
@@ -159,6 +186,9 @@ def main():
             broken.add((case, kind))
             report["notes"].append(f"FAILED: {kind}, width {case[0]}, {case[1]}: {why}")
         for one in printed:
+            if kind == "parts":
+                report["operations"].append({"case": case, "ms_per_step": one["ms_per_step"], **one["by_operation"]})
+                continue
             report["rows"].append({"case": case, "kind": kind, "round": number, "printed": one})
         mine = [(case, [row for row in report["rows"] if row["case"] == case]) for case in cases]
         report["cases"] = [summary(case, rows) for case, rows in mine if rows]

@@ -5,7 +5,7 @@
 #   ./run.sh [agreement | bench | isic2018 | all]
 #
 #   agreement   operations, a training and predictions on the GPU against the CPU
-#   bench       a training step beside PyTorch's, where this Python has it
+#   bench       a training step beside PyTorch's, where this Python has it, and its operations one by one
 #   isic2018    as much of `xtask reproduce --profile isic2018` as the time allows; where it stopped, the same command goes on
 #   all         one after the other (left out: all)
 #
@@ -117,7 +117,7 @@ agreement() {
 
 bench() {
   local seconds
-  seconds=$(budget 35)
+  seconds=$(budget 40)
   timeout -k 5 $((seconds + 20)) "$PYTHON" "$kit/bench.py" --htl "$HTL" --device "$DEVICE" --peers "$PEERS" \
     --cases ${CASES:-32:f32 32:tf32 32:bf16 64:f32 64:tf32 64:bf16} --batch "${BATCH:-16}" --size "${SIZE:-256}" \
     --steps "${STEPS:-40}" --rounds "${ROUNDS:-3}" --seconds "$seconds" --out "$OUT/bench.json" --table "$WORK/bench.md"

@@ -48,7 +48,7 @@ impl Floor {
         let time = Duration::from_secs_f64(self.seconds);
         let one = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
         let vectors = Vectors::best();
-        let bytes = (4 * last_level_cache()).clamp(64 << 20, 1 << 30);
+        let bytes = copied_bytes();
         let source = vec![1f32; bytes / 4];
         // Written once, so that no page is touched for the first time while the clock runs.
         let mut copy = vec![2f32; bytes / 4];
@@ -67,6 +67,18 @@ impl Floor {
         };
         print(&serde_json::to_string(&row)?)
     }
+}
+
+/// 10^9 multiplications and additions, and 10^9 copied bytes, per second on all threads.
+pub fn all_threads(time: Duration) -> [f64; 2] {
+    let numbers = copied_bytes() / 4;
+    let (source, mut copy) = (vec![1f32; numbers], vec![2f32; numbers]);
+    [fma_gflops(Vectors::best(), time), copy_gbs(&source, &mut copy, time)]
+}
+
+/// Size of an array that no cache holds.
+fn copied_bytes() -> usize {
+    (4 * last_level_cache()).clamp(64 << 20, 1 << 30)
 }
 
 /// The shortest of repetitions that fill `time`, at least three, in seconds.

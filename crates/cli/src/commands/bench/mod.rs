@@ -3,6 +3,7 @@
 mod end_to_end;
 mod floor;
 mod operations;
+mod parts;
 mod train_step;
 
 use clap::Subcommand;

@@ -12,7 +12,7 @@ use htl_ops::{
 };
 use serde::Serialize;
 
-use super::{Spread, end_to_end, print};
+use super::{Spread, end_to_end, parts, print};
 
 /// `htl bench train-step`.
 #[derive(Args)]
@@ -36,6 +36,9 @@ pub struct TrainStep {
     /// Also steps of the U-Net fed with augmented batches as a training makes them
     #[arg(long)]
     end_to_end: bool,
+    /// Also each operation of the U-Net's step alone, beside the least time this device could take
+    #[arg(long)]
+    by_operation: bool,
 }
 
 fn parse_precision(text: &str) -> Result<Precision, String> {
@@ -101,6 +104,8 @@ struct Row {
     peak_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     end_to_end: Option<EndToEnd>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by_operation: Option<parts::Parts>,
 }
 
 #[derive(Serialize)]
@@ -204,6 +209,7 @@ impl TrainStep {
         ensure!(self.size >= 1, "--size must be at least 1");
         let is_unet = matches!(self.network, Choice::Unet);
         ensure!(is_unet || !self.end_to_end, "--end-to-end is for --network unet");
+        ensure!(is_unet || !self.by_operation, "--by-operation is for --network unet");
         let idle = peak_resident_bytes();
         let network = self.build(device)?;
         let mut optimizer = AdamW::new(network.parameters().trainable().to_vec(), AdamWParams::default())?;
@@ -240,6 +246,18 @@ impl TrainStep {
         } else {
             None
         };
+        let by_operation = match &network {
+            Network::UNet(network) if self.by_operation => {
+                let sizes = parts::Sizes {
+                    batch: self.batch,
+                    size: self.size,
+                    width: self.width,
+                    steps: self.steps,
+                };
+                Some(parts::measure(network, device, self.dtype, sizes)?)
+            }
+            _ => None,
+        };
         let row = Row {
             network: self.network,
             device: name,
@@ -253,6 +271,7 @@ impl TrainStep {
             times,
             peak_bytes,
             end_to_end,
+            by_operation,
         };
         print(&serde_json::to_string(&row)?)
     }
