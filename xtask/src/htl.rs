@@ -10,8 +10,8 @@ pub const DEVICES: [&str; 4] = ["auto", "cpu", "cuda", "metal"];
 
 /// What a GPU build needs beside itself.
 const LIBRARIES: &str = "A GPU build of htl needs the CUDA 13 libraries and cuDNN 9: install them, or let LD_LIBRARY_PATH \
-                         name the lib folders that PyTorch's wheels bring (site-packages/nvidia/*/lib); and the NVIDIA \
-                         driver 580 or later";
+                         name the lib folders that PyTorch's wheels bring (site-packages/nvidia/*/lib; cuRAND may need \
+                         `pip install nvidia-curand`); and the NVIDIA driver 580 or later";
 
 /// What to install when `htl` said that a shared library is missing; nothing when it failed for another reason.
 pub fn missing_library(stderr: &str) -> Option<String> {
