@@ -3,7 +3,7 @@ use std::{path::Path, sync::Arc};
 use candle_core::{Device, Var};
 use htl_datasets::{DataFolder, ImageSet};
 use htl_models::{Architecture, Checkpoint, ClassifierConfig, Network, Preprocessing, PruningRecord, UNetConfig};
-use htl_ops::optim::{AdamW, AdamWParams, clip_gradients};
+use htl_ops::optim::{AdamW, AdamWParams};
 use htl_pruning::{MaskSet, WeightSet};
 
 use crate::{
@@ -334,8 +334,7 @@ impl Run<'_> {
         let loss = objective.loss(network, step)?;
         let mut gradients = loss.backward()?;
         losses.add(step, &loss)?;
-        clip_gradients(&mut gradients, trainable, CLIP)?;
-        optimizer.step(&gradients, rate)?;
+        optimizer.step_clipped(&mut gradients, rate, CLIP)?;
         if let Some(masks) = &self.start.masks {
             masks.apply(trainable)?;
         }

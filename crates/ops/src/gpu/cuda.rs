@@ -41,7 +41,7 @@ fn driver(what: &'static str) -> impl Fn(result::DriverError) -> candle_core::Er
 ///
 /// # Errors
 /// If the kernels cannot be loaded, or cuDNN is missing.
-pub(crate) fn engine(device: &CudaDevice) -> Result<Arc<dyn Engine>> {
+pub(super) fn engine(device: &CudaDevice) -> Result<Arc<dyn Engine>> {
     static ENGINES: OnceLock<Mutex<HashMap<DeviceId, Arc<Cuda>>>> = OnceLock::new();
     let mut engines = ENGINES.get_or_init(Mutex::default).lock().map_err(poisoned)?;
     if let Some(engine) = engines.get(&device.id()) {

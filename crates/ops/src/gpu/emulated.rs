@@ -1,5 +1,6 @@
 //! The kernels on the CPU, compiled by the host's C++ compiler: what tests run without a device.
 
+use std::cell::RefCell;
 use std::ffi::c_void;
 use std::path::Path;
 use std::process::Command;
@@ -29,6 +30,27 @@ pub(super) fn engine() -> Option<Arc<dyn Engine>> {
         .get_or_init(compile)
         .clone()
         .map(|engine| engine as Arc<dyn Engine>)
+}
+
+thread_local! {
+    static CHOSEN: RefCell<Option<Arc<dyn Engine>>> = const { RefCell::new(None) };
+}
+
+/// What stands in for this thread's CPU, if anything does.
+pub(super) fn chosen() -> Option<Arc<dyn Engine>> {
+    CHOSEN.with_borrow(Clone::clone)
+}
+
+/// Runs `f` with `engine` in the place of this thread's CPU.
+pub(super) fn everywhere<R>(engine: &Arc<dyn Engine>, f: impl FnOnce() -> R) -> R {
+    struct Restore(Option<Arc<dyn Engine>>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            CHOSEN.set(self.0.take());
+        }
+    }
+    let _restore = Restore(CHOSEN.replace(Some(engine.clone())));
+    f()
 }
 
 fn compile() -> Option<Arc<Emulated>> {

@@ -1,7 +1,7 @@
-//! Features on a device with kernels of its own: maps `[batch, height, width, channels]` in f32 or bfloat16.
+//! Operations on a device with kernels of its own: maps `[batch, height, width, channels]` in f32 or bfloat16.
 //!
-//! The operations are written against an [`Engine`]: CUDA, or in tests a stand-in that runs the same kernels, compiled by
-//! the host's compiler, on the CPU. `kernels/` holds their source.
+//! They are written against an [`Engine`]: CUDA, or in tests a stand-in that runs the same kernels, compiled by the host's
+//! compiler, on the CPU. `kernels/` holds their source.
 
 mod block;
 mod conv;
@@ -13,20 +13,60 @@ mod cudnn;
 mod emulated;
 mod engine;
 mod join;
+mod loss;
 mod map;
+mod norm;
 mod optim;
 mod pool;
+mod resize;
 mod shape;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use block::{Affine, Block, Gradients};
+pub(crate) use block::{Block, Gradients};
 pub(crate) use conv::{Convolution, add_bias, backward_bias};
-#[cfg(feature = "cuda")]
-pub(crate) use cuda::engine as cuda_engine;
 pub(crate) use engine::Engine;
 pub(crate) use join::{backward_low as join_backward_low, backward_skip as join_backward_skip, join};
+pub(crate) use loss::{mask_sums, pixel_loss};
 pub(crate) use map::Map;
-pub(crate) use optim::{Entry, Moments, adamw, clip};
-pub(crate) use pool::{max_pool, max_pool_backward};
+pub(crate) use norm::{Affine, Normalised};
+pub(crate) use optim::{Entry, Moments, adamw, clip, follow, sgd};
+pub(crate) use pool::{average_pool, average_pool_backward, max_pool, max_pool_backward};
+pub(crate) use resize::{Positions, resize};
 pub(crate) use shape::Shape;
+
+use std::sync::Arc;
+
+use candle_core::{DType, DeviceLocation, Result, Tensor};
+
+/// The engine of a tensor's device; nothing for a device without kernels, and for numbers that they do not take.
+pub(crate) fn engine_of(tensor: &Tensor) -> Result<Option<Arc<dyn Engine>>> {
+    if tensor.dtype() != DType::F32 {
+        return Ok(None);
+    }
+    #[cfg(test)]
+    if let Some(engine) = emulated::chosen() {
+        return Ok(Some(engine));
+    }
+    #[cfg(feature = "cuda")]
+    if let candle_core::Device::Cuda(device) = tensor.device() {
+        return cuda::engine(device).map(Some);
+    }
+    Ok(None)
+}
+
+/// The engine that serves all of these tensors; nothing if one of them has none, another one, or is not contiguous.
+pub(crate) fn engine_of_all<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Result<Option<Arc<dyn Engine>>> {
+    let mut found: Option<(DeviceLocation, Arc<dyn Engine>)> = None;
+    for tensor in tensors {
+        let location = tensor.device().location();
+        if !tensor.is_contiguous() || found.as_ref().is_some_and(|(other, _)| *other != location) {
+            return Ok(None);
+        }
+        match engine_of(tensor)? {
+            Some(engine) => found = Some((location, engine)),
+            None => return Ok(None),
+        }
+    }
+    Ok(found.map(|(_, engine)| engine))
+}

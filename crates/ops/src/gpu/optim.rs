@@ -12,7 +12,7 @@ const MOST: usize = 64;
 pub(crate) struct Entry<'a> {
     pub parameter: &'a Tensor,
     pub gradient: &'a Tensor,
-    /// Both moments.
+    /// Both moments; where an update keeps less, the parameter stands in.
     pub state: [&'a Tensor; 2],
     /// Share kept by the decay.
     pub keep: f32,
@@ -28,6 +28,20 @@ pub(crate) struct Moments {
     pub beta1: f32,
     pub beta2: f32,
     pub eps: f32,
+}
+
+impl<'a> Entry<'a> {
+    /// For updates with one number for each element beside the parameter, or none.
+    pub(crate) fn plain(parameter: &'a Tensor, gradient: &'a Tensor, state: Option<&'a Tensor>) -> Self {
+        Self {
+            parameter,
+            gradient,
+            state: [state.unwrap_or(parameter), parameter],
+            keep: 1.0,
+            size: 0.0,
+            correction: 1.0,
+        }
+    }
 }
 
 /// The table that kernels take by value: four addresses, a count and three numbers each.
@@ -98,6 +112,25 @@ pub(crate) fn adamw(engine: &dyn Engine, entries: &[Entry<'_>], moments: Moments
             Arg::F32(moments.eps),
         ];
         engine.launch("adamw", grid(group), BLOCK, &args)?;
+    }
+    Ok(())
+}
+
+/// One step of SGD for all parameters; the first moment is the velocity.
+pub(crate) fn sgd(engine: &dyn Engine, entries: &[Entry<'_>], lr: f32, momentum: f32, decay: f32) -> Result<()> {
+    for group in entries.chunks(MOST) {
+        let table = table(group, &|tensor| engine.address(tensor))?;
+        let args = [Arg::Bytes(&table), Arg::F32(lr), Arg::F32(momentum), Arg::F32(decay)];
+        engine.launch("sgd", grid(group), BLOCK, &args)?;
+    }
+    Ok(())
+}
+
+/// `parameter += rate * (gradient - parameter)` for all: averages that follow values.
+pub(crate) fn follow(engine: &dyn Engine, entries: &[Entry<'_>], rate: f32) -> Result<()> {
+    for group in entries.chunks(MOST) {
+        let table = table(group, &|tensor| engine.address(tensor))?;
+        engine.launch("follow", grid(group), BLOCK, &[Arg::Bytes(&table), Arg::F32(rate)])?;
     }
     Ok(())
 }
