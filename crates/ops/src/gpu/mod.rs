@@ -11,6 +11,8 @@ mod cuda;
 mod cudnn;
 #[cfg(test)]
 mod emulated;
+// Without an engine nothing reads what one is given.
+#[cfg_attr(not(any(test, feature = "cuda")), allow(dead_code))]
 mod engine;
 mod join;
 mod loss;

@@ -63,7 +63,7 @@ impl ImageLabelObjective {
 impl Objective for ImageLabelObjective {
     fn loss(&mut self, network: &Network, step: usize) -> Result<Tensor, TrainError> {
         let batch = self.feed.take(step)?;
-        let labels = Tensor::new(batch.labels, &self.device)?;
+        let labels = Tensor::new(batch.labels, &Device::Cpu)?;
         let weights = Tensor::new(batch.weights, &self.device)?;
         let logits = network.forward(&batch.images.tensor()?, Mode::Train)?;
         weighted_mean(&htl_ops::cross_entropy(&logits, &labels)?, &weights)
