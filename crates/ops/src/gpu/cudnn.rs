@@ -286,6 +286,8 @@ impl Cudnn {
             .iter()
             .filter(|p| status == SUCCESS && p.status == SUCCESS && p.memory <= MOST_WORKSPACE)
             .filter(|p| p.determinism == DETERMINISTIC)
+            // Each algorithm is also tried with cuDNN's default mathematics, which rounds f32 to TF32.
+            .filter(|p| precision != Precision::F32 || p.math == FMA_MATH)
             .min_by(|p, q| p.time.total_cmp(&q.time));
         let algorithm = usable.map(|p| (p.algorithm, p.memory, p.math));
         if let Some((_, _, math)) = algorithm {

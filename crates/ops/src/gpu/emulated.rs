@@ -33,6 +33,7 @@ pub(super) fn engine() -> Option<Arc<dyn Engine>> {
 }
 
 thread_local! {
+    static LAUNCHED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
     static CHOSEN: RefCell<Option<Arc<dyn Engine>>> = const { RefCell::new(None) };
 }
 
@@ -51,6 +52,13 @@ pub(super) fn everywhere<R>(engine: &Arc<dyn Engine>, f: impl FnOnce() -> R) -> 
     }
     let _restore = Restore(CHOSEN.replace(Some(engine.clone())));
     f()
+}
+
+/// What `f` gives, and the kernels that it launched.
+pub(super) fn launched<R>(f: impl FnOnce() -> R) -> (R, Vec<String>) {
+    LAUNCHED.take();
+    let result = f();
+    (result, LAUNCHED.take())
 }
 
 fn compile() -> Option<Arc<Emulated>> {
@@ -93,6 +101,7 @@ impl Engine for Emulated {
         // SAFETY: the sources export kernels by this name with this type.
         let launch = unsafe { self.kernels.get::<Launch>(name.as_bytes()) }
             .map_err(|e| candle_core::Error::Msg(format!("no kernel `{kernel}`: {e}")))?;
+        LAUNCHED.with_borrow_mut(|kernels| kernels.push(kernel.to_owned()));
         let running = self.running.lock().unwrap();
         with_pointers(args, address, |pointers| {
             // SAFETY: the arguments are those of the kernel, as on a device.
