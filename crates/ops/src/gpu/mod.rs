@@ -3,6 +3,7 @@
 //! The operations are written against an [`Engine`]: CUDA, or in tests a stand-in that runs the same kernels, compiled by
 //! the host's compiler, on the CPU. `kernels/` holds their source.
 
+mod augment;
 mod block;
 mod conv;
 #[cfg(feature = "cuda")]
@@ -20,6 +21,7 @@ mod shape;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use augment::{Scale, Set, augment};
 pub(crate) use block::{Affine, Block, Gradients};
 pub(crate) use conv::{Convolution, add_bias, backward_bias};
 #[cfg(feature = "cuda")]
