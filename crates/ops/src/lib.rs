@@ -21,6 +21,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 mod adaptive;
+pub mod augment;
 mod buffer;
 mod conv;
 mod counts;

@@ -137,6 +137,7 @@ fn address(tensor: &Tensor) -> Result<u64> {
         CpuStorage::F32(values) => values[from..].as_ptr() as u64,
         CpuStorage::BF16(values) => values[from..].as_ptr() as u64,
         CpuStorage::U32(values) => values[from..].as_ptr() as u64,
+        CpuStorage::U8(values) => values[from..].as_ptr() as u64,
         other => panic!(
             "no kernel takes {:?}",
             candle_core::backend::BackendStorage::dtype(other)

@@ -3,6 +3,7 @@
 //! They are written against an [`Engine`]: CUDA, or in tests a stand-in that runs the same kernels, compiled by the host's
 //! compiler, on the CPU. `kernels/` holds their source.
 
+mod augment;
 mod block;
 mod conv;
 #[cfg(feature = "cuda")]
@@ -25,6 +26,7 @@ mod shape;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use augment::{Scale, Set, augment};
 pub(crate) use block::{Block, Gradients};
 pub(crate) use conv::{Convolution, add_bias, backward_bias};
 pub(crate) use engine::Engine;
@@ -39,22 +41,27 @@ pub(crate) use shape::Shape;
 
 use std::sync::Arc;
 
-use candle_core::{DType, DeviceLocation, Result, Tensor};
+use candle_core::{DType, Device, DeviceLocation, Result, Tensor};
 
 /// The engine of a tensor's device; nothing for a device without kernels, and for numbers that they do not take.
 pub(crate) fn engine_of(tensor: &Tensor) -> Result<Option<Arc<dyn Engine>>> {
-    if tensor.dtype() != DType::F32 {
-        return Ok(None);
+    match tensor.dtype() {
+        DType::F32 => engine_at(tensor.device()),
+        _ => Ok(None),
     }
+}
+
+/// The engine of a device; nothing for one without kernels.
+pub(crate) fn engine_at(device: &Device) -> Result<Option<Arc<dyn Engine>>> {
     #[cfg(test)]
     if let Some(engine) = emulated::chosen() {
         return Ok(Some(engine));
     }
-    #[cfg(feature = "cuda")]
-    if let candle_core::Device::Cuda(device) = tensor.device() {
-        return cuda::engine(device).map(Some);
+    match device {
+        #[cfg(feature = "cuda")]
+        Device::Cuda(device) => cuda::engine(device).map(Some),
+        _ => Ok(None),
     }
-    Ok(None)
 }
 
 /// The engine that serves all of these tensors; nothing if one of them has none, another one, or is not contiguous.

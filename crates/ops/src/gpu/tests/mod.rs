@@ -1,5 +1,6 @@
 //! The device's operations, on the CPU, against the CPU's own.
 
+mod augment;
 mod launches;
 mod operations;
 mod optimisers;
