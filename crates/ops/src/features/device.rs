@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape as Dims, Storage, Tensor};
 
 use super::map::poisoned;
-use super::node::{Node, token};
+use super::node::Node;
 use super::{Features, Held};
 use crate::conv::Geometry;
 use crate::gpu::{self, Affine, Block, Convolution, Engine, Gradients, Map, Normalised, Shape};
@@ -42,7 +42,7 @@ fn of(x: &Tensor, dims: [usize; 4], engine: Arc<dyn Engine>, precision: Precisio
             Ok([Some(gradient.to_tensor()?.reshape(x.shape())?)])
         }))?
     } else {
-        token::<f32>(x)?
+        map.engine.token()
     };
     Ok(features(node, map))
 }
@@ -90,12 +90,12 @@ pub(super) fn conv_norm(
     let node = x.node.apply_op3(
         normed.gamma,
         normed.beta,
-        Node::<f32, 3, _>::new("htl-affine", move |[node, gamma, beta]| {
+        Node::<f32, 3, _>::new("htl-affine", move |[_, gamma, beta]| {
             let Some(found) = waiting.lock().map_err(poisoned)?.take() else {
                 return Ok([None, None, None]);
             };
             Ok([
-                input.receive(found.input, node)?,
+                input.receive(found.input)?,
                 gamma.track_op().then_some(found.gamma),
                 beta.track_op().then_some(found.beta),
             ])
@@ -104,11 +104,11 @@ pub(super) fn conv_norm(
     let (input, result) = (map.clone(), out.clone());
     let node = node.apply_op2(
         &weight,
-        Node::<f32, 2, _>::new("htl-conv-norm", move |[node, weight]| {
+        Node::<f32, 2, _>::new("htl-conv-norm", move |[_, weight]| {
             let mut found = block.backward(&input, weight, &result.take_gradient()?, wanted)?;
             let weight = found.weight.take();
             *gradients.lock().map_err(poisoned)? = Some(found);
-            Ok([Some(token::<f32>(node)?), weight])
+            Ok([Some(result.engine.token()), weight])
         }),
     )?;
     Ok((features(node, out), statistics))
@@ -118,11 +118,11 @@ pub(super) fn conv_norm(
 fn norm(x: &Features, map: &Map, affine: &Affine<'_>) -> Result<(Features, Option<BatchStatistics>)> {
     let (normalised, out, statistics) = Normalised::forward(map.clone(), affine)?;
     let (tracked, input, result) = (x.is_tracked(), map.clone(), out.clone());
-    let backward = move |[node, gamma, beta]: [&Tensor; 3]| {
+    let backward = move |[_, gamma, beta]: [&Tensor; 3]| {
         let grad = result.take_gradient()?;
         let [dgamma, dbeta] = normalised.backward(&grad)?;
         Ok([
-            input.receive(tracked.then_some(grad), node)?,
+            input.receive(tracked.then_some(grad))?,
             gamma.track_op().then_some(dgamma),
             beta.track_op().then_some(dbeta),
         ])
@@ -143,17 +143,17 @@ pub(super) fn conv(
     let convolution = Convolution::new(map, &weight.detach(), Shape::of(geometry)?)?;
     let out = map.beside(geometry.out_dims(), convolution.forward(map)?);
     let (tracked, input, result) = (x.is_tracked(), map.clone(), out.clone());
-    let backward = move |node: &Tensor, weight: &Tensor| {
+    let backward = move |weight: &Tensor| {
         let grad = result.take_gradient()?;
         let dx = tracked.then(|| convolution.backward_input(&input, &grad)).transpose()?;
         let dw = weight
             .track_op()
             .then(|| convolution.backward_weight(&input, &grad, weight));
-        Ok::<_, candle_core::Error>((input.receive(dx, node)?, dw.transpose()?, grad))
+        Ok::<_, candle_core::Error>((input.receive(dx)?, dw.transpose()?, grad))
     };
     let Some(bias) = bias else {
-        let node = Node::<f32, 2, _>::new("htl-conv", move |[node, weight]| {
-            let (token, dw, _) = backward(node, weight)?;
+        let node = Node::<f32, 2, _>::new("htl-conv", move |[_, weight]| {
+            let (token, dw, _) = backward(weight)?;
             Ok([token, dw])
         });
         return Ok(features(x.node.apply_op2(&weight, node)?, out));
@@ -161,8 +161,8 @@ pub(super) fn conv(
     let bias = bias.contiguous()?;
     gpu::add_bias(&out, &bias.detach())?;
     let result = out.clone();
-    let node = Node::<f32, 3, _>::new("htl-conv", move |[node, weight, bias]| {
-        let (token, dw, grad) = backward(node, weight)?;
+    let node = Node::<f32, 3, _>::new("htl-conv", move |[_, weight, bias]| {
+        let (token, dw, grad) = backward(weight)?;
         let db = bias
             .track_op()
             .then(|| gpu::backward_bias(&result, &grad))
@@ -185,25 +185,25 @@ fn conv_transpose(
     let convolution = Convolution::new(map, &weight.detach(), Shape::of(geometry)?)?;
     let out = map.beside(dims, convolution.backward_input(map, &map.values)?);
     let (tracked, input, result) = (x.is_tracked(), map.clone(), out.clone());
-    let backward = move |node: &Tensor, weight: &Tensor| {
+    let backward = move |weight: &Tensor| {
         let grad = result.beside(result.dims, result.take_gradient()?);
         let dx = tracked.then(|| convolution.forward(&grad)).transpose()?;
         let dw = weight
             .track_op()
             .then(|| convolution.backward_weight(&grad, &input.values, weight));
-        Ok::<_, candle_core::Error>((input.receive(dx, node)?, dw.transpose()?, grad))
+        Ok::<_, candle_core::Error>((input.receive(dx)?, dw.transpose()?, grad))
     };
     let Some(bias) = bias else {
-        let node = Node::<f32, 2, _>::new("htl-conv-transpose", move |[node, weight]| {
-            let (token, dw, _) = backward(node, weight)?;
+        let node = Node::<f32, 2, _>::new("htl-conv-transpose", move |[_, weight]| {
+            let (token, dw, _) = backward(weight)?;
             Ok([token, dw])
         });
         return Ok(features(x.node.apply_op2(&weight, node)?, out));
     };
     let bias = bias.contiguous()?;
     gpu::add_bias(&out, &bias.detach())?;
-    let node = Node::<f32, 3, _>::new("htl-conv-transpose", move |[node, weight, bias]| {
-        let (token, dw, grad) = backward(node, weight)?;
+    let node = Node::<f32, 3, _>::new("htl-conv-transpose", move |[_, weight, bias]| {
+        let (token, dw, grad) = backward(weight)?;
         let db = bias
             .track_op()
             .then(|| gpu::backward_bias(&grad, &grad.values))
@@ -231,11 +231,11 @@ fn join([x, skip]: [&Features; 2], [low, high]: [&Map; 2]) -> Result<(Features, 
     let (a, b, result) = (low.clone(), high.clone(), joined.clone());
     let node = x.node.apply_op2(
         &skip.node,
-        Node::<f32, 2, _>::new("htl-upsample-concat", move |[x, skip]| {
+        Node::<f32, 2, _>::new("htl-upsample-concat", move |_| {
             let grad = result.take_gradient()?;
             let low = tracked[0].then(|| gpu::join_backward_low(&a, &b, &grad)).transpose()?;
             let high = tracked[1].then(|| gpu::join_backward_skip(&a, &b, &grad)).transpose()?;
-            Ok([a.receive(low, x)?, b.receive(high, skip)?])
+            Ok([a.receive(low)?, b.receive(high)?])
         }),
     )?;
     Ok((features(node, joined.clone()), joined))
@@ -244,24 +244,20 @@ fn join([x, skip]: [&Features; 2], [low, high]: [&Map; 2]) -> Result<(Features, 
 pub(super) fn max_pool(x: &Features, map: &Map, window: Window) -> Result<Features> {
     let out = gpu::max_pool(map, &window)?;
     let (input, result) = (map.clone(), out.clone());
-    let node = x
-        .node
-        .apply_op1(Node::<f32, 1, _>::new("htl-max-pool2d", move |[node]| {
-            let dx = gpu::max_pool_backward(&input, &window, &result.take_gradient()?)?;
-            Ok([input.receive(Some(dx), node)?])
-        }))?;
+    let node = x.node.apply_op1(Node::<f32, 1, _>::new("htl-max-pool2d", move |_| {
+        let dx = gpu::max_pool_backward(&input, &window, &result.take_gradient()?)?;
+        Ok([input.receive(Some(dx))?])
+    }))?;
     Ok(features(node, out))
 }
 
 fn average_pool(x: &Features, map: &Map, window: Window) -> Result<Features> {
     let out = gpu::average_pool(map, &window)?;
     let (input, result) = (map.clone(), out.clone());
-    let node = x
-        .node
-        .apply_op1(Node::<f32, 1, _>::new("htl-avg-pool2d", move |[node]| {
-            let dx = gpu::average_pool_backward(&input, &window, &result.take_gradient()?)?;
-            Ok([input.receive(Some(dx), node)?])
-        }))?;
+    let node = x.node.apply_op1(Node::<f32, 1, _>::new("htl-avg-pool2d", move |_| {
+        let dx = gpu::average_pool_backward(&input, &window, &result.take_gradient()?)?;
+        Ok([input.receive(Some(dx))?])
+    }))?;
     Ok(features(node, out))
 }
 
@@ -271,14 +267,14 @@ pub(super) fn add([x, y]: [&Features; 2], [a, b]: [&Map; 2]) -> Result<Features>
     let (a, b, result) = (a.clone(), b.clone(), out.clone());
     let node = x.node.apply_op2(
         &y.node,
-        Node::<f32, 2, _>::new("htl-add", move |[x, y]| {
+        Node::<f32, 2, _>::new("htl-add", move |_| {
             let grad = result.take_gradient()?;
             // Gradients are written over: each holder needs its own.
             let copy = (tracked == [true; 2]).then(|| grad.copy()).transpose()?;
             let second = if tracked[0] { copy } else { Some(grad.clone()) };
             Ok([
-                a.receive(tracked[0].then_some(grad), x)?,
-                b.receive(if tracked[1] { second } else { None }, y)?,
+                a.receive(tracked[0].then_some(grad))?,
+                b.receive(if tracked[1] { second } else { None })?,
             ])
         }),
     )?;
@@ -313,9 +309,9 @@ impl CustomOp1 for Leave {
         }
     }
 
-    fn bwd(&self, node: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+    fn bwd(&self, _: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
         self.map.add_tensor_gradient(&grad.contiguous()?)?;
-        token::<f32>(node).map(Some)
+        Ok(Some(self.map.engine.token()))
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use candle_core::{CpuStorage, Result, Storage, Tensor};
+use candle_core::{CpuStorage, DType, Device, Result, Storage, Tensor};
 use libloading::Library;
 
 use super::engine::{Arg, Engine, Operands, Pass, with_pointers};
@@ -18,6 +18,7 @@ type Launch = unsafe extern "C" fn(*const u32, *const u32, *mut *mut c_void);
 /// One host thread as the device; it has no library of convolutions.
 #[derive(Debug)]
 pub(super) struct Emulated {
+    token: Tensor,
     kernels: Library,
     /// The kernels' fibres are global.
     running: Mutex<()>,
@@ -90,12 +91,17 @@ fn compile() -> Option<Arc<Emulated>> {
     // SAFETY: the library was just made of our sources; it has no code that runs on loading.
     let kernels = unsafe { Library::new(&library) }.unwrap();
     Some(Arc::new(Emulated {
+        token: Tensor::zeros(1, DType::F32, &Device::Cpu).unwrap(),
         kernels,
         running: Mutex::new(()),
     }))
 }
 
 impl Engine for Emulated {
+    fn token(&self) -> Tensor {
+        self.token.clone()
+    }
+
     fn launch(&self, kernel: &str, grid: [u32; 3], block: [u32; 3], args: &[Arg<'_>]) -> Result<()> {
         let name = format!("launch_{kernel}");
         // SAFETY: the sources export kernels by this name with this type.

@@ -37,6 +37,9 @@ pub(crate) struct Operands<'a> {
 
 /// A device.
 pub(crate) trait Engine: Send + Sync + std::fmt::Debug {
+    /// The element that stands for maps and their gradients in candle's graph: always the same one, which costs nothing.
+    fn token(&self) -> Tensor;
+
     /// Runs a kernel of `kernels/` after all earlier ones, and does not wait for it.
     fn launch(&self, kernel: &str, grid: [u32; 3], block: [u32; 3], args: &[Arg<'_>]) -> Result<()>;
 
