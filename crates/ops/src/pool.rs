@@ -81,7 +81,7 @@ impl Window {
         })
     }
 
-    fn is_halving(&self) -> bool {
+    pub(crate) fn is_halving(&self) -> bool {
         self.kernel == 2 && self.stride == 2 && self.padding == 0
     }
 

@@ -41,7 +41,7 @@ pub(crate) use shape::Shape;
 
 use std::sync::Arc;
 
-use candle_core::{DType, Device, DeviceLocation, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 
 /// The engine of a tensor's device; nothing for a device without kernels, and for numbers that they do not take.
 pub(crate) fn engine_of(tensor: &Tensor) -> Result<Option<Arc<dyn Engine>>> {
@@ -64,18 +64,15 @@ pub(crate) fn engine_at(device: &Device) -> Result<Option<Arc<dyn Engine>>> {
     }
 }
 
-/// The engine that serves all of these tensors; nothing if one of them has none, another one, or is not contiguous.
+/// The engine that serves all of these tensors; nothing if one of them has none, another device, or is not contiguous.
 pub(crate) fn engine_of_all<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Result<Option<Arc<dyn Engine>>> {
-    let mut found: Option<(DeviceLocation, Arc<dyn Engine>)> = None;
-    for tensor in tensors {
-        let location = tensor.device().location();
-        if !tensor.is_contiguous() || found.as_ref().is_some_and(|(other, _)| *other != location) {
-            return Ok(None);
-        }
-        match engine_of(tensor)? {
-            Some(engine) => found = Some((location, engine)),
-            None => return Ok(None),
-        }
+    let mut tensors = tensors.into_iter();
+    let Some(first) = tensors.next() else {
+        return Ok(None);
+    };
+    let alike = |t: &Tensor| t.is_contiguous() && t.dtype() == first.dtype() && t.device().same_device(first.device());
+    if alike(first) && tensors.all(alike) {
+        return engine_of(first);
     }
-    Ok(found.map(|(_, engine)| engine))
+    Ok(None)
 }

@@ -61,15 +61,19 @@ fn table(entries: &[Entry<'_>], address: &dyn Fn(&Tensor) -> Result<u64>) -> Res
     Ok(bytes)
 }
 
-/// Blocks for the largest of some tensors, so that one launch serves all.
-fn grid(entries: &[Entry<'_>]) -> [u32; 3] {
+/// Blocks for each tensor in updates, and in sums, whose results one warp adds up.
+const BLOCKS: u32 = 256;
+const SUMMING_BLOCKS: u32 = 32;
+
+/// Blocks for the largest of some tensors, at most so many, so that one launch serves all.
+fn grid(entries: &[Entry<'_>], most: u32) -> [u32; 3] {
     let longest = entries
         .iter()
         .map(|entry| entry.parameter.elem_count())
         .max()
         .unwrap_or(1);
     [
-        small(longest).div_ceil(4 * THREADS).clamp(1, 256),
+        small(longest).div_ceil(4 * THREADS).clamp(1, most),
         small(entries.len()),
         1,
     ]
@@ -79,7 +83,7 @@ fn grid(entries: &[Entry<'_>]) -> [u32; 3] {
 pub(crate) fn clip(engine: &dyn Engine, entries: &[Entry<'_>], most: f32) -> Result<Tensor> {
     let like = entries[0].parameter;
     let groups: Vec<_> = entries.chunks(MOST).collect();
-    let grids: Vec<_> = groups.iter().map(|group| grid(group)).collect();
+    let grids: Vec<_> = groups.iter().map(|group| grid(group, SUMMING_BLOCKS)).collect();
     let count: u32 = grids.iter().map(|[x, y, _]| x * y).sum();
     let partial = room(count, DType::F32, like)?;
     let mut at = 0;
@@ -111,7 +115,7 @@ pub(crate) fn adamw(engine: &dyn Engine, entries: &[Entry<'_>], moments: Moments
             Arg::F32(moments.beta2),
             Arg::F32(moments.eps),
         ];
-        engine.launch("adamw", grid(group), BLOCK, &args)?;
+        engine.launch("adamw", grid(group, BLOCKS), BLOCK, &args)?;
     }
     Ok(())
 }
@@ -121,7 +125,7 @@ pub(crate) fn sgd(engine: &dyn Engine, entries: &[Entry<'_>], lr: f32, momentum:
     for group in entries.chunks(MOST) {
         let table = table(group, &|tensor| engine.address(tensor))?;
         let args = [Arg::Bytes(&table), Arg::F32(lr), Arg::F32(momentum), Arg::F32(decay)];
-        engine.launch("sgd", grid(group), BLOCK, &args)?;
+        engine.launch("sgd", grid(group, BLOCKS), BLOCK, &args)?;
     }
     Ok(())
 }
@@ -130,7 +134,12 @@ pub(crate) fn sgd(engine: &dyn Engine, entries: &[Entry<'_>], lr: f32, momentum:
 pub(crate) fn follow(engine: &dyn Engine, entries: &[Entry<'_>], rate: f32) -> Result<()> {
     for group in entries.chunks(MOST) {
         let table = table(group, &|tensor| engine.address(tensor))?;
-        engine.launch("follow", grid(group), BLOCK, &[Arg::Bytes(&table), Arg::F32(rate)])?;
+        engine.launch(
+            "follow",
+            grid(group, BLOCKS),
+            BLOCK,
+            &[Arg::Bytes(&table), Arg::F32(rate)],
+        )?;
     }
     Ok(())
 }

@@ -36,23 +36,23 @@ fn forward(kernel: &str, x: &Map, window: &Window) -> Result<Map> {
 
 /// The gradient of [`max_pool`]'s input.
 pub(crate) fn max_pool_backward(x: &Map, window: &Window, dy: &Tensor) -> Result<Tensor> {
-    backward(
-        "max_pool_backward",
-        x,
-        window,
-        &[Arg::Tensor(&x.values), Arg::Tensor(dy)],
-    )
+    let read = [Arg::Tensor(&x.values), Arg::Tensor(dy)];
+    if window.is_halving() && window.h.is_multiple_of(2) && window.w.is_multiple_of(2) {
+        return backward("max_halve_backward", x, window, &read, x.pixels() / 4);
+    }
+    backward("max_pool_backward", x, window, &read, x.pixels())
 }
 
 /// The gradient of [`average_pool`]'s input.
 pub(crate) fn average_pool_backward(x: &Map, window: &Window, dy: &Tensor) -> Result<Tensor> {
-    backward("average_pool_backward", x, window, &[Arg::Tensor(dy)])
+    backward("average_pool_backward", x, window, &[Arg::Tensor(dy)], x.pixels())
 }
 
-fn backward(kernel: &str, x: &Map, window: &Window, read: &[Arg<'_>]) -> Result<Tensor> {
+/// `pixels`: how many the kernel goes over.
+fn backward(kernel: &str, x: &Map, window: &Window, read: &[Arg<'_>], pixels: u32) -> Result<Tensor> {
     let shape = Shape::window(x.dims, window)?;
     let walk = x.walk();
-    let packs = x.pixels() * walk.row();
+    let packs = pixels * walk.row();
     let dx = x.room(x.pixels() * x.channels())?;
     let bytes = shape.bytes();
     let mut args = vec![Arg::Bytes(&bytes)];

@@ -114,8 +114,20 @@ impl Ema {
     /// # Errors
     /// [`OpsError::State`] for a variable without an average.
     pub fn copy_to(&self, vars: &[(String, Var)]) -> Result<(), OpsError> {
-        for (name, var) in vars {
-            var.set(self.average(name)?)?;
+        let pairs: Vec<_> = vars
+            .iter()
+            .map(|(name, var)| Ok((self.average(name)?, var)))
+            .collect::<Result<_, OpsError>>()?;
+        let fits = pairs.iter().all(|(average, var)| average.dims() == var.dims());
+        let all = pairs
+            .iter()
+            .flat_map(|(average, var)| [average.as_tensor(), var.as_tensor()]);
+        if let (true, Some(engine)) = (fits, gpu::engine_of_all(all)?) {
+            let entries: Vec<_> = pairs.iter().map(|(a, v)| Entry::plain(v, a, None)).collect();
+            return Ok(gpu::follow(&*engine, &entries, 1.0)?);
+        }
+        for (average, var) in pairs {
+            var.set(average)?;
         }
         Ok(())
     }

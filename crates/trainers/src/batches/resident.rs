@@ -17,7 +17,8 @@ pub(super) struct Resident {
 }
 
 impl Resident {
-    /// `None` if the set would take more than [`MOST`], or half of what the device has left.
+    /// `None` if the set would take more than [`MOST`], or a quarter of what the device has left: the network comes
+    /// later, and a second set perhaps.
     pub fn new(
         set: &ImageSet,
         targets: Option<&[Vec<f32>]>,
@@ -33,7 +34,7 @@ impl Resident {
         };
         let (free, _) = device.cuda_stream().context().mem_get_info().w()?;
         let bytes = set.len() * size * size * (3 + targets.map_or(0, bank::bytes_of_maps));
-        if set.is_empty() || bytes > MOST.min(free / 2) {
+        if set.is_empty() || bytes > MOST.min(free / 4) {
             return Ok(None);
         }
         let device = Device::Cuda(device.clone());

@@ -41,7 +41,8 @@ KERNEL(sgd, (Entries entries, float lr, float momentum, float decay)) {
 // Averages that follow values.
 KERNEL(follow, (Entries entries, float rate)) {
     const Entry& e = entries.of[blockIdx.y];
-    for (unsigned i = first(); i < e.n; i += stride()) e.p[i] += (e.g[i] - e.p[i]) * rate;
+    // At 1 a copy, to the bit.
+    for (unsigned i = first(); i < e.n; i += stride()) e.p[i] = rate == 1 ? e.g[i] : e.p[i] + (e.g[i] - e.p[i]) * rate;
 }
 
 // Partial sums of squares, [entries, gridDim.x].

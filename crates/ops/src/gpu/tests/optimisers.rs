@@ -84,6 +84,11 @@ fn sgd_and_averages_as_on_the_cpu() {
         for (name, average) in device_average.values() {
             assert!(difference(&average, &host_average.values()[&name]) < 1e-5);
         }
+        let copies = vars();
+        on(&engine, || device_average.copy_to(&copies)).unwrap();
+        for (name, copy) in copies {
+            assert_eq!(difference(&copy, &device_average.values()[&name]), 0.0);
+        }
     }
 }
 
