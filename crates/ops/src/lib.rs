@@ -22,6 +22,7 @@
 //! ```
 mod adaptive;
 pub mod augment;
+mod backward;
 mod buffer;
 mod conv;
 mod counts;
@@ -44,6 +45,7 @@ mod team;
 mod upsample;
 
 pub use adaptive::{adaptive_avg_pool2d, adaptive_max_pool2d};
+pub use backward::backward;
 pub use buffer::{keep_freed_memory, release_buffers};
 pub use conv::{Conv2dParams, ConvTranspose2dParams, conv_transpose2d, conv2d};
 pub use counts::overlap_counts;

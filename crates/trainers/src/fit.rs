@@ -332,7 +332,7 @@ impl Run<'_> {
     ) -> Result<(), TrainError> {
         let network = &self.start.network;
         let loss = objective.loss(network, step)?;
-        let mut gradients = loss.backward()?;
+        let mut gradients = htl_ops::backward(&loss)?;
         losses.add(step, &loss)?;
         optimizer.step_clipped(&mut gradients, rate, CLIP)?;
         if let Some(masks) = &self.start.masks {
