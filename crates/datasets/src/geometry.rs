@@ -108,7 +108,6 @@ impl GeometryParams {
 /// Draw it once and apply it to an image, its mask and a teacher's probability map alike.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Geometry {
-    /// Target to source in units of the side, about the centre: source = matrix * target + shift.
     matrix: [[f32; 2]; 2],
     shift: [f32; 2],
 }
@@ -142,6 +141,14 @@ impl Geometry {
             [turned[1][0] * flip_y, turned[1][1] * flip_y],
         ];
         Self { matrix, shift }
+    }
+
+    /// Where a pixel of the result comes from, for what moves pixels elsewhere than here: `source = matrix * result + shift`.
+    ///
+    /// Both places are (x, y) from the image's centre in units of the side, so the same numbers serve any size; `matrix`
+    /// is by rows.
+    pub fn source(&self) -> ([[f32; 2]; 2], [f32; 2]) {
+        (self.matrix, self.shift)
     }
 
     /// The map that undoes this one (up to interpolation and what left the frame).

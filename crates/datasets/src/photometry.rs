@@ -1,4 +1,5 @@
 use rand::Rng;
+use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::{DatasetError, generator};
@@ -99,17 +100,29 @@ impl PhotometryParams {
 }
 
 /// One change of colour; pixels stay where they are (but for blur and cut-out), so masks do not change.
+///
+/// The numbers are public for what changes pixels elsewhere than here, such as on a GPU; [`apply`](Self::apply) takes them
+/// in the order in which they stand.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Photometry {
-    brightness: f32,
-    contrast: f32,
-    saturation: f32,
-    gains: [f32; 3],
-    blur_passes: u32,
-    noise: f32,
-    noise_seed: u64,
-    /// Left, top, width, height as parts of the side; width 0 for none.
-    cutout: [f32; 4],
+    /// Factor of each channel, red, green, blue.
+    pub gains: [f32; 3],
+    /// Factor of the distance from grey (the pixel's luma after the gains).
+    pub saturation: f32,
+    /// Factor of the distance from the luma of the image's mean colour before any change.
+    pub contrast: f32,
+    /// Added to all values, which are then kept within [0, 1].
+    pub brightness: f32,
+    /// Passes of the blur, 0 to 3: (1 2 1) / 4 along rows and columns, edge pixels repeated.
+    pub blur_passes: u32,
+    /// Rectangle filled with each channel's mean; see [`cutout_pixels`](Self::cutout_pixels). Left, top, width, height as
+    /// parts of the side; width 0 for none.
+    pub cutout: [f32; 4],
+    /// Standard deviation of the noise, after which values are kept within [0, 1]; 0 for none.
+    pub noise: f32,
+    /// What the noise is drawn from; see [`noise_key`](Self::noise_key).
+    pub noise_seed: u64,
 }
 
 impl Photometry {
@@ -178,8 +191,7 @@ impl Photometry {
                 blur(channel, size);
             }
         }
-        if self.cutout[2] > 0. {
-            let [left, top, width, height] = self.cutout.map(|part| (part * size as f32).round() as usize);
+        if let Some([left, top, width, height]) = self.cutout_pixels(size) {
             for channel in [&mut *red, &mut *green, &mut *blue] {
                 let fill = mean(channel);
                 for row in channel.chunks_exact_mut(size).skip(top).take(height) {
@@ -188,11 +200,27 @@ impl Photometry {
             }
         }
         if self.noise > 0. {
-            let mut rng = generator(self.noise_seed, "noise", 0);
+            let mut rng = self.noise_generator();
             for value in image.iter_mut() {
                 *value = (*value + self.noise * nearly_normal(rng.random())).clamp(0., 1.);
             }
         }
+    }
+
+    /// The cut-out of an image of `size` x `size`: left, top, width and height in pixels; it may reach beyond the image.
+    pub fn cutout_pixels(&self, size: usize) -> Option<[usize; 4]> {
+        (self.cutout[2] > 0.).then(|| self.cutout.map(|part| (part * size as f32).round() as usize))
+    }
+
+    /// The key of the noise's ChaCha8 stream (counter from 0, nonce 0). Each value of the image, in order, takes the next
+    /// 64 bits of it: the sum of their four 16-bit parts over 65535, less 2, times the root of 3, times
+    /// [`noise`](Self::noise).
+    pub fn noise_key(&self) -> [u8; 32] {
+        self.noise_generator().get_seed()
+    }
+
+    fn noise_generator(&self) -> ChaCha8Rng {
+        generator(self.noise_seed, "noise", 0)
     }
 }
 

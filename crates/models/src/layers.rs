@@ -137,18 +137,10 @@ impl ConvNorm {
 
     fn follow(&self, statistics: Option<BatchStatistics>) -> Result<(), ModelError> {
         if let Some(statistics) = statistics {
-            follow(&self.running_mean, &statistics.mean)?;
-            follow(&self.running_var, &statistics.var)?;
+            statistics.update_running(&self.running_mean, &self.running_var, MOMENTUM)?;
         }
         Ok(())
     }
-}
-
-/// `running = 0.9 running + 0.1 batch`.
-fn follow(running: &Var, batch: &Tensor) -> Result<(), ModelError> {
-    let old = (running.as_detached_tensor() * (1.0 - MOMENTUM))?;
-    let new = (batch.detach().to_dtype(running.dtype())? * MOMENTUM)?;
-    Ok(running.set(&(old + new)?)?)
 }
 
 /// Two times (3x3 convolution, batch normalisation, ReLU); `nn.Sequential` indices 0, 1, 3 and 4.

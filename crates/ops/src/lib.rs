@@ -21,12 +21,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 mod adaptive;
+pub mod augment;
+mod backward;
 mod buffer;
 mod conv;
+mod counts;
 mod cpu;
 mod error;
 mod features;
-#[cfg(any(test, feature = "cuda"))]
 mod gpu;
 mod loss;
 mod math;
@@ -43,8 +45,10 @@ mod team;
 mod upsample;
 
 pub use adaptive::{adaptive_avg_pool2d, adaptive_max_pool2d};
+pub use backward::backward;
 pub use buffer::{keep_freed_memory, release_buffers};
 pub use conv::{Conv2dParams, ConvTranspose2dParams, conv_transpose2d, conv2d};
+pub use counts::overlap_counts;
 pub use cpu::{CPU_PATH_VARIABLE, CpuPath};
 pub use error::OpsError;
 pub use features::{Features, Precision, conv_norm, conv_norm_relu, upsample_concat_conv_norm_relu};

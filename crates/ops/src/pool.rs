@@ -3,6 +3,7 @@
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor, WithDType};
 
+use crate::Features;
 use crate::OpsError;
 use crate::buffer::Buffer;
 use crate::conv::depthwise::{self, TASK};
@@ -80,7 +81,7 @@ impl Window {
         })
     }
 
-    fn is_halving(&self) -> bool {
+    pub(crate) fn is_halving(&self) -> bool {
         self.kernel == 2 && self.stride == 2 && self.padding == 0
     }
 
@@ -382,6 +383,9 @@ impl CustomOp1 for PoolOp {
 pub fn max_pool2d(x: &Tensor, kernel: usize, stride: usize, padding: usize) -> Result<Tensor, OpsError> {
     const OP: &str = "max_pool2d";
     let window = Window::new(OP, dims4(OP, "x", x)?, kernel, stride, padding)?;
+    if let Some(maps) = Features::on_device(OP, "x", x)? {
+        return maps.max_pool(kernel, stride, padding)?.into_tensor();
+    }
     if portable::takes(x) {
         return Ok(portable::pool::max(window, x)?);
     }
@@ -404,6 +408,9 @@ pub fn max_pool2d(x: &Tensor, kernel: usize, stride: usize, padding: usize) -> R
 pub fn avg_pool2d(x: &Tensor, kernel: usize, stride: usize, padding: usize) -> Result<Tensor, OpsError> {
     const OP: &str = "avg_pool2d";
     let window = Window::new(OP, dims4(OP, "x", x)?, kernel, stride, padding)?;
+    if let Some(maps) = Features::on_device(OP, "x", x)? {
+        return maps.average_pool_on_device(window)?.into_tensor();
+    }
     if portable::takes(x) {
         return Ok(portable::conv::average(window.geometry(), x)?);
     }

@@ -3,9 +3,11 @@
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor, WithDType};
 
+use crate::Features;
 use crate::OpsError;
 use crate::cpu::vectorised;
 use crate::error::check_extents;
+use crate::gpu::{self, Positions};
 use crate::parallel;
 use crate::portable;
 use crate::real::{Reading, Real, by_dtype, dims4, elements};
@@ -172,6 +174,9 @@ pub fn upsample_nearest2d(x: &Tensor, size: (usize, usize)) -> Result<Tensor, Op
     const OP: &str = "upsample_nearest2d";
     let [_, _, h, w] = dims4(OP, "x", x)?;
     check_size(OP, size)?;
+    if let Some(engine) = gpu::engine_of(x)? {
+        return Ok(gpu::resize(engine, x, size, Positions::Nearest)?);
+    }
     let (rows, columns) = (nearest_taps(h, size.0), nearest_taps(w, size.1));
     if portable::takes(x) {
         return Ok(portable::resize::nearest(x, &rows, &columns)?);
@@ -200,6 +205,9 @@ pub fn upsample_bilinear2d(x: &Tensor, size: (usize, usize), corners: Corners) -
     const OP: &str = "upsample_bilinear2d";
     let [_, _, h, w] = dims4(OP, "x", x)?;
     check_size(OP, size)?;
+    if let Some(engine) = gpu::engine_of(x)? {
+        return Ok(gpu::resize(engine, x, size, Positions::Bilinear(corners))?);
+    }
     let (rows, columns) = (bilinear_taps(h, size.0, corners), bilinear_taps(w, size.1, corners));
     if portable::takes(x) {
         return Ok(portable::resize::bilinear(x, &rows, &columns)?);
@@ -386,6 +394,10 @@ pub fn upsample_concat(x: &Tensor, skip: &Tensor) -> Result<Tensor, OpsError> {
     let sd = dims4(OP, "skip", skip)?;
     let join = Join::new(dims4(OP, "x", x)?, sd)?;
     crate::real::check_shape(OP, "skip", skip, &sd, x)?;
+    if let Some(maps) = Features::on_device(OP, "x", x)? {
+        let skip = Features::named(OP, "skip", skip)?;
+        return maps.join_on_device(&skip)?.into_tensor();
+    }
     if portable::takes(x) {
         return Ok(portable::resize::upsample_concat(join, x, skip)?);
     }

@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
 use candle_core::{DType, Device, Result, Tensor};
-use cases::{Judge, Kinks, run};
+use cases::{Backward, Judge, Kinks, run};
 use common::{difference, numbers};
 use htl_ops::portable::everywhere;
 use htl_ops::{Features, OpsError, Precision};
@@ -111,6 +111,7 @@ impl Agreement {
         &self,
         what: &str,
         inputs: &[Tensor],
+        backward: Backward,
         f: &impl Fn(&[Tensor]) -> Result<Vec<Tensor>>,
     ) -> Option<[Vec<Tensor>; 3]> {
         // Every computation begins with numbers that f32 holds exactly.
@@ -118,7 +119,7 @@ impl Agreement {
             .iter()
             .map(|t| t.to_dtype(DType::F32).and_then(|t| t.to_dtype(DType::F64)).unwrap())
             .collect();
-        let computed = |dtype, device: &Device| run(&inputs, dtype, device, f);
+        let computed = |dtype, device: &Device| run(&inputs, dtype, device, backward, f);
         let truth = computed(DType::F64, &Device::Cpu).unwrap();
         let host = computed(DType::F32, &Device::Cpu).unwrap();
         let found = catch_unwind(AssertUnwindSafe(|| {
@@ -171,7 +172,7 @@ fn relative(found: &Tensor, expected: &Tensor) -> f64 {
 
 impl Judge for Agreement {
     fn agree(&self, what: &str, inputs: &[Tensor], f: impl Fn(&[Tensor]) -> Result<Vec<Tensor>>) {
-        let Some([truth, host, found]) = self.computed(what, inputs, &f) else {
+        let Some([truth, host, found]) = self.computed(what, inputs, Tensor::backward, &f) else {
             return;
         };
         let single = |t: &Tensor| t.to_dtype(DType::F32).unwrap();
@@ -188,7 +189,9 @@ impl Judge for Agreement {
     }
 
     fn agree_on_maps(&self, what: &str, kinks: Kinks, inputs: &[Tensor], f: impl Fn(&[Tensor]) -> Result<Vec<Tensor>>) {
-        let Some([truth, _, found]) = self.computed(what, inputs, &f) else {
+        // As a training does.
+        let ours: Backward = |sum| Ok(htl_ops::backward(sum)?);
+        let Some([truth, _, found]) = self.computed(what, inputs, ours, &f) else {
             return;
         };
         let values = truth.len() - inputs.len();
@@ -337,6 +340,22 @@ fn optimisers() {
         judge.note("norm of gradients", (found - norm).abs() / norm, judge.bounds.most);
         for (found, cut) in found_cut.iter().zip(&cut) {
             judge.note("gradients cut to a norm", difference(found, cut), judge.bounds.most);
+        }
+    });
+}
+
+#[test]
+fn counts_and_running_statistics() {
+    each("counts and running statistics", &SINGLE, |judge| {
+        let found = on(&judge.device, || cases::counts(&judge.device));
+        for (at, (found, counts)) in found.iter().zip(&cases::counts(&Device::Cpu)).enumerate() {
+            // A count is right or wrong.
+            let wrong = f64::from(u8::from(found != counts));
+            judge.note(&format!("counts {at}"), wrong, 0.5);
+        }
+        let found = on(&judge.device, || cases::running_statistics(&judge.device));
+        for (found, host) in found.iter().zip(&cases::running_statistics(&Device::Cpu)) {
+            judge.note("running statistics", difference(found, host), judge.bounds.most);
         }
     });
 }

@@ -19,8 +19,8 @@ struct Compositions;
 impl Judge for Compositions {
     fn agree(&self, what: &str, inputs: &[Tensor], f: impl Fn(&[Tensor]) -> Result<Vec<Tensor>>) {
         for (dtype, bound) in dtypes(1e-10, 1e-5) {
-            let ours = run(inputs, dtype, &Device::Cpu, &f).unwrap();
-            let composed = everywhere(|| run(inputs, dtype, &device(), &f)).unwrap();
+            let ours = run(inputs, dtype, &Device::Cpu, Tensor::backward, &f).unwrap();
+            let composed = everywhere(|| run(inputs, dtype, &device(), Tensor::backward, &f)).unwrap();
             assert_eq!(ours.len(), composed.len());
             for (i, (ours, composed)) in ours.iter().zip(&composed).enumerate() {
                 let difference = difference(composed, ours);

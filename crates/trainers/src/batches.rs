@@ -1,27 +1,95 @@
+#[cfg(any(test, feature = "cuda"))]
+mod bank;
+mod change;
+mod host;
+#[cfg(feature = "cuda")]
+mod resident;
+
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
-use htl_datasets::{Geometry, GeometryParams, ImageSet, Photometry, PhotometryParams, generator};
+use htl_datasets::ImageSet;
 use htl_models::Preprocessing;
-use rayon::prelude::*;
 
 use crate::{
     TrainError,
     attention::SampleWeights,
     feed::{Feed, Pace},
-    upload::{Staged, Uploads},
+    upload::Staged,
 };
+use change::{weak, weak_and_strong};
+pub(crate) use host::normalise;
 
-/// Turns samples into augmented, normalised planes; every draw depends on the seed, the step and the place in the
-/// batch alone, so that a resumed training sees what the uninterrupted one would have seen, and neither the number of
-/// threads nor the time when a batch is made changes it.
+/// What batches of augmented, normalised images are made of.
 #[derive(Clone)]
 pub(crate) struct Batches {
     images: Arc<ImageSet>,
     preprocessing: Preprocessing,
+    seed: u64,
+    device: Device,
+}
+
+impl Batches {
+    pub fn new(images: Arc<ImageSet>, preprocessing: &Preprocessing, seed: u64, device: &Device) -> Self {
+        Self {
+            images,
+            preprocessing: preprocessing.clone(),
+            seed,
+            device: device.clone(),
+        }
+    }
+
+    /// What makes them where that is done best: on a CUDA device that has room for the whole set the set goes there now.
+    /// `targets`: one map per image.
+    pub fn maker(self, targets: Option<Vec<Vec<f32>>>) -> Result<Maker, TrainError> {
+        let (seed, device) = (self.seed, self.device.clone());
+        let site = self.site(targets)?;
+        Ok(Maker { seed, device, site })
+    }
+
+    fn site(self, targets: Option<Vec<Vec<f32>>>) -> Result<Site, TrainError> {
+        #[cfg(feature = "cuda")]
+        if let Device::Cuda(device) = &self.device {
+            let made = resident::Resident::new(&self.images, targets.as_deref(), &self.preprocessing, device)?;
+            if let Some(resident) = made {
+                return Ok(Site::Resident(resident));
+            }
+        }
+        let host = host::Host::new(self.images, targets, self.preprocessing, &self.device);
+        Ok(Site::Host(host))
+    }
+}
+
+/// Makes batches: what is drawn is the same everywhere, where pixels are worked depends on the device.
+pub(crate) struct Maker {
     pub seed: u64,
     pub device: Device,
-    uploads: Uploads,
+    site: Site,
+}
+
+/// Where pixels are worked.
+enum Site {
+    Host(host::Host),
+    #[cfg(feature = "cuda")]
+    Resident(resident::Resident),
+}
+
+/// One batch.
+struct Made<const VIEWS: usize> {
+    /// Each `[batch, 3, size, size]`.
+    views: [Staged; VIEWS],
+    /// `[batch, 1, size, size]`, if there are any.
+    targets: Option<Staged>,
+}
+
+impl<const VIEWS: usize> Made<VIEWS> {
+    fn new(views: Vec<Staged>, targets: Option<Staged>) -> Result<Self, TrainError> {
+        let other = |views: Vec<Staged>| candle_core::Error::Msg(format!("{} views instead of {VIEWS}", views.len()));
+        Ok(Self {
+            views: views.try_into().map_err(other)?,
+            targets,
+        })
+    }
 }
 
 /// Two views of the same images in the same geometry, each `[batch, 3, size, size]`.
@@ -32,118 +100,64 @@ pub(crate) struct TwoViews {
     pub strong: Staged,
 }
 
-impl Batches {
-    pub fn new(images: Arc<ImageSet>, preprocessing: &Preprocessing, seed: u64, device: &Device) -> Self {
-        Self {
-            images,
-            preprocessing: preprocessing.clone(),
-            seed,
-            device: device.clone(),
-            uploads: Uploads::to(device),
+impl Maker {
+    /// When batches are best made.
+    pub fn pace(&self) -> Pace {
+        match &self.site {
+            Site::Host(_) => Pace::of(&self.device),
+            // To make one is to queue a few kernels, which do not run beside the step's own anyway.
+            #[cfg(feature = "cuda")]
+            Site::Resident(_) => Pace::InLine,
         }
     }
 
     /// Augmented images `[batch, 3, size, size]`.
     pub fn weak(&self, indices: &[usize], step: usize) -> Result<Staged, TrainError> {
-        let mut pixels = vec![0.0; indices.len() * self.image_len()];
-        pixels
-            .par_chunks_mut(self.image_len())
-            .zip(indices)
-            .enumerate()
-            .for_each(|(slot, (pixels, &index))| {
-                self.weak_view(index, place(step, slot, indices.len()), pixels);
-            });
-        self.stage(pixels, 3)
+        let Made { views: [images], .. } = self.make(weak, indices, step)?;
+        Ok(images)
     }
 
     /// Augmented images `[batch, 3, size, size]` and, moved along with them, the target maps `[batch, 1, size, size]`.
-    pub fn weak_with_targets(
-        &self,
-        indices: &[usize],
-        targets: &[Vec<f32>],
-        step: usize,
-    ) -> Result<(Staged, Staged), TrainError> {
-        let size = self.images.size();
-        let mut pixels = vec![0.0; indices.len() * self.image_len()];
-        let mut moved = vec![0.0; indices.len() * size * size];
-        pixels
-            .par_chunks_mut(self.image_len())
-            .zip(moved.par_chunks_mut(size * size))
-            .zip(indices)
-            .enumerate()
-            .for_each(|(slot, ((pixels, moved), &index))| {
-                let geometry = self.weak_view(index, place(step, slot, indices.len()), pixels);
-                moved.copy_from_slice(&geometry.apply(&targets[index], size));
-            });
-        Ok((self.stage(pixels, 3)?, self.stage(moved, 1)?))
+    pub fn weak_with_targets(&self, indices: &[usize], step: usize) -> Result<(Staged, Staged), TrainError> {
+        let Made {
+            views: [images],
+            targets,
+        } = self.make(weak, indices, step)?;
+        let none = || candle_core::Error::Msg("these images have no targets".into());
+        Ok((images, targets.ok_or_else(none)?))
     }
 
     /// A weak and a strong view of unlabelled images.
     pub fn two_views(&self, indices: &[usize], step: usize) -> Result<TwoViews, TrainError> {
-        let size = self.images.size();
-        let mut weak = vec![0.0; indices.len() * self.image_len()];
-        let mut strong = weak.clone();
-        weak.par_chunks_mut(self.image_len())
-            .zip(strong.par_chunks_mut(self.image_len()))
-            .zip(indices)
-            .enumerate()
-            .for_each(|(slot, ((weak, strong), &index))| {
-                let mut random = generator(self.seed, "unlabelled augmentation", place(step, slot, indices.len()));
-                let geometry = Geometry::sample(&mut random, &GeometryParams::default());
-                let image = geometry.apply(&self.images.image(index), size);
-                for (params, pixels) in [(PhotometryParams::weak(), weak), (PhotometryParams::strong(), strong)] {
-                    let mut view = image.clone();
-                    Photometry::sample(&mut random, &params).apply(&mut view, size);
-                    normalise(&view, &self.preprocessing, pixels);
-                }
-            });
-        Ok(TwoViews {
-            weak: self.stage(weak, 3)?,
-            strong: self.stage(strong, 3)?,
-        })
+        let Made {
+            views: [weak, strong], ..
+        } = self.make(weak_and_strong, indices, step)?;
+        Ok(TwoViews { weak, strong })
     }
 
-    /// Fills `pixels` with a weakly augmented image; gives the change of place for its target.
-    fn weak_view(&self, index: usize, place: u64, pixels: &mut [f32]) -> Geometry {
-        let size = self.images.size();
-        let mut random = generator(self.seed, "augmentation", place);
-        let geometry = Geometry::sample(&mut random, &GeometryParams::default());
-        let mut image = geometry.apply(&self.images.image(index), size);
-        Photometry::sample(&mut random, &PhotometryParams::weak()).apply(&mut image, size);
-        normalise(&image, &self.preprocessing, pixels);
-        geometry
-    }
-
-    fn image_len(&self) -> usize {
-        3 * self.images.size() * self.images.size()
-    }
-
-    fn stage(&self, values: Vec<f32>, channels: usize) -> Result<Staged, TrainError> {
-        let size = self.images.size();
-        let batch = values.len() / (channels * size * size);
-        self.uploads.stage(values, (batch, channels, size, size))
-    }
-}
-
-fn place(step: usize, slot: usize, batch: usize) -> u64 {
-    (step * batch + slot) as u64
-}
-
-/// The normalised planes of one image.
-pub(crate) fn normalise(image: &[f32], preprocessing: &Preprocessing, out: &mut [f32]) {
-    let plane = (image.len() / 3).max(1);
-    let planes = image.chunks_exact(plane).zip(out.chunks_exact_mut(plane));
-    for (((values, out), mean), std) in planes.zip(&preprocessing.mean).zip(&preprocessing.std) {
-        let scale = 1.0 / std;
-        for (out, value) in out.iter_mut().zip(values) {
-            *out = (value - mean) * scale;
+    fn make<const VIEWS: usize>(
+        &self,
+        draw: fn(usize, u64, u64) -> change::Change<VIEWS>,
+        indices: &[usize],
+        step: usize,
+    ) -> Result<Made<VIEWS>, TrainError> {
+        let place = |slot: usize| (step * indices.len() + slot) as u64;
+        let slots = indices.iter().enumerate();
+        let changes: Vec<_> = slots
+            .map(|(slot, &image)| draw(image, self.seed, place(slot)))
+            .collect();
+        match &self.site {
+            Site::Host(host) => host.make(&changes),
+            #[cfg(feature = "cuda")]
+            Site::Resident(resident) => resident.make(&changes),
         }
     }
 }
 
 /// Images with one target map each, batch by batch: what trainings from masks and boxes are fed with.
 ///
-/// On a GPU, batches are made by threads of their own ahead of the steps that ask for them; the same ones as on the CPU.
+/// On a CUDA device with room for them the images stay there, and batches are made of them there: the CPU's to 1e-5. On
+/// other GPUs batches are made by threads of the host ahead of the steps that ask for them: the same ones as on the CPU.
 pub struct MaskBatches {
     feed: Feed<Labelled>,
     samples: usize,
@@ -198,23 +212,22 @@ impl MaskBatches {
         batch: usize,
         steps: usize,
     ) -> Result<Self, TrainError> {
-        let pace = Pace::of(&batches.device);
-        Self::at_pace(pace, batches, targets, weights, batch, steps)
+        let maker = batches.maker(Some(targets))?;
+        Self::at_pace(maker.pace(), maker, weights, batch, steps)
     }
 
     fn at_pace(
         pace: Pace,
-        batches: Batches,
-        targets: Vec<Vec<f32>>,
+        maker: Maker,
         weights: SampleWeights,
         batch: usize,
         steps: usize,
     ) -> Result<Self, TrainError> {
-        let sampler = weights.sampler(batches.seed)?;
-        let (samples, device) = (targets.len(), batches.device.clone());
+        let sampler = weights.sampler(maker.seed)?;
+        let (samples, device) = (weights.loss.len(), maker.device.clone());
         let make = move |step: usize| {
             let indices = sampler.batch(step as u64, batch);
-            let (images, targets) = batches.weak_with_targets(&indices, &targets, step)?;
+            let (images, targets) = maker.weak_with_targets(&indices, step)?;
             let weights = weights.of_batch(&indices);
             Ok(Labelled {
                 images,
@@ -295,8 +308,10 @@ mod tests {
             loss: vec![1.0, 2.0, 1.0, 1.0, 3.0],
         };
         let targets = crate::samples::mask_targets(images);
-        let mut masks = MaskBatches::at_pace(pace, batches.clone(), targets, weights, 3, 6).unwrap();
-        let views = move |step| batches.two_views(&[4, 0, 2], step);
+        let labelled = batches.clone().maker(Some(targets)).unwrap();
+        let mut masks = MaskBatches::at_pace(pace, labelled, weights, 3, 6).unwrap();
+        let unlabelled = batches.maker(None).unwrap();
+        let views = move |step| unlabelled.two_views(&[4, 0, 2], step);
         let mut views = Feed::new(views, 6, pace);
         (0..6)
             .flat_map(|step| {
@@ -327,10 +342,21 @@ mod tests {
         let images = Arc::new(images(MaskUse::Required));
         let batches = Batches::new(images.clone(), &Preprocessing::default(), 1, &Device::Cpu);
         let targets = crate::samples::mask_targets(&images);
-        let (with, moved) = batches.weak_with_targets(&[3, 1], &targets, 9).unwrap();
-        let without = batches.weak(&[3, 1], 9).unwrap();
+        let labelled = batches.clone().maker(Some(targets)).unwrap();
+        let (with, moved) = labelled.weak_with_targets(&[3, 1], 9).unwrap();
+        let without = batches.maker(None).unwrap().weak(&[3, 1], 9).unwrap();
         assert_eq!(bits(&[with.tensor().unwrap()]), bits(&[without.tensor().unwrap()]));
         assert!(moved.tensor().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap() > 0.5);
+    }
+
+    /// What a device keeps of a set is the set.
+    #[test]
+    fn a_bank_holds_the_images_in_order() {
+        let set = images(MaskUse::Ignore);
+        let bank = bank::images(&set, &Device::Cpu).unwrap();
+        assert_eq!(bank.dims(), [5, 3, SIZE, SIZE]);
+        let expected: Vec<u8> = (0..5).flat_map(|i| set.image_bytes(i).to_vec()).collect();
+        assert_eq!(bank.flatten_all().unwrap().to_vec1::<u8>().unwrap(), expected);
     }
 
     #[test]

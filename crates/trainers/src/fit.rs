@@ -3,7 +3,7 @@ use std::{path::Path, sync::Arc};
 use candle_core::{Device, Var};
 use htl_datasets::{DataFolder, ImageSet};
 use htl_models::{Architecture, Checkpoint, ClassifierConfig, Network, Preprocessing, PruningRecord, UNetConfig};
-use htl_ops::optim::{AdamW, AdamWParams, clip_gradients};
+use htl_ops::optim::{AdamW, AdamWParams};
 use htl_pruning::{MaskSet, WeightSet};
 
 use crate::{
@@ -332,10 +332,9 @@ impl Run<'_> {
     ) -> Result<(), TrainError> {
         let network = &self.start.network;
         let loss = objective.loss(network, step)?;
-        let mut gradients = loss.backward()?;
+        let mut gradients = htl_ops::backward(&loss)?;
         losses.add(step, &loss)?;
-        clip_gradients(&mut gradients, trainable, CLIP)?;
-        optimizer.step(&gradients, rate)?;
+        optimizer.step_clipped(&mut gradients, rate, CLIP)?;
         if let Some(masks) = &self.start.masks {
             masks.apply(trainable)?;
         }

@@ -1,3 +1,5 @@
+use std::ops::Range;
+
 use candle_core::{Device, Tensor};
 use htl_datasets::ImageSet;
 use htl_models::{ClassChoice, Mode, Network, Preprocessing};
@@ -11,7 +13,7 @@ const BATCH: usize = 16;
 /// Images `[count, 3, size, size]` of a range of the set, normalised, not augmented.
 fn plain_batch(
     images: &ImageSet,
-    range: std::ops::Range<usize>,
+    range: Range<usize>,
     preprocessing: &Preprocessing,
     device: &Device,
 ) -> Result<Tensor, TrainError> {
@@ -24,18 +26,20 @@ fn plain_batch(
     Ok(Tensor::from_vec(pixels, (range.len(), 3, size, size), device)?)
 }
 
-/// Runs `f` over the set in batches and concatenates what it gives along the first axis.
-fn in_batches(
+/// Runs `f` over the set in batches (which images, and what they look like) and concatenates what it gives along the first
+/// axis, on the CPU.
+pub(crate) fn in_batches(
     images: &ImageSet,
     preprocessing: &Preprocessing,
     device: &Device,
-    f: impl Fn(&Tensor) -> Result<Tensor, TrainError>,
+    f: impl Fn(Range<usize>, &Tensor) -> Result<Tensor, TrainError>,
 ) -> Result<Tensor, TrainError> {
     let mut parts = Vec::new();
     let mut start = 0;
     while start < images.len() {
         let end = (start + BATCH).min(images.len());
-        parts.push(f(&plain_batch(images, start..end, preprocessing, device)?)?.to_device(&Device::Cpu)?);
+        let batch = plain_batch(images, start..end, preprocessing, device)?;
+        parts.push(f(start..end, &batch)?.to_device(&Device::Cpu)?);
         start = end;
     }
     Ok(Tensor::cat(&parts, 0)?)
@@ -52,7 +56,7 @@ pub fn localization_maps(
     preprocessing: &Preprocessing,
     device: &Device,
 ) -> Result<Tensor, TrainError> {
-    let maps = in_batches(images, preprocessing, device, |x| localization_map(network, x))?;
+    let maps = in_batches(images, preprocessing, device, |_, x| localization_map(network, x))?;
     Ok(maps.squeeze(1)?)
 }
 
@@ -63,7 +67,7 @@ pub fn class_logits(
     preprocessing: &Preprocessing,
     device: &Device,
 ) -> Result<Tensor, TrainError> {
-    in_batches(images, preprocessing, device, |x| {
+    in_batches(images, preprocessing, device, |_, x| {
         Ok(network.forward(x, Mode::Evaluate)?)
     })
 }

@@ -1,13 +1,14 @@
 //! Quality on the validation split, with labels of the setting's own kind: nothing else may choose anything.
 
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 use htl_datasets::{ImageSet, PixelBox};
 use htl_metrics::{Confusion, Mask, resize_bilinear};
 use htl_models::{Network, Preprocessing};
+use htl_ops::overlap_counts;
 
 use crate::{
     TrainError,
-    predict::{class_logits, localization_maps},
+    predict::{class_logits, in_batches, localization_map, localization_maps},
     samples::box_iou,
 };
 
@@ -39,6 +40,13 @@ pub fn quality(
     device: &Device,
 ) -> Result<f64, TrainError> {
     match judge {
+        Judge::Masks(truths) if truths.iter().all(|t| [t.height(), t.width()] == [images.size(); 2]) => {
+            let sum: f64 = overlaps(truths, network, images, preprocessing, device)?
+                .iter()
+                .map(Confusion::jaccard)
+                .sum();
+            Ok(sum / truths.len().max(1) as f64)
+        }
         Judge::Masks(truths) => {
             let maps = localization_maps(network, images, preprocessing, device)?;
             let mut sum = 0.0;
@@ -69,6 +77,39 @@ pub fn quality(
     }
 }
 
+/// The pixels found and missed in every image, counted where the maps are; the masks have the size of the network's maps.
+fn overlaps(
+    truths: &[Mask],
+    network: &Network,
+    images: &ImageSet,
+    preprocessing: &Preprocessing,
+    device: &Device,
+) -> Result<Vec<Confusion>, TrainError> {
+    let size = images.size();
+    let counts = in_batches(images, preprocessing, device, |range, x| {
+        let count = range.len();
+        let pixels: Vec<f32> = truths[range]
+            .iter()
+            .flat_map(|truth| truth.pixels().iter().map(|&pixel| f32::from(pixel)))
+            .collect();
+        let truth = Tensor::from_vec(pixels, (count, 1, size, size), device)?;
+        Ok(overlap_counts(&localization_map(network, x)?, &truth, 0.5)?)
+    })?;
+    let counts = counts.to_vec2::<u32>()?;
+    Ok(counts
+        .iter()
+        .map(|counts| {
+            let (both, found, truth) = (counts[0].into(), u64::from(counts[1]), u64::from(counts[2]));
+            Confusion {
+                tp: both,
+                fp: found - both,
+                fn_: truth - both,
+                tn: (size * size) as u64 + both - found - truth,
+            }
+        })
+        .collect())
+}
+
 /// A probability map resized bilinearly to the truth's size, then cut at one half.
 pub(crate) fn stored_size_mask(map: &[f32], size: usize, truth: &Mask) -> Result<Mask, TrainError> {
     let (height, width) = (truth.height(), truth.width());
@@ -96,6 +137,52 @@ fn balanced_accuracy(found: &[u32], labels: &[u32], classes: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Counted with the maps or mask by mask: the same quality.
+    #[test]
+    fn masks_of_the_maps_size_are_counted_alike() {
+        const SIZE: usize = 32;
+        let folder = tempfile::tempdir().unwrap();
+        for kind in ["images", "masks"] {
+            std::fs::create_dir(folder.path().join(kind)).unwrap();
+        }
+        let mut table = String::from("image_id,split,age_approx,sex,anatom_site,dx\n");
+        // More than one batch.
+        for i in 0..19u32 {
+            let path = |kind: &str| folder.path().join(format!("{kind}/i{i}.png"));
+            let pixel = |x: u32, y: u32| image::Rgb([(x * 9 + i) as u8, (y * 7 * i) as u8, (x * y + 40 * i) as u8]);
+            image::RgbImage::from_fn(32, 32, pixel).save(path("images")).unwrap();
+            let inside = |x: u32, y: u32| image::Luma([if x > i && y > 8 { 255 } else { 0 }]);
+            image::GrayImage::from_fn(32, 32, inside).save(path("masks")).unwrap();
+            table.push_str(&format!("i{i},{},,,,\n", ["train", "val", "test"][i as usize % 3]));
+        }
+        std::fs::write(folder.path().join("metadata.csv"), table).unwrap();
+        let data = htl_datasets::DataFolder::open(folder.path()).unwrap();
+        let samples: Vec<_> = htl_datasets::Split::ALL
+            .into_iter()
+            .flat_map(|s| data.split(s))
+            .collect();
+        let images = ImageSet::load(&samples, SIZE, htl_datasets::MaskUse::Required).unwrap();
+        let truths: Vec<Mask> = (0..images.len())
+            .map(|i| Mask::from_luma(SIZE, SIZE, images.mask_bytes(i).unwrap()).unwrap())
+            .collect();
+        let architecture = htl_models::Architecture::UNet(htl_models::UNetConfig {
+            width: 4,
+            ..Default::default()
+        });
+        let network = Network::build(&architecture, 3, &Device::Cpu).unwrap();
+        let preprocessing = Preprocessing {
+            size: SIZE,
+            ..Preprocessing::default()
+        };
+        let counted = overlaps(&truths, &network, &images, &preprocessing, &Device::Cpu).unwrap();
+        let maps = localization_maps(&network, &images, &preprocessing, &Device::Cpu).unwrap();
+        for (index, (counted, truth)) in counted.iter().zip(&truths).enumerate() {
+            let map: Vec<f32> = maps.get(index).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+            let found = stored_size_mask(&map, SIZE, truth).unwrap();
+            assert_eq!(*counted, Confusion::of(&found, truth).unwrap());
+        }
+    }
 
     #[test]
     fn balanced_accuracy_weighs_classes_alike() {

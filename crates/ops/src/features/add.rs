@@ -24,7 +24,6 @@ impl Features {
             });
         }
         check_shape(OP, "other", other.like(), other.like().dims(), self.like())?;
-        #[cfg(any(test, feature = "cuda"))]
         if let Some(maps) = self.both_on_device(OP, other)? {
             return Ok(super::device::add([self, other], maps)?);
         }

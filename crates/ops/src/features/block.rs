@@ -98,7 +98,6 @@ impl Features {
         let geometry = Geometry::new(OP, self.dims(), dims4(OP, "weight", weight)?, params)?;
         check_shape(OP, "weight", weight, weight.dims(), self.like())?;
         check_affine(OP, gamma, beta, geometry.cout, self.like())?;
-        #[cfg(any(test, feature = "cuda"))]
         if let Some(map) = self.device() {
             Source::check(OP, norm, geometry.cout, self.like())?;
             let normed = super::device::Normed {
@@ -158,7 +157,6 @@ impl Features {
         if let Some(bias) = bias {
             check_shape(OP, "bias", bias, &[geometry.cout], self.like())?;
         }
-        #[cfg(any(test, feature = "cuda"))]
         if let Some(map) = self.device() {
             return Ok(super::device::conv(self, map, &geometry, weight, bias)?);
         }

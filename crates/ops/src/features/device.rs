@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape as Dims, Storage, Tensor};
 
 use super::map::poisoned;
-use super::node::{Node, token};
+use super::node::Node;
 use super::{Features, Held};
 use crate::conv::Geometry;
-use crate::gpu::{self, Affine, Block, Convolution, Engine, Gradients, Map, Shape};
+use crate::gpu::{self, Affine, Block, Convolution, Engine, Gradients, Map, Normalised, Shape};
 use crate::norm::{BatchStatistics, Norm};
 use crate::pool::Window;
-use crate::{Activation, Precision};
+use crate::{Activation, OpsError, Precision};
 
 /// What a convolution is normalised with.
 pub(super) struct Normed<'a> {
@@ -33,7 +33,7 @@ fn features(node: Tensor, map: Map) -> Features {
 }
 
 /// A contiguous f32 tensor of maps as features.
-pub(super) fn of(x: &Tensor, dims: [usize; 4], engine: Arc<dyn Engine>, precision: Precision) -> Result<Features> {
+fn of(x: &Tensor, dims: [usize; 4], engine: Arc<dyn Engine>, precision: Precision) -> Result<Features> {
     let map = Map::of(&x.detach(), engine, precision, dims)?;
     let entered = map.clone();
     let node = if x.track_op() {
@@ -42,32 +42,23 @@ pub(super) fn of(x: &Tensor, dims: [usize; 4], engine: Arc<dyn Engine>, precisio
             Ok([Some(gradient.to_tensor()?.reshape(x.shape())?)])
         }))?
     } else {
-        token::<f32>(x)?
+        map.engine.token()
     };
     Ok(features(node, map))
 }
 
-/// A tensor on a CUDA device as features; nothing for one that is elsewhere.
-#[cfg(feature = "cuda")]
-pub(super) fn on_cuda(
+/// A tensor as features on its device; nothing for one that is on a device without kernels.
+pub(super) fn on_engine(
     op: &'static str,
     argument: &'static str,
     x: &Tensor,
     precision: Precision,
-) -> std::result::Result<Option<Features>, crate::OpsError> {
-    let candle_core::Device::Cuda(device) = x.device() else {
-        return Ok(None);
-    };
+) -> std::result::Result<Option<Features>, OpsError> {
     let dims = crate::real::dims4(op, argument, x)?;
-    if x.dtype() != candle_core::DType::F32 {
-        return Err(crate::OpsError::DType {
-            op,
-            argument,
-            expected: "f32 on a CUDA device",
-            found: x.dtype(),
-        });
-    }
-    Ok(Some(of(&x.contiguous()?, dims, gpu::cuda_engine(device)?, precision)?))
+    let engine = gpu::engine_of(x)?;
+    Ok(engine
+        .map(|engine| of(&x.contiguous()?, dims, engine, precision))
+        .transpose()?)
 }
 
 /// The maps as a tensor `[batch, channels, height, width]` in f32.
@@ -99,12 +90,12 @@ pub(super) fn conv_norm(
     let node = x.node.apply_op3(
         normed.gamma,
         normed.beta,
-        Node::<f32, 3, _>::new("htl-affine", move |[node, gamma, beta]| {
+        Node::<f32, 3, _>::new("htl-affine", move |[_, gamma, beta]| {
             let Some(found) = waiting.lock().map_err(poisoned)?.take() else {
                 return Ok([None, None, None]);
             };
             Ok([
-                input.receive(found.input, node)?,
+                input.receive(found.input)?,
                 gamma.track_op().then_some(found.gamma),
                 beta.track_op().then_some(found.beta),
             ])
@@ -113,13 +104,31 @@ pub(super) fn conv_norm(
     let (input, result) = (map.clone(), out.clone());
     let node = node.apply_op2(
         &weight,
-        Node::<f32, 2, _>::new("htl-conv-norm", move |[node, weight]| {
+        Node::<f32, 2, _>::new("htl-conv-norm", move |[_, weight]| {
             let mut found = block.backward(&input, weight, &result.take_gradient()?, wanted)?;
             let weight = found.weight.take();
             *gradients.lock().map_err(poisoned)? = Some(found);
-            Ok([Some(token::<f32>(node)?), weight])
+            Ok([Some(result.engine.token()), weight])
         }),
     )?;
+    Ok((features(node, out), statistics))
+}
+
+/// Batch normalisation and activation.
+fn norm(x: &Features, map: &Map, affine: &Affine<'_>) -> Result<(Features, Option<BatchStatistics>)> {
+    let (normalised, out, statistics) = Normalised::forward(map.clone(), affine)?;
+    let (tracked, input, result) = (x.is_tracked(), map.clone(), out.clone());
+    let backward = move |[_, gamma, beta]: [&Tensor; 3]| {
+        let grad = result.take_gradient()?;
+        let [dgamma, dbeta] = normalised.backward(&grad)?;
+        Ok([
+            input.receive(tracked.then_some(grad))?,
+            gamma.track_op().then_some(dgamma),
+            beta.track_op().then_some(dbeta),
+        ])
+    };
+    let node = Node::<f32, 3, _>::new("htl-batch-norm", backward);
+    let node = x.node.apply_op3(affine.gamma, affine.beta, node)?;
     Ok((features(node, out), statistics))
 }
 
@@ -134,17 +143,17 @@ pub(super) fn conv(
     let convolution = Convolution::new(map, &weight.detach(), Shape::of(geometry)?)?;
     let out = map.beside(geometry.out_dims(), convolution.forward(map)?);
     let (tracked, input, result) = (x.is_tracked(), map.clone(), out.clone());
-    let backward = move |node: &Tensor, weight: &Tensor| {
+    let backward = move |weight: &Tensor| {
         let grad = result.take_gradient()?;
         let dx = tracked.then(|| convolution.backward_input(&input, &grad)).transpose()?;
         let dw = weight
             .track_op()
             .then(|| convolution.backward_weight(&input, &grad, weight));
-        Ok::<_, candle_core::Error>((input.receive(dx, node)?, dw.transpose()?, grad))
+        Ok::<_, candle_core::Error>((input.receive(dx)?, dw.transpose()?, grad))
     };
     let Some(bias) = bias else {
-        let node = Node::<f32, 2, _>::new("htl-conv", move |[node, weight]| {
-            let (token, dw, _) = backward(node, weight)?;
+        let node = Node::<f32, 2, _>::new("htl-conv", move |[_, weight]| {
+            let (token, dw, _) = backward(weight)?;
             Ok([token, dw])
         });
         return Ok(features(x.node.apply_op2(&weight, node)?, out));
@@ -152,8 +161,8 @@ pub(super) fn conv(
     let bias = bias.contiguous()?;
     gpu::add_bias(&out, &bias.detach())?;
     let result = out.clone();
-    let node = Node::<f32, 3, _>::new("htl-conv", move |[node, weight, bias]| {
-        let (token, dw, grad) = backward(node, weight)?;
+    let node = Node::<f32, 3, _>::new("htl-conv", move |[_, weight, bias]| {
+        let (token, dw, grad) = backward(weight)?;
         let db = bias
             .track_op()
             .then(|| gpu::backward_bias(&result, &grad))
@@ -163,38 +172,92 @@ pub(super) fn conv(
     Ok(features(x.node.apply_op3(&weight, &bias, node)?, out))
 }
 
+/// A transposed convolution: `geometry` is that of the convolution whose input gradient it is.
+fn conv_transpose(
+    x: &Features,
+    map: &Map,
+    geometry: &Geometry,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+) -> Result<Features> {
+    let weight = weight.contiguous()?;
+    let dims = [geometry.batch, geometry.cin, geometry.h, geometry.w];
+    let convolution = Convolution::new(map, &weight.detach(), Shape::of(geometry)?)?;
+    let out = map.beside(dims, convolution.backward_input(map, &map.values)?);
+    let (tracked, input, result) = (x.is_tracked(), map.clone(), out.clone());
+    let backward = move |weight: &Tensor| {
+        let grad = result.beside(result.dims, result.take_gradient()?);
+        let dx = tracked.then(|| convolution.forward(&grad)).transpose()?;
+        let dw = weight
+            .track_op()
+            .then(|| convolution.backward_weight(&grad, &input.values, weight));
+        Ok::<_, candle_core::Error>((input.receive(dx)?, dw.transpose()?, grad))
+    };
+    let Some(bias) = bias else {
+        let node = Node::<f32, 2, _>::new("htl-conv-transpose", move |[_, weight]| {
+            let (token, dw, _) = backward(weight)?;
+            Ok([token, dw])
+        });
+        return Ok(features(x.node.apply_op2(&weight, node)?, out));
+    };
+    let bias = bias.contiguous()?;
+    gpu::add_bias(&out, &bias.detach())?;
+    let node = Node::<f32, 3, _>::new("htl-conv-transpose", move |[_, weight, bias]| {
+        let (token, dw, grad) = backward(weight)?;
+        let db = bias
+            .track_op()
+            .then(|| gpu::backward_bias(&grad, &grad.values))
+            .transpose()?;
+        Ok([token, dw, db])
+    });
+    Ok(features(x.node.apply_op3(&weight, &bias, node)?, out))
+}
+
 /// The low map doubled beside the skip connection, convolved and normalised.
 pub(super) fn join_conv_norm(
-    [x, skip]: [&Features; 2],
-    [low, high]: [&Map; 2],
+    maps: [&Features; 2],
+    held: [&Map; 2],
     geometry: &Geometry,
     normed: &Normed<'_>,
 ) -> Result<(Features, Option<BatchStatistics>)> {
+    let (joined, map) = join(maps, held)?;
+    conv_norm(&joined, &map, geometry, normed)
+}
+
+/// The low map doubled beside the skip connection.
+fn join([x, skip]: [&Features; 2], [low, high]: [&Map; 2]) -> Result<(Features, Map)> {
     let joined = gpu::join(low, high)?;
     let tracked = [x.is_tracked(), skip.is_tracked()];
     let (a, b, result) = (low.clone(), high.clone(), joined.clone());
     let node = x.node.apply_op2(
         &skip.node,
-        Node::<f32, 2, _>::new("htl-upsample-concat", move |[x, skip]| {
+        Node::<f32, 2, _>::new("htl-upsample-concat", move |_| {
             let grad = result.take_gradient()?;
             let low = tracked[0].then(|| gpu::join_backward_low(&a, &b, &grad)).transpose()?;
             let high = tracked[1].then(|| gpu::join_backward_skip(&a, &b, &grad)).transpose()?;
-            Ok([a.receive(low, x)?, b.receive(high, skip)?])
+            Ok([a.receive(low)?, b.receive(high)?])
         }),
     )?;
-    let joined_features = features(node, joined.clone());
-    conv_norm(&joined_features, &joined, geometry, normed)
+    Ok((features(node, joined.clone()), joined))
 }
 
 pub(super) fn max_pool(x: &Features, map: &Map, window: Window) -> Result<Features> {
     let out = gpu::max_pool(map, &window)?;
     let (input, result) = (map.clone(), out.clone());
-    let node = x
-        .node
-        .apply_op1(Node::<f32, 1, _>::new("htl-max-pool2d", move |[node]| {
-            let dx = gpu::max_pool_backward(&input, &window, &result.take_gradient()?)?;
-            Ok([input.receive(Some(dx), node)?])
-        }))?;
+    let node = x.node.apply_op1(Node::<f32, 1, _>::new("htl-max-pool2d", move |_| {
+        let dx = gpu::max_pool_backward(&input, &window, &result.take_gradient()?)?;
+        Ok([input.receive(Some(dx))?])
+    }))?;
+    Ok(features(node, out))
+}
+
+fn average_pool(x: &Features, map: &Map, window: Window) -> Result<Features> {
+    let out = gpu::average_pool(map, &window)?;
+    let (input, result) = (map.clone(), out.clone());
+    let node = x.node.apply_op1(Node::<f32, 1, _>::new("htl-avg-pool2d", move |_| {
+        let dx = gpu::average_pool_backward(&input, &window, &result.take_gradient()?)?;
+        Ok([input.receive(Some(dx))?])
+    }))?;
     Ok(features(node, out))
 }
 
@@ -204,14 +267,14 @@ pub(super) fn add([x, y]: [&Features; 2], [a, b]: [&Map; 2]) -> Result<Features>
     let (a, b, result) = (a.clone(), b.clone(), out.clone());
     let node = x.node.apply_op2(
         &y.node,
-        Node::<f32, 2, _>::new("htl-add", move |[x, y]| {
+        Node::<f32, 2, _>::new("htl-add", move |_| {
             let grad = result.take_gradient()?;
             // Gradients are written over: each holder needs its own.
             let copy = (tracked == [true; 2]).then(|| grad.copy()).transpose()?;
             let second = if tracked[0] { copy } else { Some(grad.clone()) };
             Ok([
-                a.receive(tracked[0].then_some(grad), x)?,
-                b.receive(if tracked[1] { second } else { None }, y)?,
+                a.receive(tracked[0].then_some(grad))?,
+                b.receive(if tracked[1] { second } else { None })?,
             ])
         }),
     )?;
@@ -246,9 +309,60 @@ impl CustomOp1 for Leave {
         }
     }
 
-    fn bwd(&self, node: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+    fn bwd(&self, _: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
         self.map.add_tensor_gradient(&grad.contiguous()?)?;
-        token::<f32>(node).map(Some)
+        Ok(Some(self.map.engine.token()))
+    }
+}
+
+/// What operations on tensors become where maps stay with the device: in, once through, and out.
+impl Features {
+    /// A tensor as features on its device; nothing for one that is on a device without kernels.
+    pub(crate) fn on_device(
+        op: &'static str,
+        argument: &'static str,
+        x: &Tensor,
+    ) -> std::result::Result<Option<Self>, OpsError> {
+        on_engine(op, argument, x, Precision::F32)
+    }
+
+    fn held(&self, op: &'static str) -> Result<&Map> {
+        let elsewhere = || candle_core::Error::Msg(format!("{op}: the features are on another device")).bt();
+        self.device().ok_or_else(elsewhere)
+    }
+
+    pub(crate) fn norm_on_device(
+        &self,
+        gamma: &Tensor,
+        beta: &Tensor,
+        norm: &Norm,
+        activation: Activation,
+    ) -> Result<(Self, Option<BatchStatistics>)> {
+        let affine = Affine {
+            gamma,
+            beta,
+            norm,
+            activation,
+        };
+        self::norm(self, self.held("batch_norm")?, &affine)
+    }
+
+    pub(crate) fn conv_transpose_on_device(
+        &self,
+        geometry: &Geometry,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+    ) -> Result<Self> {
+        conv_transpose(self, self.held("conv_transpose2d")?, geometry, weight, bias)
+    }
+
+    pub(crate) fn average_pool_on_device(&self, window: Window) -> Result<Self> {
+        average_pool(self, self.held("avg_pool2d")?, window)
+    }
+
+    pub(crate) fn join_on_device(&self, skip: &Self) -> Result<Self> {
+        const OP: &str = "upsample_concat";
+        Ok(join([self, skip], [self.held(OP)?, skip.held(OP)?])?.0)
     }
 }
 

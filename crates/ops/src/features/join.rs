@@ -65,7 +65,6 @@ impl Features {
         check_shape(OP, "weight", weight, &wd, self.like())?;
         check_shape(OP, "gamma", gamma, &[geometry.cout], self.like())?;
         check_shape(OP, "beta", beta, &[geometry.cout], self.like())?;
-        #[cfg(any(test, feature = "cuda"))]
         if let Some(maps) = self.both_on_device(OP, skip)? {
             Source::check(OP, norm, geometry.cout, self.like())?;
             let normed = super::device::Normed {

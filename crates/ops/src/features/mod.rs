@@ -7,7 +7,6 @@
 
 mod add;
 mod block;
-#[cfg(any(test, feature = "cuda"))]
 mod device;
 mod join;
 mod map;
@@ -27,7 +26,6 @@ use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor};
 use crate::OpsError;
 use crate::portable;
 use crate::real::{Real, by_dtype, dims4};
-#[cfg(any(test, feature = "cuda"))]
 pub(crate) use map::poisoned;
 use map::{Map, Slot, Values};
 use node::Node;
@@ -69,7 +67,6 @@ enum Held {
     /// On another device, where operations are composed of candle's: the node is the maps themselves.
     Composed,
     /// On a device with kernels of ours; the node is a single element.
-    #[cfg(any(test, feature = "cuda"))]
     Device(crate::gpu::Map),
 }
 
@@ -96,8 +93,7 @@ impl Features {
     /// # Errors
     /// As [`Features::of`]; [`OpsError::Parameter`] for a precision that the tensor's device does not have.
     pub fn with_precision(x: &Tensor, precision: Precision) -> Result<Self, OpsError> {
-        #[cfg(feature = "cuda")]
-        if let Some(features) = device::on_cuda("Features::with_precision", "x", x, precision)? {
+        if let Some(features) = device::on_engine("Features::with_precision", "x", x, precision)? {
             return Ok(features);
         }
         if precision != Precision::F32 {
@@ -111,17 +107,9 @@ impl Features {
         Self::of(x)
     }
 
-    /// On the engine of tests, by way of a CPU tensor.
-    #[cfg(test)]
-    pub(crate) fn on(engine: Arc<dyn crate::gpu::Engine>, x: &Tensor, precision: Precision) -> Result<Self, OpsError> {
-        let dims = dims4("Features::on", "x", x)?;
-        Ok(device::of(&x.contiguous()?, dims, engine, precision)?)
-    }
-
     /// [`Features::of`] for an operation's argument.
     pub(crate) fn named(op: &'static str, argument: &'static str, x: &Tensor) -> Result<Self, OpsError> {
-        #[cfg(feature = "cuda")]
-        if let Some(features) = device::on_cuda(op, argument, x, Precision::F32)? {
+        if let Some(features) = device::on_engine(op, argument, x, Precision::F32)? {
             return Ok(features);
         }
         let dims = dims4(op, argument, x)?;
@@ -157,7 +145,6 @@ impl Features {
         if self.composed().is_some() {
             return Ok(self.node);
         }
-        #[cfg(any(test, feature = "cuda"))]
         if let Held::Device(map) = self.held {
             return Ok(device::into_tensor(&self.node, map)?);
         }

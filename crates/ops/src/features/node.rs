@@ -6,6 +6,7 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, S
 #[cfg(feature = "cuda")]
 use candle_core::{CudaStorage, backend::BackendStorage};
 
+use crate::backward::keep;
 use crate::real::Real;
 
 /// An operation on features: its forward pass is over, `backward` gets the inputs and moves gradients from slot to slot.
@@ -64,8 +65,8 @@ where
     }
 
     fn bwd(&self, a: &Tensor, _: &Tensor, _: &Tensor) -> Result<Option<Tensor>> {
-        let [a] = (self.backward)([a])?;
-        Ok(a)
+        let [da] = (self.backward)([a])?;
+        Ok(keep(a, da))
     }
 }
 
@@ -87,8 +88,8 @@ where
     }
 
     fn bwd(&self, a: &Tensor, b: &Tensor, _: &Tensor, _: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let [a, b] = (self.backward)([a, b])?;
-        Ok((a, b))
+        let [da, db] = (self.backward)([a, b])?;
+        Ok((keep(a, da), keep(b, db)))
     }
 }
 
@@ -133,7 +134,7 @@ where
         _: &Tensor,
         _: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let [a, b, c] = (self.backward)([a, b, c])?;
-        Ok((a, b, c))
+        let [da, db, dc] = (self.backward)([a, b, c])?;
+        Ok((keep(a, da), keep(b, db), keep(c, dc)))
     }
 }

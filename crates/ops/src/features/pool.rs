@@ -18,7 +18,6 @@ impl Features {
         const OP: &str = "max_pool2d";
         let [batch, channels, _, _] = self.dims();
         let window = Window::new(OP, self.dims(), kernel, stride, padding)?;
-        #[cfg(any(test, feature = "cuda"))]
         if let Some(map) = self.device() {
             return Ok(super::device::max_pool(self, map, window)?);
         }

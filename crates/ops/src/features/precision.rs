@@ -2,8 +2,9 @@
 
 /// In which numbers [`Features`](crate::Features) on a CUDA device are kept and convolved.
 ///
-/// Parameters, statistics, reductions, losses and the gradients of parameters are `f32` in all of them. On the CPU features
-/// have the type of their tensor, and only [`Precision::F32`] is taken.
+/// Parameters, statistics, reductions, losses and the gradients of parameters are `f32` tensors in all of them; a convolution's
+/// weight gradient leaves it in the maps' numbers, as it does in PyTorch's autocast. On the CPU features have the type of
+/// their tensor, and only [`Precision::F32`] is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Precision {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use candle_core::cuda_backend::cudarc::driver::{CudaFunction, CudaModule, DevicePtr, result, sys};
 use candle_core::cuda_backend::{CudaDevice, CudaStorageSlice, DeviceId};
-use candle_core::{Result, Storage, Tensor};
+use candle_core::{DType, Device, Result, Storage, Tensor};
 
 use super::cudnn::Cudnn;
 use super::engine::{Arg, Engine, Operands, Pass, with_pointers};
@@ -18,6 +18,7 @@ const KERNELS: &str = include_str!(concat!(env!("OUT_DIR"), "/kernels.ptx"));
 /// A CUDA device with its kernels.
 pub(crate) struct Cuda {
     device: CudaDevice,
+    token: Tensor,
     module: Arc<CudaModule>,
     functions: Mutex<HashMap<String, CudaFunction>>,
     cudnn: Mutex<Cudnn>,
@@ -41,7 +42,7 @@ fn driver(what: &'static str) -> impl Fn(result::DriverError) -> candle_core::Er
 ///
 /// # Errors
 /// If the kernels cannot be loaded, or cuDNN is missing.
-pub(crate) fn engine(device: &CudaDevice) -> Result<Arc<dyn Engine>> {
+pub(super) fn engine(device: &CudaDevice) -> Result<Arc<dyn Engine>> {
     static ENGINES: OnceLock<Mutex<HashMap<DeviceId, Arc<Cuda>>>> = OnceLock::new();
     let mut engines = ENGINES.get_or_init(Mutex::default).lock().map_err(poisoned)?;
     if let Some(engine) = engines.get(&device.id()) {
@@ -61,6 +62,7 @@ impl Cuda {
         keep_memory(device)?;
         Ok(Self {
             device: device.clone(),
+            token: Tensor::zeros(1, DType::F32, &Device::Cuda(device.clone()))?,
             module,
             functions: Mutex::default(),
             cudnn: Mutex::new(Cudnn::open(stream.cu_stream().cast())?),
@@ -130,6 +132,10 @@ fn keep_memory(device: &CudaDevice) -> Result<()> {
 }
 
 impl Engine for Cuda {
+    fn token(&self) -> Tensor {
+        self.token.clone()
+    }
+
     fn launch(&self, kernel: &str, grid: [u32; 3], block: [u32; 3], args: &[Arg<'_>]) -> Result<()> {
         let function = self.function(kernel)?;
         let stream = self.device.cuda_stream();

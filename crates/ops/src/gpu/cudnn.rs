@@ -15,7 +15,7 @@ use crate::Precision;
 /// Names under which cuDNN 9 is installed.
 const LIBRARIES: [&str; 2] = ["libcudnn.so.9", "libcudnn.so"];
 
-/// Room that an algorithm may ask for. PyTorch's benchmark mode sets no limit; larger ones were not seen to win for 3 x 3.
+/// Room that an algorithm may ask for.
 const MOST_WORKSPACE: usize = 1 << 30;
 
 // Numbers of `cudnn_graph.h` and `cudnn_cnn.h`, version 9.
@@ -27,6 +27,10 @@ const TENSOR_OP_MATH: c_int = 1;
 const FMA_MATH: c_int = 3;
 const DETERMINISTIC: c_int = 1;
 const SUCCESS: c_int = 0;
+/// `CUDNN_STATUS_NOT_SUPPORTED` and its kinds.
+const NOT_SUPPORTED: std::ops::Range<c_int> = 3000..4000;
+/// CUDA's default stream of each thread.
+const STREAM_PER_THREAD: usize = 2;
 /// More than there are algorithms of any pass.
 const ALGORITHMS: usize = 16;
 
@@ -46,21 +50,18 @@ struct Performance {
     reserved: [c_int; 3],
 }
 
-type Find = unsafe extern "C" fn(
+type Rank = unsafe extern "C" fn(
     Handle,
     Descriptor,
-    *const c_void,
-    Descriptor,
-    *const c_void,
     Descriptor,
     Descriptor,
-    *mut c_void,
+    Descriptor,
     c_int,
     *mut c_int,
     *mut Performance,
-    *mut c_void,
-    usize,
 ) -> c_int;
+
+type Size = unsafe extern "C" fn(Handle, Descriptor, Descriptor, Descriptor, Descriptor, c_int, *mut usize) -> c_int;
 
 type Convolve = unsafe extern "C" fn(
     Handle,
@@ -78,22 +79,56 @@ type Convolve = unsafe extern "C" fn(
     *mut c_void,
 ) -> c_int;
 
-/// What was found once for a shape.
+/// The functions of a pass: ranking algorithms, the workspace of one, the convolution.
+fn functions(pass: Pass) -> [&'static str; 3] {
+    match pass {
+        Pass::Forward => [
+            "cudnnGetConvolutionForwardAlgorithm_v7",
+            "cudnnGetConvolutionForwardWorkspaceSize",
+            "cudnnConvolutionForward",
+        ],
+        Pass::BackwardInput => [
+            "cudnnGetConvolutionBackwardDataAlgorithm_v7",
+            "cudnnGetConvolutionBackwardDataWorkspaceSize",
+            "cudnnConvolutionBackwardData",
+        ],
+        Pass::BackwardWeight => [
+            "cudnnGetConvolutionBackwardFilterAlgorithm_v7",
+            "cudnnGetConvolutionBackwardFilterWorkspaceSize",
+            "cudnnConvolutionBackwardFilter",
+        ],
+    }
+}
+
+/// x, weight and y in the order of a pass's functions: what is read, and last what is written.
+fn ordered<T>(pass: Pass, [x, weight, y]: [T; 3]) -> [T; 3] {
+    match pass {
+        Pass::Forward => [x, weight, y],
+        Pass::BackwardInput => [weight, y, x],
+        Pass::BackwardWeight => [x, y, weight],
+    }
+}
+
+/// What was chosen once for a shape.
+#[derive(Clone, Copy)]
 struct Plan {
-    /// Of x, weight and y.
-    descriptors: [Descriptor; 3],
+    /// In the order of the pass.
+    operands: [Descriptor; 3],
     convolution: Descriptor,
-    /// Algorithm and its workspace; `None` if cuDNN has none.
-    algorithm: Option<(c_int, usize)>,
+    algorithm: c_int,
+    memory: usize,
 }
 
 /// An open cuDNN on one stream.
 pub(super) struct Cudnn {
     library: Library,
     handle: Handle,
-    plans: HashMap<(Pass, Shape, Precision), Plan>,
+    /// Nothing where cuDNN has no algorithm.
+    plans: HashMap<(Pass, Shape, Precision), Option<Plan>>,
     /// One for all, as large as any needed so far.
     workspace: Option<Tensor>,
+    /// Whether calls follow each other on the device as they do here, so that they may share the workspace.
+    in_order: bool,
 }
 
 // SAFETY: cuDNN's handles may be used by any one thread at a time.
@@ -124,6 +159,7 @@ impl Cudnn {
             handle: null_mut(),
             plans: HashMap::new(),
             workspace: None,
+            in_order: stream as usize != STREAM_PER_THREAD,
         };
         let mut handle = null_mut();
         // SAFETY: signatures are those of cudnn_graph.h.
@@ -227,80 +263,86 @@ impl Cudnn {
                 FLOAT,
             );
             self.check(CONVOLUTION, status)?;
-            type SetOne = unsafe extern "C" fn(Descriptor, c_int) -> c_int;
-            for (name, value) in [
-                ("cudnnSetConvolutionMathType", math),
-                ("cudnnSetConvolutionGroupCount", groups),
-            ] {
-                let set: SetOne = self.function(name)?;
-                self.check(name, set(convolution, value))?;
-            }
         }
+        self.set(convolution, "cudnnSetConvolutionMathType", math)?;
+        self.set(convolution, "cudnnSetConvolutionGroupCount", groups)?;
         Ok(([x, weight, y], convolution))
     }
 
-    /// The fastest algorithm that gives the same bits every time, by trying them.
+    /// Sets one number of a convolution's descriptor.
+    fn set(&self, convolution: Descriptor, name: &str, value: c_int) -> Result<()> {
+        // SAFETY: both functions that are called so have this signature in cudnn_cnn.h.
+        let status = unsafe {
+            let set: unsafe extern "C" fn(Descriptor, c_int) -> c_int = self.function(name)?;
+            set(convolution, value)
+        };
+        self.check(name, status)
+    }
+
+    /// The algorithm that cuDNN expects to be the fastest of those that give the same bits every time, and that works. By
+    /// expectation and not by trial: a trial may end differently in the next process, and a resumed training with it.
+    ///
+    /// The convolution is done when a plan is found.
     fn plan(
         &mut self,
         device: &CudaDevice,
-        pass: Pass,
-        shape: &Shape,
-        precision: Precision,
-        [x, weight, y]: [*mut c_void; 3],
-    ) -> Result<Plan> {
-        let ([xd, wd, yd], convolution) = self.describe(shape, precision)?;
-        let room = self.room(device, MOST_WORKSPACE)?;
-        let mut found = [Performance::default(); ALGORITHMS];
+        (pass, shape, precision): (Pass, Shape, Precision),
+        pointers: [*mut c_void; 3],
+    ) -> Result<Option<Plan>> {
+        let (descriptors, convolution) = self.describe(&shape, precision)?;
+        let operands = ordered(pass, descriptors);
+        let [a, b, c] = operands;
+        let [rank_name, size_name, _] = functions(pass);
+        let mut ranked = [Performance::default(); ALGORITHMS];
         let mut count = 0;
-        let name = match pass {
-            Pass::Forward => "cudnnFindConvolutionForwardAlgorithmEx",
-            Pass::BackwardInput => "cudnnFindConvolutionBackwardDataAlgorithmEx",
-            Pass::BackwardWeight => "cudnnFindConvolutionBackwardFilterAlgorithmEx",
+        // SAFETY: signatures are those of cudnn_cnn.h; the three passes' functions differ in the order of operands alone.
+        let (status, size) = unsafe {
+            let rank: Rank = self.function(rank_name)?;
+            let size: Size = self.function(size_name)?;
+            let most = ALGORITHMS as c_int;
+            let status = rank(self.handle, a, b, convolution, c, most, &mut count, ranked.as_mut_ptr());
+            (status, size)
         };
-        let [(ad, a), (bd, b), (cd, c)] = match pass {
-            Pass::Forward => [(xd, x), (wd, weight), (yd, y)],
-            Pass::BackwardInput => [(wd, weight), (yd, y), (xd, x)],
-            Pass::BackwardWeight => [(xd, x), (yd, y), (wd, weight)],
-        };
-        // SAFETY: the three functions have this signature in cudnn_cnn.h; pointers and sizes are those described.
-        let status = unsafe {
-            let find: Find = self.function(name)?;
-            let (most, room) = (ALGORITHMS as c_int, room as *mut c_void);
-            find(
-                self.handle,
-                ad,
-                a,
-                bd,
-                b,
+        if !NOT_SUPPORTED.contains(&status) {
+            self.check(rank_name, status)?;
+        }
+        let count = usize::try_from(count).unwrap_or(0).min(ALGORITHMS);
+        let mut failed = Ok(());
+        for candidate in &ranked[..count] {
+            if status != SUCCESS || candidate.status != SUCCESS || candidate.determinism != DETERMINISTIC {
+                continue;
+            }
+            // Not what the candidate says: cuDNN's default for f32 is TF32.
+            let math = if precision == Precision::F32 {
+                FMA_MATH
+            } else {
+                candidate.math
+            };
+            self.set(convolution, "cudnnSetConvolutionMathType", math)?;
+            let mut memory = 0;
+            // SAFETY: as above.
+            let status = unsafe { size(self.handle, a, b, convolution, c, candidate.algorithm, &mut memory) };
+            if status != SUCCESS || memory > MOST_WORKSPACE {
+                continue;
+            }
+            let plan = Plan {
+                operands,
                 convolution,
-                cd,
-                c,
-                most,
-                &mut count,
-                found.as_mut_ptr(),
-                room,
-                MOST_WORKSPACE,
-            )
-        };
-        let usable = found[..usize::try_from(count).unwrap_or(0).min(ALGORITHMS)]
-            .iter()
-            .filter(|p| status == SUCCESS && p.status == SUCCESS && p.memory <= MOST_WORKSPACE)
-            .filter(|p| p.determinism == DETERMINISTIC)
-            .min_by(|p, q| p.time.total_cmp(&q.time));
-        let algorithm = usable.map(|p| (p.algorithm, p.memory, p.math));
-        if let Some((_, _, math)) = algorithm {
-            // SAFETY: the signature is that of cudnn_cnn.h.
-            unsafe {
-                const MATH: &str = "cudnnSetConvolutionMathType";
-                let set: unsafe extern "C" fn(Descriptor, c_int) -> c_int = self.function(MATH)?;
-                self.check(MATH, set(convolution, math))?;
+                algorithm: candidate.algorithm,
+                memory,
+            };
+            match self.run(device, pass, &plan, pointers) {
+                Ok(SUCCESS) => return Ok(Some(plan)),
+                Ok(status) if NOT_SUPPORTED.contains(&status) => {}
+                Ok(status) => failed = self.check(functions(pass)[2], status),
+                Err(error) => failed = Err(error),
             }
         }
-        Ok(Plan {
-            descriptors: [xd, wd, yd],
-            convolution,
-            algorithm: algorithm.map(|(algorithm, memory, _)| (algorithm, memory)),
-        })
+        failed?;
+        tracing::warn!(
+            "cuDNN has no algorithm for the {pass:?} pass of {shape:?} in {precision}: a slow kernel takes its place"
+        );
+        Ok(None)
     }
 
     /// The workspace, at least so large.
@@ -317,6 +359,42 @@ impl Cudnn {
         }
     }
 
+    /// Convolves by a plan; gives cuDNN's status.
+    fn run(&mut self, device: &CudaDevice, pass: Pass, plan: &Plan, pointers: [*mut c_void; 3]) -> Result<c_int> {
+        let room = match plan.memory {
+            0 => null_mut(),
+            memory => self.room(device, memory)? as *mut c_void,
+        };
+        let ([ad, bd, cd], [a, b, c]) = (plan.operands, ordered(pass, pointers));
+        let (one, zero) = (1f32, 0f32);
+        let (one, zero) = (std::ptr::from_ref(&one).cast(), std::ptr::from_ref(&zero).cast());
+        // SAFETY: the order of the algorithm and the convolution's descriptor is that of cudnn_cnn.h; the descriptors are
+        // those of what the pointers lead to.
+        let status = unsafe {
+            let convolve: Convolve = self.function(functions(pass)[2])?;
+            convolve(
+                self.handle,
+                one,
+                ad,
+                a,
+                bd,
+                b,
+                plan.convolution,
+                plan.algorithm,
+                room,
+                plan.memory,
+                zero,
+                cd,
+                c,
+            )
+        };
+        if !self.in_order {
+            // Freed in the order of this thread's stream: another thread's convolution takes room of its own.
+            self.workspace = None;
+        }
+        Ok(status)
+    }
+
     /// Convolves addresses of x, weight and y; `false` if there is no algorithm.
     pub(super) fn convolve(
         &mut self,
@@ -328,52 +406,16 @@ impl Cudnn {
     ) -> Result<bool> {
         let pointers = addresses.map(|address| address as *mut c_void);
         let key = (pass, *shape, precision);
-        if !self.plans.contains_key(&key) {
-            let plan = self.plan(device, pass, shape, precision, pointers)?;
+        let Some(known) = self.plans.get(&key).copied() else {
+            let plan = self.plan(device, key, pointers)?;
             self.plans.insert(key, plan);
-            // Trying needs much more room than the winners.
-            self.workspace = None;
-        }
-        let Some((algorithm, memory)) = self.plans.get(&key).and_then(|plan| plan.algorithm) else {
+            return Ok(plan.is_some());
+        };
+        let Some(plan) = known else {
             return Ok(false);
         };
-        let room = if memory > 0 {
-            self.room(device, memory)? as *mut c_void
-        } else {
-            null_mut()
-        };
-        let Some(plan) = self.plans.get(&key) else {
-            return Ok(false);
-        };
-        let ([xd, wd, yd], [x, weight, y]) = (plan.descriptors, pointers);
-        let (one, zero) = (1f32, 0f32);
-        let (one, zero) = (std::ptr::from_ref(&one).cast(), std::ptr::from_ref(&zero).cast());
-        // SAFETY: as in `plan`; the order of the algorithm and the convolution's descriptor is that of cudnn_cnn.h.
-        unsafe {
-            let (name, [(ad, a), (bd, b), (cd, c)]) = match pass {
-                Pass::Forward => ("cudnnConvolutionForward", [(xd, x), (wd, weight), (yd, y)]),
-                Pass::BackwardInput => ("cudnnConvolutionBackwardData", [(wd, weight), (yd, y), (xd, x)]),
-                Pass::BackwardWeight => ("cudnnConvolutionBackwardFilter", [(xd, x), (yd, y), (wd, weight)]),
-            };
-            let convolve: Convolve = self.function(name)?;
-            let convolution = plan.convolution;
-            let status = convolve(
-                self.handle,
-                one,
-                ad,
-                a,
-                bd,
-                b,
-                convolution,
-                algorithm,
-                room,
-                memory,
-                zero,
-                cd,
-                c,
-            );
-            self.check(name, status)?;
-        }
+        let status = self.run(device, pass, &plan, pointers)?;
+        self.check(functions(pass)[2], status)?;
         Ok(true)
     }
 }

@@ -1,11 +1,12 @@
 //! The kernels on the CPU, compiled by the host's C++ compiler: what tests run without a device.
 
+use std::cell::RefCell;
 use std::ffi::c_void;
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use candle_core::{CpuStorage, Result, Storage, Tensor};
+use candle_core::{CpuStorage, DType, Device, Result, Storage, Tensor};
 use libloading::Library;
 
 use super::engine::{Arg, Engine, Operands, Pass, with_pointers};
@@ -17,6 +18,7 @@ type Launch = unsafe extern "C" fn(*const u32, *const u32, *mut *mut c_void);
 /// One host thread as the device; it has no library of convolutions.
 #[derive(Debug)]
 pub(super) struct Emulated {
+    token: Tensor,
     kernels: Library,
     /// The kernels' fibres are global.
     running: Mutex<()>,
@@ -29,6 +31,35 @@ pub(super) fn engine() -> Option<Arc<dyn Engine>> {
         .get_or_init(compile)
         .clone()
         .map(|engine| engine as Arc<dyn Engine>)
+}
+
+thread_local! {
+    static LAUNCHED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+    static CHOSEN: RefCell<Option<Arc<dyn Engine>>> = const { RefCell::new(None) };
+}
+
+/// What stands in for this thread's CPU, if anything does.
+pub(super) fn chosen() -> Option<Arc<dyn Engine>> {
+    CHOSEN.with_borrow(Clone::clone)
+}
+
+/// Runs `f` with `engine` in the place of this thread's CPU.
+pub(super) fn everywhere<R>(engine: &Arc<dyn Engine>, f: impl FnOnce() -> R) -> R {
+    struct Restore(Option<Arc<dyn Engine>>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            CHOSEN.set(self.0.take());
+        }
+    }
+    let _restore = Restore(CHOSEN.replace(Some(engine.clone())));
+    f()
+}
+
+/// What `f` gives, and the kernels that it launched.
+pub(super) fn launched<R>(f: impl FnOnce() -> R) -> (R, Vec<String>) {
+    LAUNCHED.take();
+    let result = f();
+    (result, LAUNCHED.take())
 }
 
 fn compile() -> Option<Arc<Emulated>> {
@@ -60,17 +91,23 @@ fn compile() -> Option<Arc<Emulated>> {
     // SAFETY: the library was just made of our sources; it has no code that runs on loading.
     let kernels = unsafe { Library::new(&library) }.unwrap();
     Some(Arc::new(Emulated {
+        token: Tensor::zeros(1, DType::F32, &Device::Cpu).unwrap(),
         kernels,
         running: Mutex::new(()),
     }))
 }
 
 impl Engine for Emulated {
+    fn token(&self) -> Tensor {
+        self.token.clone()
+    }
+
     fn launch(&self, kernel: &str, grid: [u32; 3], block: [u32; 3], args: &[Arg<'_>]) -> Result<()> {
         let name = format!("launch_{kernel}");
         // SAFETY: the sources export kernels by this name with this type.
         let launch = unsafe { self.kernels.get::<Launch>(name.as_bytes()) }
             .map_err(|e| candle_core::Error::Msg(format!("no kernel `{kernel}`: {e}")))?;
+        LAUNCHED.with_borrow_mut(|kernels| kernels.push(kernel.to_owned()));
         let running = self.running.lock().unwrap();
         with_pointers(args, address, |pointers| {
             // SAFETY: the arguments are those of the kernel, as on a device.
@@ -106,6 +143,7 @@ fn address(tensor: &Tensor) -> Result<u64> {
         CpuStorage::F32(values) => values[from..].as_ptr() as u64,
         CpuStorage::BF16(values) => values[from..].as_ptr() as u64,
         CpuStorage::U32(values) => values[from..].as_ptr() as u64,
+        CpuStorage::U8(values) => values[from..].as_ptr() as u64,
         other => panic!(
             "no kernel takes {:?}",
             candle_core::backend::BackendStorage::dtype(other)

@@ -8,9 +8,12 @@ use super::shape::Shape;
 use crate::Precision;
 
 /// An argument of a kernel.
+#[derive(Clone, Copy)]
 pub(crate) enum Arg<'a> {
     /// The elements of a contiguous tensor, read or written.
     Tensor(&'a Tensor),
+    /// In the place of a tensor that is not there.
+    Missing,
     U32(u32),
     F32(f32),
     /// A structure by value.
@@ -34,6 +37,9 @@ pub(crate) struct Operands<'a> {
 
 /// A device.
 pub(crate) trait Engine: Send + Sync + std::fmt::Debug {
+    /// The element that stands for maps and their gradients in candle's graph: always the same one, which costs nothing.
+    fn token(&self) -> Tensor;
+
     /// Runs a kernel of `kernels/` after all earlier ones, and does not wait for it.
     fn launch(&self, kernel: &str, grid: [u32; 3], block: [u32; 3], args: &[Arg<'_>]) -> Result<()>;
 
@@ -56,7 +62,7 @@ pub(super) fn with_pointers<R>(
             Arg::Tensor(tensor) => address(tensor)?,
             Arg::U32(value) => u64::from(*value),
             Arg::F32(value) => u64::from(value.to_bits()),
-            Arg::Bytes(_) => 0,
+            Arg::Missing | Arg::Bytes(_) => 0,
         });
     }
     let mut pointers: Vec<*mut c_void> = args

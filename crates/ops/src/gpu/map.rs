@@ -7,7 +7,7 @@ use candle_core::{DType, Result, Tensor};
 use super::engine::{Arg, Engine};
 use super::shape::{BLOCK, Shape, Walk, check_count, grid, room, small, typed};
 use crate::Precision;
-use crate::features::{poisoned, token};
+use crate::features::poisoned;
 
 /// Where the gradient of a map adds up during a backward pass.
 pub(crate) struct Slot(Mutex<Option<Tensor>>);
@@ -114,12 +114,12 @@ impl Map {
     }
 
     /// Adds a gradient to the slot, if there is one, and returns what candle adds up in its place.
-    pub(crate) fn receive(&self, gradient: Option<Tensor>, node: &Tensor) -> Result<Option<Tensor>> {
+    pub(crate) fn receive(&self, gradient: Option<Tensor>) -> Result<Option<Tensor>> {
         let Some(gradient) = gradient else {
             return Ok(None);
         };
         self.add_gradient(gradient)?;
-        token::<f32>(node).map(Some)
+        Ok(Some(self.engine.token()))
     }
 }
 

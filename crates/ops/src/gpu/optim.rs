@@ -12,7 +12,7 @@ const MOST: usize = 64;
 pub(crate) struct Entry<'a> {
     pub parameter: &'a Tensor,
     pub gradient: &'a Tensor,
-    /// Both moments.
+    /// Both moments; where an update keeps less, the parameter stands in.
     pub state: [&'a Tensor; 2],
     /// Share kept by the decay.
     pub keep: f32,
@@ -28,6 +28,20 @@ pub(crate) struct Moments {
     pub beta1: f32,
     pub beta2: f32,
     pub eps: f32,
+}
+
+impl<'a> Entry<'a> {
+    /// For updates with one number for each element beside the parameter, or none.
+    pub(crate) fn plain(parameter: &'a Tensor, gradient: &'a Tensor, state: Option<&'a Tensor>) -> Self {
+        Self {
+            parameter,
+            gradient,
+            state: [state.unwrap_or(parameter), parameter],
+            keep: 1.0,
+            size: 0.0,
+            correction: 1.0,
+        }
+    }
 }
 
 /// The table that kernels take by value: four addresses, a count and three numbers each.
@@ -47,15 +61,19 @@ fn table(entries: &[Entry<'_>], address: &dyn Fn(&Tensor) -> Result<u64>) -> Res
     Ok(bytes)
 }
 
-/// Blocks for the largest of some tensors, so that one launch serves all.
-fn grid(entries: &[Entry<'_>]) -> [u32; 3] {
+/// Blocks for each tensor in updates, and in sums, whose results one warp adds up.
+const BLOCKS: u32 = 256;
+const SUMMING_BLOCKS: u32 = 32;
+
+/// Blocks for the largest of some tensors, at most so many, so that one launch serves all.
+fn grid(entries: &[Entry<'_>], most: u32) -> [u32; 3] {
     let longest = entries
         .iter()
         .map(|entry| entry.parameter.elem_count())
         .max()
         .unwrap_or(1);
     [
-        small(longest).div_ceil(4 * THREADS).clamp(1, 256),
+        small(longest).div_ceil(4 * THREADS).clamp(1, most),
         small(entries.len()),
         1,
     ]
@@ -65,7 +83,7 @@ fn grid(entries: &[Entry<'_>]) -> [u32; 3] {
 pub(crate) fn clip(engine: &dyn Engine, entries: &[Entry<'_>], most: f32) -> Result<Tensor> {
     let like = entries[0].parameter;
     let groups: Vec<_> = entries.chunks(MOST).collect();
-    let grids: Vec<_> = groups.iter().map(|group| grid(group)).collect();
+    let grids: Vec<_> = groups.iter().map(|group| grid(group, SUMMING_BLOCKS)).collect();
     let count: u32 = grids.iter().map(|[x, y, _]| x * y).sum();
     let partial = room(count, DType::F32, like)?;
     let mut at = 0;
@@ -97,7 +115,31 @@ pub(crate) fn adamw(engine: &dyn Engine, entries: &[Entry<'_>], moments: Moments
             Arg::F32(moments.beta2),
             Arg::F32(moments.eps),
         ];
-        engine.launch("adamw", grid(group), BLOCK, &args)?;
+        engine.launch("adamw", grid(group, BLOCKS), BLOCK, &args)?;
+    }
+    Ok(())
+}
+
+/// One step of SGD for all parameters; the first moment is the velocity.
+pub(crate) fn sgd(engine: &dyn Engine, entries: &[Entry<'_>], lr: f32, momentum: f32, decay: f32) -> Result<()> {
+    for group in entries.chunks(MOST) {
+        let table = table(group, &|tensor| engine.address(tensor))?;
+        let args = [Arg::Bytes(&table), Arg::F32(lr), Arg::F32(momentum), Arg::F32(decay)];
+        engine.launch("sgd", grid(group, BLOCKS), BLOCK, &args)?;
+    }
+    Ok(())
+}
+
+/// `parameter += rate * (gradient - parameter)` for all: averages that follow values.
+pub(crate) fn follow(engine: &dyn Engine, entries: &[Entry<'_>], rate: f32) -> Result<()> {
+    for group in entries.chunks(MOST) {
+        let table = table(group, &|tensor| engine.address(tensor))?;
+        engine.launch(
+            "follow",
+            grid(group, BLOCKS),
+            BLOCK,
+            &[Arg::Bytes(&table), Arg::F32(rate)],
+        )?;
     }
     Ok(())
 }

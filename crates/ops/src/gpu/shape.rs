@@ -11,8 +11,11 @@ pub(super) const THREADS: u32 = 256;
 /// Blocks that go over elements: more would only wait.
 const MOST_BLOCKS: u32 = 4096;
 
+/// Blocks that stay with their channels, whose constants each thread reads: as many as a large device holds at a time.
+const RESIDENT_BLOCKS: u32 = 1056;
+
 /// Blocks that share a sum over rows.
-const MOST_SPLITS: u32 = 264;
+const MOST_SPLITS: u32 = 1056;
 
 /// A number as the kernels take it. Extents are checked by [`check_count`] first.
 pub(super) fn small(value: usize) -> u32 {
@@ -173,7 +176,7 @@ impl Walk {
     pub(super) fn grid(&self, packs: u32) -> [u32; 3] {
         let row = self.row();
         let unit = row / gcd(row, THREADS);
-        let blocks = packs.div_ceil(THREADS).clamp(1, MOST_BLOCKS);
+        let blocks = packs.div_ceil(THREADS).clamp(1, RESIDENT_BLOCKS);
         [blocks.div_ceil(unit) * unit, 1, 1]
     }
 

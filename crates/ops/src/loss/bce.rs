@@ -5,10 +5,9 @@
 
 use candle_core::Tensor;
 
-use super::pixel::{BLOCKS, Blocks, LANES, Pixelwise, Values, each_pixel, pixel_loss, sigmoid};
+use super::pixel::{BLOCKS, Blocks, LANES, LossKind, Pixelwise, Values, each_pixel, pixel_loss, sigmoid};
 use crate::OpsError;
 use crate::cpu::vectorised;
-use crate::portable;
 use crate::real::Real;
 
 vectorised! {
@@ -40,8 +39,8 @@ vectorised! {
 struct Bce;
 
 impl Pixelwise for Bce {
-    fn composed(&self, pixels: &portable::loss::Pixels) -> candle_core::Result<Tensor> {
-        portable::loss::bce(pixels)
+    fn kind(&self) -> LossKind {
+        LossKind::Bce
     }
 
     fn value<T: Real>(&self, z: &[T], target: &[T], weights: &[T]) -> Values {

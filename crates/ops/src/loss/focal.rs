@@ -5,10 +5,11 @@
 
 use candle_core::Tensor;
 
-use super::pixel::{BLOCKS, Blocks, LANES, Pixelwise, Values, both_sides, check, each_pixel, pixel_loss, sigmoid};
+use super::pixel::{
+    BLOCKS, Blocks, LANES, LossKind, Pixelwise, Values, both_sides, check, each_pixel, pixel_loss, sigmoid,
+};
 use crate::OpsError;
 use crate::cpu::vectorised;
-use crate::portable;
 use crate::real::Real;
 
 /// What [`focal_with_logits`] emphasises.
@@ -111,8 +112,8 @@ impl FocalParams {
 }
 
 impl Pixelwise for FocalParams {
-    fn composed(&self, pixels: &portable::loss::Pixels) -> candle_core::Result<Tensor> {
-        portable::loss::focal(pixels, *self)
+    fn kind(&self) -> LossKind {
+        LossKind::Focal(*self)
     }
 
     fn value<T: Real>(&self, z: &[T], target: &[T], weights: &[T]) -> Values {

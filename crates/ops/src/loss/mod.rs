@@ -12,3 +12,4 @@ pub use bce::bce_with_logits;
 pub use cross_entropy::cross_entropy;
 pub use focal::{FocalParams, focal_with_logits};
 pub use overlap::{TverskyParams, soft_dice, tversky};
+pub(crate) use pixel::LossKind;

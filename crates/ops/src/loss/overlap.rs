@@ -5,10 +5,11 @@
 
 use candle_core::Tensor;
 
-use super::pixel::{BLOCKS, Blocks, LANES, Pixelwise, Values, both_sides, check, each_pixel, pixel_loss, sigmoid};
+use super::pixel::{
+    BLOCKS, Blocks, LANES, LossKind, Pixelwise, Values, both_sides, check, each_pixel, pixel_loss, sigmoid,
+};
 use crate::OpsError;
 use crate::cpu::vectorised;
-use crate::portable;
 use crate::real::Real;
 
 vectorised! {
@@ -75,8 +76,8 @@ struct Dice {
 }
 
 impl Pixelwise for Dice {
-    fn composed(&self, pixels: &portable::loss::Pixels) -> candle_core::Result<Tensor> {
-        portable::loss::dice(pixels, self.smooth)
+    fn kind(&self) -> LossKind {
+        LossKind::Dice { smooth: self.smooth }
     }
 
     fn value<T: Real>(&self, z: &[T], target: &[T], weights: &[T]) -> Values {
@@ -146,8 +147,8 @@ impl TverskyParams {
 }
 
 impl Pixelwise for TverskyParams {
-    fn composed(&self, pixels: &portable::loss::Pixels) -> candle_core::Result<Tensor> {
-        portable::loss::tversky(pixels, *self)
+    fn kind(&self) -> LossKind {
+        LossKind::Tversky(*self)
     }
 
     fn value<T: Real>(&self, z: &[T], target: &[T], weights: &[T]) -> Values {

@@ -5,10 +5,21 @@ use std::sync::OnceLock;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor, WithDType};
 
+use super::{FocalParams, TverskyParams};
 use crate::OpsError;
+use crate::gpu;
 use crate::parallel;
 use crate::portable::{self, loss::Pixels};
 use crate::real::{Reading, Real, by_dtype, check_real, check_shape, elements};
+
+/// A loss over the pixels of each image.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum LossKind {
+    Bce,
+    Focal(FocalParams),
+    Dice { smooth: f64 },
+    Tversky(TverskyParams),
+}
 
 pub(super) const LANES: usize = 16;
 
@@ -108,8 +119,8 @@ impl Values {
 /// A loss over the pixels of one image. `weights` is empty if there are none.
 pub(super) trait Pixelwise: Send + Sync + 'static {
     fn value<T: Real>(&self, z: &[T], target: &[T], weights: &[T]) -> Values;
-    /// The loss of every image, composed of candle's operations.
-    fn composed(&self, pixels: &Pixels) -> candle_core::Result<Tensor>;
+    /// Which loss it is, for devices.
+    fn kind(&self) -> LossKind;
     /// Writes `grad` times the gradient of the loss.
     fn gradient<T: Real>(&self, z: &[T], target_weights: [&[T]; 2], grad: f64, values: &Values, dz: &mut [T]);
 }
@@ -218,12 +229,16 @@ pub(super) fn pixel_loss(
     if let Some(weights) = weights {
         check_shape(op, "weights", weights, logits.dims(), logits)?;
     }
+    let pixels = Pixels {
+        logits,
+        target,
+        weights,
+    };
+    if let Some(engine) = gpu::engine_of(logits)? {
+        return Ok(gpu::pixel_loss(engine, loss.kind(), &pixels)?);
+    }
     if portable::takes(logits) {
-        return Ok(loss.composed(&Pixels {
-            logits,
-            target,
-            weights,
-        })?);
+        return Ok(portable::loss::pixel_loss(loss.kind(), &pixels)?);
     }
     let op = PixelLoss {
         loss,

@@ -7,10 +7,12 @@ pub(crate) use sums::{CHUNK, LANES, Planes, Sums, moments};
 use std::sync::{Arc, OnceLock};
 
 use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp2, DType, Layout, Shape, Tensor, WithDType};
+use candle_core::{CpuStorage, CustomOp2, DType, Layout, Shape, Tensor, Var, WithDType};
 
+use crate::Features;
 use crate::OpsError;
 use crate::cpu::vectorised;
+use crate::gpu::{self, Entry};
 use crate::parallel;
 use crate::portable;
 use crate::real::{Reading, Real, by_dtype, check_device, check_shape, dims4, elements};
@@ -55,6 +57,30 @@ pub struct BatchStatistics {
     pub mean: Tensor,
     /// `[channels]`, divided by n − 1 (as `torch.nn.BatchNorm2d` keeps it); by n if n is 1.
     pub var: Tensor,
+}
+
+impl BatchStatistics {
+    /// Moves running statistics towards these: `running = (1 - momentum) running + momentum batch`.
+    ///
+    /// # Errors
+    /// [`OpsError::Shape`] if one of them is not `[channels]`.
+    pub fn update_running(&self, mean: &Var, var: &Var, momentum: f64) -> Result<(), OpsError> {
+        const OP: &str = "update_running";
+        let pairs = [("mean", mean, &self.mean), ("var", var, &self.var)];
+        for (argument, running, batch) in pairs {
+            check_shape(OP, argument, running, batch.dims(), running)?;
+        }
+        if let Some(engine) = gpu::engine_of_all(pairs.iter().flat_map(|(_, r, b)| [r.as_tensor(), b]))? {
+            let entries = pairs.map(|(_, running, batch)| Entry::plain(running, batch, None));
+            return Ok(gpu::follow(&*engine, &entries, momentum as f32)?);
+        }
+        for (_, running, batch) in pairs {
+            let old = (running.as_detached_tensor() * (1.0 - momentum))?;
+            let new = (batch.detach().to_dtype(running.dtype())? * momentum)?;
+            running.set(&(old + new)?)?;
+        }
+        Ok(())
+    }
 }
 
 /// What `Norm` becomes before an operation is made: plain numbers.
@@ -357,6 +383,11 @@ pub fn batch_norm(
     const OP: &str = "batch_norm";
     let [batch, channels, h, w] = dims4(OP, "x", x)?;
     check_affine(OP, gamma, beta, channels, x)?;
+    if let Some(maps) = Features::on_device(OP, "x", x)? {
+        Source::check(OP, norm, channels, x)?;
+        let (maps, statistics) = maps.norm_on_device(gamma, beta, norm, activation)?;
+        return Ok((maps.into_tensor()?, statistics));
+    }
     if portable::takes(x) {
         Source::check(OP, norm, channels, x)?;
         return Ok(portable::norm::batch_norm(x, gamma, beta, norm, activation)?);

@@ -1,16 +1,16 @@
 //! Adam with decoupled weight decay.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor, Var};
 
-#[cfg(feature = "cuda")]
-use super::clip::check_max_norm;
-use super::clip::clip_gradients;
+use super::clip::{check_max_norm, clip_gradients};
 use super::{Update, Values, check_fraction, check_not_negative, sorted, update_in_place};
 use crate::OpsError;
 use crate::cpu::vectorised;
+use crate::gpu::{self, Engine};
 use crate::portable;
 use crate::real::Real;
 
@@ -152,8 +152,7 @@ impl AdamW {
     /// [`OpsError`] if a gradient does not fit its variable or `lr` is negative or not finite.
     pub fn step(&mut self, gradients: &GradStore, lr: f64) -> Result<(), OpsError> {
         check_not_negative("AdamW", "lr", lr)?;
-        #[cfg(feature = "cuda")]
-        if let Some(engine) = super::device::engine(self.slots.iter().map(|slot| &slot.var))? {
+        if let Some(engine) = self.engine()? {
             return self.step_on(&*engine, gradients, lr, None);
         }
         for slot in &mut self.slots {
@@ -178,8 +177,7 @@ impl AdamW {
     /// # Errors
     /// As both.
     pub fn step_clipped(&mut self, gradients: &mut GradStore, lr: f64, max_norm: f64) -> Result<(), OpsError> {
-        #[cfg(feature = "cuda")]
-        if let Some(engine) = super::device::engine(self.slots.iter().map(|slot| &slot.var))? {
+        if let Some(engine) = self.engine()? {
             check_max_norm(max_norm)?;
             check_not_negative("AdamW", "lr", lr)?;
             return self.step_on(&*engine, gradients, lr, Some(max_norm));
@@ -193,11 +191,14 @@ impl AdamW {
         self.step(gradients, lr)
     }
 
+    fn engine(&self) -> candle_core::Result<Option<Arc<dyn Engine>>> {
+        gpu::engine_of_all(self.slots.iter().map(|slot| slot.var.as_tensor()))
+    }
+
     /// A step in a few launches, by a device's kernels.
-    #[cfg(any(test, feature = "cuda"))]
-    pub(crate) fn step_on(
+    fn step_on(
         &mut self,
-        engine: &dyn crate::gpu::Engine,
+        engine: &dyn Engine,
         gradients: &GradStore,
         lr: f64,
         max_norm: Option<f64>,
@@ -231,7 +232,7 @@ impl AdamW {
         }
         let entries: Vec<_> = entries
             .iter()
-            .map(|(var, gradient, mean, square, numbers)| crate::gpu::Entry {
+            .map(|(var, gradient, mean, square, numbers)| gpu::Entry {
                 parameter: var.as_tensor(),
                 gradient,
                 state: [mean, square],
@@ -244,16 +245,16 @@ impl AdamW {
             return Ok(());
         };
         let factor = match max_norm {
-            Some(most) => crate::gpu::clip(engine, &entries, most as f32)?.narrow(0, 1, 1)?,
+            Some(most) => gpu::clip(engine, &entries, most as f32)?.narrow(0, 1, 1)?,
             None => Tensor::ones(1, candle_core::DType::F32, first.parameter.device())?,
         };
         let AdamWParams { beta1, beta2, eps, .. } = self.params;
-        let moments = crate::gpu::Moments {
+        let moments = gpu::Moments {
             beta1: beta1 as f32,
             beta2: beta2 as f32,
             eps: eps as f32,
         };
-        Ok(crate::gpu::adamw(engine, &entries, moments, &factor)?)
+        Ok(gpu::adamw(engine, &entries, moments, &factor)?)
     }
 
     /// The state, to be saved beside a checkpoint: `<name>.mean`, `<name>.square` and `<name>.step` of each variable.

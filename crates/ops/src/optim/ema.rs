@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use candle_core::{Tensor, Var};
 
-use super::{Update, Values, check_fraction, update_in_place};
+use super::{Update, Values, check_fraction, check_gradient, update_in_place};
 use crate::OpsError;
 use crate::cpu::vectorised;
+use crate::gpu::{self, Entry};
 use crate::portable;
 use crate::real::Real;
 
@@ -67,8 +68,20 @@ impl Ema {
     /// # Errors
     /// As [`Ema::update`].
     pub fn update_with(&mut self, vars: &[(String, Var)], decay: f64) -> Result<(), OpsError> {
+        let mut pairs = Vec::with_capacity(vars.len());
         for (name, var) in vars {
             let average = self.average(name)?;
+            check_gradient(average, var)?;
+            pairs.push((average, var));
+        }
+        let all = pairs
+            .iter()
+            .flat_map(|(average, var)| [average.as_tensor(), var.as_tensor()]);
+        if let Some(engine) = gpu::engine_of_all(all)? {
+            let entries: Vec<_> = pairs.iter().map(|(a, v)| Entry::plain(a, v, None)).collect();
+            return Ok(gpu::follow(&*engine, &entries, (1.0 - decay) as f32)?);
+        }
+        for (average, var) in pairs {
             let (mut a, mut b) = (Values::none(var), Values::none(var));
             update_in_place(average, var, EmaUpdate(1.0 - decay), &mut a, &mut b)?;
         }
@@ -101,8 +114,20 @@ impl Ema {
     /// # Errors
     /// [`OpsError::State`] for a variable without an average.
     pub fn copy_to(&self, vars: &[(String, Var)]) -> Result<(), OpsError> {
-        for (name, var) in vars {
-            var.set(self.average(name)?)?;
+        let pairs: Vec<_> = vars
+            .iter()
+            .map(|(name, var)| Ok((self.average(name)?, var)))
+            .collect::<Result<_, OpsError>>()?;
+        let fits = pairs.iter().all(|(average, var)| average.dims() == var.dims());
+        let all = pairs
+            .iter()
+            .flat_map(|(average, var)| [average.as_tensor(), var.as_tensor()]);
+        if let (true, Some(engine)) = (fits, gpu::engine_of_all(all)?) {
+            let entries: Vec<_> = pairs.iter().map(|(a, v)| Entry::plain(v, a, None)).collect();
+            return Ok(gpu::follow(&*engine, &entries, 1.0)?);
+        }
+        for (average, var) in pairs {
+            var.set(average)?;
         }
         Ok(())
     }

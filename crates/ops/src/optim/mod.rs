@@ -2,8 +2,6 @@
 
 mod adamw;
 mod clip;
-#[cfg(feature = "cuda")]
-mod device;
 mod ema;
 mod sgd;
 
@@ -18,6 +16,7 @@ pub use ema::Ema;
 pub use sgd::{Sgd, SgdParams};
 
 use crate::OpsError;
+use crate::gpu;
 use crate::portable;
 use crate::real::{Real, by_dtype, check_device, elements};
 
@@ -33,7 +32,7 @@ pub(crate) enum Values {
 impl Values {
     fn zeros(op: &'static str, var: &Var) -> Result<Self, OpsError> {
         crate::real::check_real(op, "parameter", var)?;
-        if portable::takes(var) {
+        if portable::takes(var) || gpu::engine_of(var)?.is_some() {
             return Ok(Values::Device(Tensor::zeros(var.shape(), var.dtype(), var.device())?));
         }
         Ok(match var.dtype() {

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor, Var};
 
-use super::{Update, Values, check_fraction, check_not_negative, sorted, update_in_place};
+use super::{Update, Values, check_fraction, check_gradient, check_not_negative, sorted, update_in_place};
 use crate::OpsError;
+use crate::gpu::{self, Engine, Entry};
 use crate::portable;
 use crate::real::Real;
 
@@ -99,6 +100,9 @@ impl Sgd {
     /// [`OpsError`] if a gradient does not fit its variable or `lr` is negative or not finite.
     pub fn step(&mut self, gradients: &GradStore, lr: f64) -> Result<(), OpsError> {
         check_not_negative("Sgd", "lr", lr)?;
+        if let Some(engine) = gpu::engine_of_all(self.slots.iter().map(|slot| slot.var.as_tensor()))? {
+            return self.step_on(&*engine, gradients, lr);
+        }
         for slot in &mut self.slots {
             let Some(gradient) = gradients.get(&slot.var) else {
                 continue;
@@ -112,6 +116,30 @@ impl Sgd {
             update_in_place(&slot.var, gradient, update, &mut slot.velocity, &mut slot.unused)?;
         }
         Ok(())
+    }
+
+    /// A step in a few launches, by a device's kernels.
+    fn step_on(&mut self, engine: &dyn Engine, gradients: &GradStore, lr: f64) -> Result<(), OpsError> {
+        let mut moved = Vec::new();
+        for slot in &mut self.slots {
+            let Some(gradient) = gradients.get(&slot.var) else {
+                continue;
+            };
+            check_gradient(&slot.var, gradient)?;
+            slot.step += 1;
+            moved.push((
+                slot.var.clone(),
+                gradient.contiguous()?,
+                slot.velocity.device()?.clone(),
+            ));
+        }
+        let entries: Vec<_> = moved
+            .iter()
+            .map(|(var, gradient, velocity)| Entry::plain(var, gradient, Some(velocity)))
+            .collect();
+        let SgdParams { momentum, weight_decay } = self.params;
+        let [lr, momentum, decay] = [lr, momentum, weight_decay].map(|v| v as f32);
+        Ok(gpu::sgd(engine, &entries, lr, momentum, decay)?)
     }
 
     /// The state, to be saved beside a checkpoint: `<name>.velocity` and `<name>.step` of each variable.

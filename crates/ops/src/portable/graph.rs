@@ -9,7 +9,7 @@ use candle_core::{
 };
 
 /// Gradients of the inputs, nothing for those that need none, from the inputs and the result's gradient.
-pub(super) trait Backward:
+pub(crate) trait Backward:
     Fn(&[Tensor], &Tensor) -> Result<Vec<Option<Tensor>>> + Send + Sync + 'static
 {
 }
@@ -25,7 +25,7 @@ struct Attached<B> {
 
 /// Puts `value`, a function of one to three `inputs`, into candle's graph. `backward` gets contiguous tensors that are in no
 /// graph; no element of `value` may be computed from a tensor that is in one.
-pub(super) fn attach(name: &'static str, inputs: &[&Tensor], value: Tensor, backward: impl Backward) -> Result<Tensor> {
+pub(crate) fn attach(name: &'static str, inputs: &[&Tensor], value: Tensor, backward: impl Backward) -> Result<Tensor> {
     if !inputs.iter().any(|input| input.track_op()) {
         return Ok(value);
     }

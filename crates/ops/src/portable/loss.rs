@@ -4,7 +4,7 @@ use candle_core::{DType, Result, Tensor};
 
 use super::graph::attach;
 use super::{from_host, full, sum_keep};
-use crate::loss::{FocalParams, TverskyParams};
+use crate::loss::{FocalParams, LossKind, TverskyParams};
 
 /// What a loss of pixels is computed from; the weights, if any, are constants like the target.
 pub(crate) struct Pixels<'a> {
@@ -107,8 +107,18 @@ impl Sides {
     }
 }
 
+/// A loss of every image.
+pub(crate) fn pixel_loss(kind: LossKind, pixels: &Pixels) -> Result<Tensor> {
+    match kind {
+        LossKind::Bce => bce(pixels),
+        LossKind::Focal(params) => focal(pixels, params),
+        LossKind::Dice { smooth } => dice(pixels, smooth),
+        LossKind::Tversky(params) => tversky(pixels, params),
+    }
+}
+
 /// `bce_with_logits`.
-pub(crate) fn bce(pixels: &Pixels) -> Result<Tensor> {
+fn bce(pixels: &Pixels) -> Result<Tensor> {
     let (z, constants) = (pixels.logits()?, pixels.constants()?);
     let count = pixels_per_image(&z);
     let loss = constants.weigh(Sides::of(&z)?.entropy(&z, &constants.target)?)?;
@@ -155,7 +165,7 @@ impl Focal {
 }
 
 /// `focal_with_logits`.
-pub(crate) fn focal(pixels: &Pixels, params: FocalParams) -> Result<Tensor> {
+fn focal(pixels: &Pixels, params: FocalParams) -> Result<Tensor> {
     let (z, constants) = (pixels.logits()?, pixels.constants()?);
     let count = pixels_per_image(&z);
     let v = Focal::of(&params, &z, &constants.target)?;
@@ -179,7 +189,7 @@ fn overlap_gradient(z: &Tensor, constants: &Constants, [a, b]: [&Tensor; 2]) -> 
 }
 
 /// `soft_dice` with this smoothing.
-pub(crate) fn dice(pixels: &Pixels, smooth: f64) -> Result<Tensor> {
+fn dice(pixels: &Pixels, smooth: f64) -> Result<Tensor> {
     let (z, constants) = (pixels.logits()?, pixels.constants()?);
     let p = constants.weigh(Sides::of(&z)?.p)?;
     let both = per_image(&(&p * &constants.target)?)?;
@@ -194,7 +204,7 @@ pub(crate) fn dice(pixels: &Pixels, smooth: f64) -> Result<Tensor> {
 }
 
 /// `tversky`.
-pub(crate) fn tversky(pixels: &Pixels, params: TverskyParams) -> Result<Tensor> {
+fn tversky(pixels: &Pixels, params: TverskyParams) -> Result<Tensor> {
     let (z, constants) = (pixels.logits()?, pixels.constants()?);
     let TverskyParams {
         alpha,

@@ -9,6 +9,7 @@
 #![allow(clippy::disallowed_methods)]
 
 pub(crate) mod conv;
+pub(crate) mod counts;
 pub(crate) mod graph;
 pub(crate) mod grid;
 pub(crate) mod loss;

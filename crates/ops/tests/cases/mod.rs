@@ -7,7 +7,8 @@
 pub mod maps;
 pub mod optim;
 
-use crate::common::{config, like, scattered, values};
+use crate::common::{config, like, numbers, scattered, values};
+use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Result, Tensor, Var};
 use htl_ops::*;
 use proptest::prelude::*;
@@ -42,11 +43,15 @@ pub enum Kinks {
     None,
 }
 
+/// How gradients are computed.
+pub type Backward = fn(&Tensor) -> Result<GradStore>;
+
 /// Results, then the gradients of all inputs for a weighted sum of the first result.
 pub fn run(
     inputs: &[Tensor],
     dtype: DType,
     device: &Device,
+    backward: Backward,
     f: &impl Fn(&[Tensor]) -> Result<Vec<Tensor>>,
 ) -> Result<Vec<Tensor>> {
     let placed = inputs
@@ -56,7 +61,7 @@ pub fn run(
     let tensors: Vec<Tensor> = vars.iter().map(|v| v.as_tensor().clone()).collect();
     let mut all = f(&tensors)?;
     let cotangent = like(&values(all[0].dims(), 77), &all[0]);
-    let grads = (&all[0] * cotangent)?.sum_all()?.backward()?;
+    let grads = backward(&(&all[0] * cotangent)?.sum_all()?)?;
     for (index, var) in vars.iter().enumerate() {
         let missing = || candle_core::Error::Msg(format!("input {index} has no gradient"));
         all.push(grads.get(var).ok_or_else(missing)?.clone());
@@ -338,4 +343,31 @@ pub fn features(judge: &impl Judge) {
         all.extend([first, last].into_iter().flatten().flat_map(|s| [s.mean, s.var]));
         Ok(all)
     });
+}
+
+/// Pixels of two masks, in images of any size.
+pub fn counts(device: &Device) -> Vec<Vec<f64>> {
+    let count = |shape: &[usize]| {
+        let [map, truth] = [1, 2].map(|seed| {
+            let values = values(shape, seed).to_dtype(DType::F32).unwrap();
+            values.to_device(device).unwrap()
+        });
+        numbers(&overlap_counts(&map, &truth, 0.25).unwrap())
+    };
+    [vec![3, 1, 5, 7], vec![2, 1, 96, 80], vec![1, 4096]]
+        .map(|shape| count(&shape))
+        .into()
+}
+
+/// Running statistics after two batches.
+pub fn running_statistics(device: &Device) -> Vec<Tensor> {
+    let place = |t: Tensor| t.to_dtype(DType::F32).unwrap().to_device(device).unwrap();
+    let [mean, var] = [1, 2].map(|seed| Var::from_tensor(&place(values(&[5], seed))).unwrap());
+    for seed in [3, 4] {
+        let x = place(values(&[2, 5, 4, 3], seed));
+        let one = place(Tensor::ones(5, DType::F64, &Device::Cpu).unwrap());
+        let (_, statistics) = batch_norm(&x, &one, &one, &Norm::Batch { eps: 1e-5 }, Activation::Relu).unwrap();
+        statistics.unwrap().update_running(&mean, &var, 0.1).unwrap();
+    }
+    vec![mean.as_detached_tensor(), var.as_detached_tensor()]
 }

@@ -3,13 +3,7 @@ use htl_datasets::Sampler;
 use htl_models::{Mode, Network};
 
 use super::{Objective, weighted_mean};
-use crate::{
-    TrainError,
-    attention::SampleWeights,
-    batches::Batches,
-    feed::{Feed, Pace},
-    upload::Staged,
-};
+use crate::{TrainError, attention::SampleWeights, batches::Batches, feed::Feed, upload::Staged};
 
 /// Cross entropy against the diagnosis, classes drawn equally often in expectation.
 pub(crate) struct ImageLabelObjective {
@@ -42,8 +36,9 @@ impl ImageLabelObjective {
             .zip(attention)
             .map(|(&label, a)| a / counts[label as usize] as f64)
             .collect();
+        let batches = batches.maker(None)?;
         let sampler = Sampler::weighted(&balanced, batches.seed)?;
-        let (samples, device) = (labels.len(), batches.device.clone());
+        let (samples, pace, device) = (labels.len(), batches.pace(), batches.device.clone());
         let make = move |step: usize| {
             let indices = sampler.batch(step as u64, batch);
             Ok(Diagnosed {
@@ -53,7 +48,7 @@ impl ImageLabelObjective {
             })
         };
         Ok(Self {
-            feed: Feed::new(make, steps, Pace::of(&device)),
+            feed: Feed::new(make, steps, pace),
             samples,
             device,
         })
@@ -63,7 +58,7 @@ impl ImageLabelObjective {
 impl Objective for ImageLabelObjective {
     fn loss(&mut self, network: &Network, step: usize) -> Result<Tensor, TrainError> {
         let batch = self.feed.take(step)?;
-        let labels = Tensor::new(batch.labels, &self.device)?;
+        let labels = Tensor::new(batch.labels, &Device::Cpu)?;
         let weights = Tensor::new(batch.weights, &self.device)?;
         let logits = network.forward(&batch.images.tensor()?, Mode::Train)?;
         weighted_mean(&htl_ops::cross_entropy(&logits, &labels)?, &weights)

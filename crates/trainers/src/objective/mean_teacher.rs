@@ -10,7 +10,7 @@ use crate::{
     attention::SampleWeights,
     batches::{Batches, MaskBatch, MaskBatches, TwoViews},
     config::MeanTeacher,
-    feed::{Feed, Pace},
+    feed::Feed,
     predict::localization_map,
     schedule::ramp_up,
 };
@@ -42,9 +42,10 @@ impl MeanTeacherObjective {
         steps: usize,
         student: &Network,
     ) -> Result<Self, TrainError> {
+        let unlabelled = unlabelled.maker(None)?;
         let sampler = weights.sampler(unlabelled.seed)?;
         let average = Ema::new(&student.parameters().all(), params.decay)?;
-        let device = unlabelled.device.clone();
+        let (pace, device) = (unlabelled.pace(), unlabelled.device.clone());
         let make = move |step: usize| {
             let indices = sampler.batch(step as u64, params.unlabelled_batch);
             Ok(Unlabelled {
@@ -54,7 +55,7 @@ impl MeanTeacherObjective {
         };
         Ok(Self {
             labelled,
-            unlabelled: Feed::new(make, steps, Pace::of(&device)),
+            unlabelled: Feed::new(make, steps, pace),
             params,
             steps,
             average,

@@ -6,3 +6,4 @@
 #include "resize.cuh"
 #include "loss.cuh"
 #include "optim.cuh"
+#include "augment.cuh"

@@ -35,6 +35,9 @@ inline unsigned __float_as_uint(float value) {
     return bits;
 }
 
+inline float __fadd_rn(float a, float b) { return a + b; }
+inline float __fmul_rn(float a, float b) { return a * b; }
+
 namespace emulation {
 
 struct Fibre {

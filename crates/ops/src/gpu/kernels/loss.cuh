@@ -57,12 +57,12 @@ KERNEL(confusion_sums, SUMS_OF) {
     });
 }
 
-// Pixels above `a` in both, in z, and in the target (above `b`): exact below 2^24 pixels.
+// Pixels above `a` in both, in z, and in the target: exact below 2^24 pixels.
 KERNEL(mask_sums, SUMS_OF) {
-    image_sums(z, target, weights, area, partial, [a, b](float z, float t, float, float (&sums)[3]) {
-        sums[0] += z > a && t > b;
+    image_sums(z, target, weights, area, partial, [a](float z, float t, float, float (&sums)[3]) {
+        sums[0] += z > a && t > a;
         sums[1] += z > a;
-        sums[2] += t > b;
+        sums[2] += t > a;
     });
 }
 

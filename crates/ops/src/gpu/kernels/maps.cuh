@@ -64,6 +64,8 @@ __device__ void column_sums(unsigned rows, unsigned row, float* partial, F f) {
     const unsigned column = blockIdx.x * blockDim.x + threadIdx.x;
     float sums[V][N] = {};
     if (column < row) {
+        // Several rows' reads on their way at a time: memory is far.
+#pragma unroll 4
         for (unsigned r = blockIdx.y * blockDim.y + threadIdx.y; r < rows; r += gridDim.y * blockDim.y)
             f(r, column, sums);
     }

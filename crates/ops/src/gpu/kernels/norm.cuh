@@ -74,11 +74,8 @@ __device__ void norm_apply(const void* y, const float* saved, unsigned channels,
                            void* z) {
     const unsigned at = first() % (channels / V) * V;
     float scale[V], shift[V];
-#pragma unroll
-    for (int k = 0; k < V; k++) {
-        scale[k] = saved[2 * channels + at + k];
-        shift[k] = saved[3 * channels + at + k];
-    }
+    numbers(saved, 2 * channels + at, scale);
+    numbers(saved, 3 * channels + at, shift);
     for (unsigned i = first(); i < packs; i += stride()) {
         float v[V];
         load<T, V>(y, i, v);
@@ -97,12 +94,9 @@ __device__ void norm_gradient_sums(const void* y, const void* grad, unsigned row
     const unsigned column = blockIdx.x * blockDim.x + threadIdx.x, channels = row * V;
     float mean[V] = {}, scale[V] = {}, shift[V] = {};
     if (column < row) {
-#pragma unroll
-        for (int k = 0; k < V; k++) {
-            mean[k] = saved[column * V + k];
-            scale[k] = saved[2 * channels + column * V + k];
-            shift[k] = saved[3 * channels + column * V + k];
-        }
+        numbers(saved, column * V, mean);
+        numbers(saved, 2 * channels + column * V, scale);
+        numbers(saved, 3 * channels + column * V, shift);
     }
     column_sums<V, 2>(rows, row, partial, [&](unsigned r, unsigned column, float (&sums)[V][2]) {
         float v[V], g[V];
@@ -111,10 +105,10 @@ __device__ void norm_gradient_sums(const void* y, const void* grad, unsigned row
 #pragma unroll
         for (int k = 0; k < V; k++) {
             const float z = v[k] * scale[k] + shift[k];
-            if (z > low && z < high) {
-                sums[k][0] += g[k];
-                sums[k][1] += g[k] * (v[k] - mean[k]);
-            }
+            // A choice, not a branch: several rows are read at a time.
+            const float h = z > low && z < high ? g[k] : 0.0f;
+            sums[k][0] += h;
+            sums[k][1] += h * (v[k] - mean[k]);
         }
     });
 }
@@ -145,14 +139,11 @@ __device__ void norm_gradient(const void* y, const void* grad, const float* save
                               unsigned packs, float low, float high, void* dy) {
     const unsigned at = first() % (channels / V) * V;
     float scale[V], shift[V], a[V], b[V], c[V];
-#pragma unroll
-    for (int k = 0; k < V; k++) {
-        scale[k] = saved[2 * channels + at + k];
-        shift[k] = saved[3 * channels + at + k];
-        a[k] = abc[at + k];
-        b[k] = abc[channels + at + k];
-        c[k] = abc[2 * channels + at + k];
-    }
+    numbers(saved, 2 * channels + at, scale);
+    numbers(saved, 3 * channels + at, shift);
+    numbers(abc, at, a);
+    numbers(abc, channels + at, b);
+    numbers(abc, 2 * channels + at, c);
     for (unsigned i = first(); i < packs; i += stride()) {
         float v[V], g[V];
         load<T, V>(y, i, v);

@@ -28,6 +28,23 @@ KERNEL(adamw, (Entries entries, const float* factor, float one_b1, float b2, flo
     }
 }
 
+// `m` is the velocity.
+KERNEL(sgd, (Entries entries, float lr, float momentum, float decay)) {
+    const Entry& e = entries.of[blockIdx.y];
+    for (unsigned i = first(); i < e.n; i += stride()) {
+        const float v = e.m[i] * momentum + (e.g[i] + e.p[i] * decay);
+        e.m[i] = v;
+        e.p[i] -= v * lr;
+    }
+}
+
+// Averages that follow values.
+KERNEL(follow, (Entries entries, float rate)) {
+    const Entry& e = entries.of[blockIdx.y];
+    // At 1 a copy, to the bit.
+    for (unsigned i = first(); i < e.n; i += stride()) e.p[i] = rate == 1 ? e.g[i] : e.p[i] + (e.g[i] - e.p[i]) * rate;
+}
+
 // Partial sums of squares, [entries, gridDim.x].
 KERNEL(square_sums, (Entries entries, float* partial)) {
     const Entry& e = entries.of[blockIdx.y];

@@ -78,6 +78,48 @@ __device__ void max_pool_backward(ConvShape s, const void* x, const void* dy, vo
 }
 VARIANTS(max_pool_backward, (ConvShape s, const void* x, const void* dy, void* dx, unsigned packs), (s, x, dy, dx, packs))
 
+// The same for windows of 2 x 2 that share nothing and leave nothing out: a thread for each of them. h is even.
+template <class T, int V>
+__device__ void max_halve_backward(ConvShape s, const void* x, const void* dy, void* dx, unsigned packs) {
+    const unsigned row = s.cin / V;
+    for (unsigned i = first(); i < packs; i += stride()) {
+        const unsigned c = i % row, ox = i / row % s.ow;
+        // Counted over all images.
+        const unsigned oy = i / row / s.ow;
+        unsigned at[4];
+        float v[4][V], g[V];
+#pragma unroll
+        for (unsigned k = 0; k < 4; k++) {
+            at[k] = ((2 * oy + k / 2) * s.w + 2 * ox + k % 2) * row + c;
+            load<T, V>(x, at[k], v[k]);
+        }
+        load<T, V>(dy, i, g);
+        float best[V];
+        unsigned which[V];
+#pragma unroll
+        for (int j = 0; j < V; j++) {
+            best[j] = v[0][j];
+            which[j] = 0;
+        }
+#pragma unroll
+        for (unsigned k = 1; k < 4; k++)
+#pragma unroll
+            for (int j = 0; j < V; j++) {
+                const bool wins = beats(v[k][j], best[j]);
+                best[j] = wins ? v[k][j] : best[j];
+                which[j] = wins ? k : which[j];
+            }
+#pragma unroll
+        for (unsigned k = 0; k < 4; k++) {
+            float d[V];
+#pragma unroll
+            for (int j = 0; j < V; j++) d[j] = which[j] == k ? g[j] : 0.0f;
+            store<T, V>(dx, at[k], d);
+        }
+    }
+}
+VARIANTS(max_halve_backward, (ConvShape s, const void* x, const void* dy, void* dx, unsigned packs), (s, x, dy, dx, packs))
+
 // Means; positions in the padding count as zeros.
 template <class T, int V>
 __device__ void average_pool(ConvShape s, const void* x, void* y, unsigned packs) {

@@ -54,6 +54,18 @@ __device__ inline void load(const void* from, unsigned i, float (&out)[V]) {
     for (int k = 0; k < V; k++) out[k] = Number<T>::wide(pack.v[k]);
 }
 
+// Reads V floats, four at a time where V is a multiple of that: then `at` is one, too.
+template <int V>
+__device__ inline void numbers(const float* from, unsigned at, float (&out)[V]) {
+    constexpr int W = V % 4 == 0 ? 4 : 1;
+#pragma unroll
+    for (int q = 0; q < V / W; q++) {
+        const Pack<float, W> pack = reinterpret_cast<const Pack<float, W>*>(from + at)[q];
+#pragma unroll
+        for (int k = 0; k < W; k++) out[q * W + k] = pack.v[k];
+    }
+}
+
 template <class T, int V>
 __device__ inline void store(void* to, unsigned i, const float (&values)[V]) {
     Pack<T, V> pack;

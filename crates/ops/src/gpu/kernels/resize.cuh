@@ -1,4 +1,4 @@
-// Resizing, and joining an upsampled map with a skip connection, on [batch, height, width, channels].
+// Joining an upsampled map with a skip connection, on [batch, height, width, channels], and resizing of planes.
 #pragma once
 #include "maps.cuh"
 
@@ -48,65 +48,73 @@ __device__ void join_backward_skip(const void* dy, void* dskip, unsigned a, unsi
 }
 VARIANTS(join_backward_skip, (const void* dy, void* dskip, unsigned a, unsigned b, unsigned packs), (dy, dskip, a, b, packs))
 
-// A tap for every output position along an axis, made on the host: [from, to] and the share of `to`.
+// As `Positions` of resize.rs.
+enum Positions { NEAREST, HALF_PIXEL, ALIGNED };
+
+struct ResizeShape {
+    unsigned positions, h, w, oh, ow;
+};
+
+// Where an output position reads along an axis: `from`, and the share `t` of `to`.
 struct Tap {
     unsigned from, to;
     float t;
 };
 
-template <class T, int V>
-__device__ void resize(const void* x, const Tap* rows, const Tap* columns, void* y, unsigned row, unsigned h, unsigned w,
-                       unsigned oh, unsigned ow, unsigned packs) {
-    for (unsigned i = first(); i < packs; i += stride()) {
-        const unsigned c = i % row, ox = i / row % ow, oy = i / row / ow % oh, n = i / row / ow / oh;
-        const Tap v = rows[oy], u = columns[ox];
-        float a[V], b[V], top[V], bottom[V];
-        load<T, V>(x, ((n * h + v.from) * w + u.from) * row + c, top);
-        load<T, V>(x, ((n * h + v.to) * w + u.from) * row + c, bottom);
-#pragma unroll
-        for (int k = 0; k < V; k++) a[k] = top[k] + (bottom[k] - top[k]) * v.t;
-        load<T, V>(x, ((n * h + v.from) * w + u.to) * row + c, top);
-        load<T, V>(x, ((n * h + v.to) * w + u.to) * row + c, bottom);
-#pragma unroll
-        for (int k = 0; k < V; k++) {
-            b[k] = top[k] + (bottom[k] - top[k]) * v.t;
-            a[k] += (b[k] - a[k]) * u.t;
-        }
-        store<T, V>(y, i, a);
+// In double precision, as on the CPU: a position is rounded once.
+__device__ inline Tap tap_of(unsigned positions, unsigned o, unsigned size, unsigned out) {
+    if (positions == NEAREST) {
+        const unsigned from = (unsigned)((unsigned long long)o * size / out);
+        return Tap{from, from, 0.0f};
+    }
+    const double half = (o + 0.5) * size / out - 0.5;
+    const double at = positions == HALF_PIXEL ? (half > 0 ? half : 0) : out == 1 ? 0 : (double)o * (size - 1) / (out - 1);
+    const unsigned whole = (unsigned)at, from = whole < size ? whole : size - 1;
+    return Tap{from, from + 1 < size ? from + 1 : from, (float)(at - from)};
+}
+
+__device__ inline float between(float a, float b, float t) { return t == 0 ? a : a + (b - a) * t; }
+
+KERNEL(resize, (const float* x, ResizeShape s, float* y, unsigned count)) {
+    for (unsigned i = first(); i < count; i += stride()) {
+        const unsigned ox = i % s.ow, oy = i / s.ow % s.oh;
+        const float* plane = x + i / s.ow / s.oh * s.h * s.w;
+        const Tap v = tap_of(s.positions, oy, s.h, s.oh), u = tap_of(s.positions, ox, s.w, s.ow);
+        const float *top = plane + v.from * s.w, *bottom = plane + v.to * s.w;
+        y[i] = between(between(top[u.from], bottom[u.from], v.t), between(top[u.to], bottom[u.to], v.t), u.t);
     }
 }
-VARIANTS(resize,
-         (const void* x, const Tap* rows, const Tap* columns, void* y, unsigned row, unsigned h, unsigned w, unsigned oh,
-          unsigned ow, unsigned packs),
-         (x, rows, columns, y, row, h, w, oh, ow, packs))
 
 // What an output's tap gives to input position `i`.
 __device__ inline float share_of(const Tap& tap, unsigned i) {
     return (tap.from == i ? 1.0f - tap.t : 0.0f) + (tap.to == i ? tap.t : 0.0f);
 }
 
-// Gathers over `spans`: for every input position along an axis, the first output that sees it and one past the last.
-template <class T, int V>
-__device__ void resize_backward(const void* dy, const Tap* rows, const Tap* columns, const unsigned* row_spans,
-                                const unsigned* column_spans, void* dx, unsigned row, unsigned h, unsigned w, unsigned oh,
-                                unsigned ow, unsigned packs) {
-    for (unsigned i = first(); i < packs; i += stride()) {
-        const unsigned c = i % row, ix = i / row % w, iy = i / row / w % h, n = i / row / w / h;
-        float sum[V] = {};
-        for (unsigned oy = row_spans[2 * iy]; oy < row_spans[2 * iy + 1]; oy++) {
-            const float down = share_of(rows[oy], iy);
-            for (unsigned ox = column_spans[2 * ix]; ox < column_spans[2 * ix + 1]; ox++) {
-                const float share = down * share_of(columns[ox], ix);
-                float g[V];
-                load<T, V>(dy, ((n * oh + oy) * ow + ox) * row + c, g);
-#pragma unroll
-                for (int k = 0; k < V; k++) sum[k] += g[k] * share;
+// The outputs [from, to) that may read input position `i`; a few more do no harm.
+__device__ inline void readers(unsigned positions, unsigned i, unsigned size, unsigned out, unsigned& from, unsigned& to) {
+    const bool aligned = positions == ALIGNED && size > 1;
+    const double step = aligned ? (out - 1.0) / (size - 1) : (double)out / size, offset = aligned ? 0 : 0.5;
+    const double low = floor((i - 1.0 + offset) * step - offset) - 1, high = ceil((i + 1.0 + offset) * step - offset) + 2;
+    from = i == 0 || low < 0 ? 0 : (unsigned)low;
+    to = i + 1 == size || high > out ? out : (unsigned)high;
+}
+
+KERNEL(resize_backward, (const float* dy, ResizeShape s, float* dx, unsigned count)) {
+    for (unsigned i = first(); i < count; i += stride()) {
+        const unsigned ix = i % s.w, iy = i / s.w % s.h;
+        const float* plane = dy + i / s.w / s.h * s.oh * s.ow;
+        unsigned top, bottom, left, right;
+        readers(s.positions, iy, s.h, s.oh, top, bottom);
+        readers(s.positions, ix, s.w, s.ow, left, right);
+        float sum = 0;
+        for (unsigned oy = top; oy < bottom; oy++) {
+            const float down = share_of(tap_of(s.positions, oy, s.h, s.oh), iy);
+            if (down == 0) continue;
+            for (unsigned ox = left; ox < right; ox++) {
+                const float share = share_of(tap_of(s.positions, ox, s.w, s.ow), ix);
+                if (share != 0) sum += plane[oy * s.ow + ox] * (down * share);
             }
         }
-        store<T, V>(dx, i, sum);
+        dx[i] = sum;
     }
 }
-VARIANTS(resize_backward,
-         (const void* dy, const Tap* rows, const Tap* columns, const unsigned* row_spans, const unsigned* column_spans, void* dx,
-          unsigned row, unsigned h, unsigned w, unsigned oh, unsigned ow, unsigned packs),
-         (dy, rows, columns, row_spans, column_spans, dx, row, h, w, oh, ow, packs))

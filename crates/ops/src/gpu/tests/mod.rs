@@ -1,14 +1,20 @@
 //! The device's operations, on the CPU, against the CPU's own.
 
+mod augment;
+mod launches;
+mod operations;
+mod optimisers;
+
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use super::block::{Affine, Block};
+use super::block::Block;
 use super::conv::{Convolution, add_bias, backward_bias};
-use super::emulated::engine;
+use super::emulated::{engine, everywhere as on};
 use super::engine::Engine;
 use super::map::{Map, to_channels_last};
+use super::norm::Affine;
 use super::shape::Shape;
 use super::{join, pool};
 use crate::conv::Geometry;
@@ -333,7 +339,8 @@ fn a_network_as_on_the_cpu() {
         };
         let (expected, expected_gradients) = run(crate::Features::of(&x).unwrap());
         let engine = case.engine.clone();
-        let (found, gradients) = run(crate::Features::on(engine, &x, case.precision).unwrap());
+        let entered = on(&engine, || crate::Features::with_precision(&x, case.precision));
+        let (found, gradients) = run(entered.unwrap());
         let near = |a: &Tensor, b: &Tensor, what: &str| {
             let mean = |t: &Tensor| t.sqr().unwrap().mean_all().unwrap().to_scalar::<f32>().unwrap().sqrt();
             let off = mean(&(a - b).unwrap()) / mean(b).max(1e-3);
@@ -351,52 +358,4 @@ fn a_network_as_on_the_cpu() {
             );
         }
     });
-}
-
-#[test]
-fn optimiser_steps_as_on_the_cpu() {
-    use crate::optim::{AdamW, AdamWParams, Decay, clip_gradients};
-    let Some(engine) = engine() else { return };
-    // More tensors than one launch takes, of very different sizes.
-    let dims = |at: usize| {
-        if at.is_multiple_of(2) {
-            vec![1 + 37 * (at % 7), 3]
-        } else {
-            vec![1 + at]
-        }
-    };
-    let vars = || -> Vec<(String, Var)> {
-        let var = |at: usize| Var::from_tensor(&values(&dims(at), 100 + at as u64)).unwrap();
-        (0..70).map(|at| (format!("p{at:02}"), var(at))).collect()
-    };
-    let params = AdamWParams {
-        weight_decay: 0.1,
-        decay: Decay::Weights,
-        ..AdamWParams::default()
-    };
-    let (ours, theirs) = (vars(), vars());
-    let mut device = crate::portable::everywhere(|| AdamW::new(ours.clone(), params.clone())).unwrap();
-    let mut host = AdamW::new(theirs.clone(), params).unwrap();
-    for step in 0..3 {
-        let loss = |vars: &[(String, Var)]| {
-            let parts = vars.iter().enumerate().filter(|(at, _)| (at + step) % 5 != 0);
-            let parts =
-                parts.map(|(at, (_, var))| (var.sqr().unwrap() * (1.0 + at as f64)).unwrap().sum_all().unwrap());
-            parts.reduce(|a, b| (a + b).unwrap()).unwrap()
-        };
-        let gradients = loss(&ours).backward().unwrap();
-        // Clipped in some steps, not in others.
-        let most = [1.0, 1e9, 3.0][step];
-        device.step_on(&*engine, &gradients, 1e-2, Some(most)).unwrap();
-        let mut gradients = loss(&theirs).backward().unwrap();
-        clip_gradients(&mut gradients, &theirs, most).unwrap();
-        host.step(&gradients, 1e-2).unwrap();
-        for ((name, a), (_, b)) in ours.iter().zip(&theirs) {
-            assert!(
-                difference(a, b) < 1e-5,
-                "{name} after step {step}: off by {}",
-                difference(a, b)
-            );
-        }
-    }
 }
