@@ -215,7 +215,7 @@ impl Bench<'_> {
         }
         let x = self.features(self.maps(shape)?.as_tensor())?;
         let ms = self.time(|| {
-            x.clone().into_tensor()?.backward()?;
+            htl_ops::backward(&x.clone().into_tensor()?)?;
             Ok(())
         })?;
         self.crossings.insert(shape, ms);
@@ -241,7 +241,7 @@ impl Bench<'_> {
         let call = self.call(kind, inputs)?;
         let forward_ms = self.time(|| call().map(|_| ()))?;
         let both = self.time(|| {
-            call()?.into_tensor()?.backward()?;
+            htl_ops::backward(&call()?.into_tensor()?)?;
             Ok(())
         })?;
         // One pass of three enters the inputs' gradients as tensors, two leave the result and take its gradient.
@@ -307,7 +307,7 @@ impl Bench<'_> {
         let call = || anyhow::Ok(htl_ops::bce_with_logits(&logits, &target, None)?.mean_all()?);
         let forward_ms = self.time(|| call().map(|_| ()))?;
         let both = self.time(|| {
-            call()?.backward()?;
+            htl_ops::backward(&call()?)?;
             Ok(())
         })?;
         let bytes = 4.0 * (self.sizes.batch * size * size) as f64;

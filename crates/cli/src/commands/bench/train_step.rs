@@ -220,7 +220,7 @@ impl TrainStep {
             .to_device(device)?;
         let mut step = |x: &Tensor, y: &Tensor| -> anyhow::Result<Tensor> {
             let loss = network.loss(x, y)?;
-            optimizer.step(&loss.backward()?, 1e-3)?;
+            optimizer.step(&htl_ops::backward(&loss)?, 1e-3)?;
             Ok(loss.detach())
         };
         let clock = Clock::of(device, self.steps);
