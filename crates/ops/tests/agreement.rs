@@ -360,6 +360,22 @@ fn counts_and_running_statistics() {
     });
 }
 
+#[test]
+fn augmentation() {
+    each("augmentation", &SINGLE, |judge| {
+        if judge.device.is_cpu() {
+            println!("skipped: no kernels on the CPU (augmentation)");
+            return;
+        }
+        let found = cases::augment::on_device(&judge.device).unwrap();
+        for (at, (found, host)) in found.iter().zip(&cases::augment::on_host().unwrap()).enumerate() {
+            let found = found.to_device(&Device::Cpu).unwrap();
+            // The CPU fills cut-outs with sums that it rounds more.
+            judge.note(&format!("batch, tensor {at}"), difference(&found, host), 1e-4);
+        }
+    });
+}
+
 /// The comparison itself: what is wrong, fails or panics on the device is reported, and what is right is not.
 #[test]
 fn differences_are_found() {

@@ -4,6 +4,7 @@
 // Every test file uses some of this.
 #![allow(dead_code)]
 
+pub mod augment;
 pub mod maps;
 pub mod optim;
 

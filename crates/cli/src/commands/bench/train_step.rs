@@ -152,7 +152,7 @@ impl Clock {
         Self {
             warm_up: 15,
             block,
-            blocks: steps / block,
+            blocks: steps.div_ceil(block),
         }
     }
 

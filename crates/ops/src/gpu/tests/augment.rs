@@ -6,12 +6,14 @@ use candle_core::{DType, Device, Tensor};
 use htl_datasets::{Geometry, GeometryParams, Photometry, PhotometryParams, generator};
 
 use crate::OpsError;
+#[path = "../../../tests/cases/draws.rs"]
+mod draws;
+
 use crate::augment::{Colours, Place, ResidentImages};
 use crate::gpu::Engine;
 use crate::gpu::emulated::{engine, everywhere};
+use draws::{MEAN, STD, colours, on_the_cpu, place};
 
-const MEAN: [f32; 3] = [0.7, 0.55, 0.5];
-const STD: [f32; 3] = [0.2, 0.25, 0.3];
 const COUNT: usize = 3;
 
 /// Smooth pictures with an edge: what bilinear weights and mirrored borders show in.
@@ -31,34 +33,6 @@ fn maps(side: usize) -> Vec<u8> {
     (0..COUNT * side * side)
         .map(|at| u8::from(at % side > 5 + at / (side * side)))
         .collect()
-}
-
-fn place(image: usize, geometry: &Geometry) -> Place {
-    let (matrix, shift) = geometry.source();
-    Place { image, matrix, shift }
-}
-
-fn colours(photometry: &Photometry, side: usize) -> Colours {
-    Colours {
-        gains: photometry.gains,
-        saturation: photometry.saturation,
-        contrast: photometry.contrast,
-        brightness: photometry.brightness,
-        blur_passes: photometry.blur_passes,
-        cutout: photometry.cutout_pixels(side),
-        noise: photometry.noise,
-        noise_key: photometry.noise_key(),
-    }
-}
-
-/// What the CPU makes of a draw.
-fn on_the_cpu(image: &[u8], geometry: &Geometry, photometry: &Photometry, side: usize) -> Vec<f32> {
-    let image: Vec<f32> = image.iter().map(|value| f32::from(*value) / 255.).collect();
-    let mut image = geometry.apply(&image, side);
-    photometry.apply(&mut image, side);
-    let channel = |at: usize| at / (side * side);
-    let normal = |(at, value): (usize, f32)| (value - MEAN[channel(at)]) * (1. / STD[channel(at)]);
-    image.into_iter().enumerate().map(normal).collect()
 }
 
 fn worst(found: &Tensor, expected: &[f32]) -> f32 {
