@@ -82,6 +82,7 @@ fn a_kit_for_the_cpu_runs_all_parts() {
         "bench: passed",
         "| 4 | f32 | ",
         "| block-3-4-at16 | ",
+        "Fed by its batch pipeline, width 4 in f32: ",
         "skipped on cpu: tf32 and bf16",
         "isic2018: passed",
     ] {
@@ -118,7 +119,8 @@ fn steps_are_compared_with_pytorchs() {
     let parts =
         format!(r#"{{"copy_gbs": 4000, "product_gflops": 5e5, "ms": 1.5, "floor_ms": 0.75, "operations": [{part}]}}"#);
     let ours = format!(
-        "case $* in\n*by-operation) echo '{{\"ms_per_step\": 2.0, \"by_operation\": {parts}}}';;\n\
+        "case $* in\n*end-to-end) echo '{{\"ms_per_step\": 2.0, \"end_to_end\": {{\"ms_per_step\": 2.1, \"over_step_alone\": 1.05}}}}';;\n\
+         *by-operation) echo '{{\"ms_per_step\": 2.0, \"by_operation\": {parts}}}';;\n\
          *) echo '{{\"ms_per_step\": 2.0, \"peak_bytes\": 1073741824}}';;\nesac"
     );
     let htl = program(place, "htl", &ours);
@@ -166,6 +168,11 @@ fn steps_are_compared_with_pytorchs() {
     assert!(table.contains(row), "{table}");
     assert!(
         table.contains("| block | 0.500 | 0.250 | 1.000 | 0.500 | 100% |"),
+        "{table}"
+    );
+
+    assert!(
+        table.contains("Fed by its batch pipeline, width 32 in tf32: 2.10 ms, 1.05 times the step alone."),
         "{table}"
     );
 

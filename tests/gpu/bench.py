@@ -2,8 +2,8 @@
 """Times a training step of the reference U-Net, `htl bench train-step` and `unet.py` of PyTorch in turn, as long as time allows.
 
 Every measurement is a process of its own. Round by round each case (a width and the numbers computed in) is measured with
-htl and with PyTorch's eager modes; after the first round come htl's operations one by one, in the numbers named last, and
-PyTorch's compiled modes. The JSON is written after each measurement.
+htl and with PyTorch's eager modes; after the first round come htl's steps fed by its batch pipeline and its operations one by
+one, in the numbers named last, and PyTorch's compiled modes. The JSON is written after each measurement.
 """
 import argparse
 import collections
@@ -15,8 +15,10 @@ import time
 from statistics import median
 
 LAYOUTS = ["default", "channels_last"]
+# What htl is asked once besides the step's time.
+EXTRA = {"fed": "--end-to-end", "parts": "--by-operation"}
 # Seconds a process takes if none of its kind was seen yet.
-GUESS = {"htl": 10, "parts": 30, "eager": 25, "default": 75, "reduce-overhead": 75}
+GUESS = {"htl": 10, "fed": 15, "parts": 30, "eager": 25, "default": 75, "reduce-overhead": 75}
 
 
 def arguments():
@@ -40,7 +42,7 @@ def jobs(cases, rounds, peer):
         for case in cases:
             order += [(case, number, "htl")] + [(case, number, "eager")] * peer
         if number == 1:
-            order += [(case, number, "parts") for case in cases if case[1] == cases[-1][1]]
+            order += [(case, number, kind) for kind in ("fed", "parts") for case in cases if case[1] == cases[-1][1]]
         # What compiles takes longest, and counts most where a GPU waits least.
         compiled = {1: ["default"], 2: ["default", "reduce-overhead"]}.get(number, [])
         for kind in compiled * peer:
@@ -52,9 +54,9 @@ def jobs(cases, rounds, peer):
 def command(a, case, kind):
     width, numbers = case
     sizes = ["--batch", a.batch, "--size", a.size, "--width", width, "--steps", a.steps, "--dtype", numbers]
-    if kind in ("htl", "parts"):
+    if kind in ("htl", *EXTRA):
         line = [a.htl, "--device", a.device, "bench", "train-step", *sizes]
-        line += ["--by-operation"] if kind == "parts" else []
+        line += [EXTRA[kind]] if kind in EXTRA else []
     else:
         line = [sys.executable, os.path.join(a.peers, "unet.py"), "--device", a.device, *sizes]
         # Compiled code is fastest with channels last, as tensor cores want them.
@@ -129,6 +131,9 @@ def table(a, report):
         cells += [number(least("eager"), ".2f"), number(least("compiled"), ".2f"), ratio, row.get("fastest_peer", "-")]
         cells += [number(value, ".2f") for value in gib]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
+    for fed in report["fed"]:
+        lines += ["", f"Fed by its batch pipeline, width {fed['case'][0]} in {fed['case'][1]}: {fed['ms_per_step']:.2f} ms, "
+                  f"{fed['over_step_alone']:.2f} times the step alone."]
     for part in report["operations"]:
         lines += parts(part)
     lines += [""] + [f"- {note}" for note in report["notes"]]
@@ -159,7 +164,7 @@ def main():
     a = arguments()
     end = time.monotonic() + a.seconds
     cases = [(int(width), numbers) for width, numbers in (case.split(":") for case in a.cases)]
-    report = {"device": a.device, "batch": a.batch, "size": a.size, "steps": a.steps, "cases": [], "operations": [],
+    report = {"device": a.device, "batch": a.batch, "size": a.size, "steps": a.steps, "cases": [], "fed": [], "operations": [],
               "notes": [], "rows": []}
     if a.device != "cuda" and any(numbers != "f32" for _, numbers in cases):
         cases = [case for case in cases if case[1] == "f32"]
@@ -186,6 +191,9 @@ def main():
             broken.add((case, kind))
             report["notes"].append(f"FAILED: {kind}, width {case[0]}, {case[1]}: {why}")
         for one in printed:
+            if kind == "fed":
+                report["fed"].append({"case": case, **one["end_to_end"]})
+                continue
             if kind == "parts":
                 report["operations"].append({"case": case, "ms_per_step": one["ms_per_step"], **one["by_operation"]})
                 continue

@@ -63,8 +63,9 @@ TYPES(conv_forward, (ConvShape s, const void* x, const void* weight, void* y, un
 // Output row that sees input row `i` through tap `r`, if there is one below `extent`.
 __device__ inline bool output_of(unsigned i, unsigned r, const ConvShape& s, unsigned extent, unsigned& o) {
     const unsigned shifted = i + s.padding - r * s.dilation;
-    o = shifted / s.stride;
-    return i + s.padding >= r * s.dilation && shifted % s.stride == 0 && o < extent;
+    // A division by a number that the compiler does not know takes as long as all the rest.
+    o = s.stride == 1 ? shifted : s.stride == 2 ? shifted / 2 : shifted / s.stride;
+    return i + s.padding >= r * s.dilation && o * s.stride == shifted && o < extent;
 }
 
 template <class T>

@@ -4,7 +4,10 @@
 #pragma once
 
 #include <math.h>
+#include <setjmp.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <ucontext.h>
 
@@ -40,28 +43,61 @@ inline float __fmul_rn(float a, float b) { return a * b; }
 
 namespace emulation {
 
+// Begun by a context, and continued by jumps, which cost no system call. It runs one thread's body after another.
 struct Fibre {
     ucontext_t context;
+    jmp_buf at;
     std::vector<char> stack = std::vector<char>(1 << 16);
-    Dim3 place;
-    bool done;
+    bool begun = false, done = true;
 };
 
-inline ucontext_t scheduler;
+inline jmp_buf scheduler;
 inline std::vector<Fibre> fibres;
 inline size_t running;
 inline const std::function<void()>* body;
 inline std::vector<unsigned> lanes;
+inline bool in_fibre;
+
+inline void leave() {
+    if (_setjmp(fibres[running].at) == 0) _longjmp(scheduler, 1);
+}
 
 inline void enter() {
-    (*body)();
-    fibres[running].done = true;
-    swapcontext(&fibres[running].context, &scheduler);
+    for (;;) {
+        (*body)();
+        fibres[running].done = true;
+        leave();
+    }
 }
 
 inline void pause() {
-    const size_t me = running;
-    swapcontext(&fibres[me].context, &scheduler);
+    if (!in_fibre) {
+        fputs("a thread waits at a barrier that the first thread of its block does not come to\n", stderr);
+        abort();
+    }
+    leave();
+}
+
+inline Dim3 place_of(size_t i) {
+    return Dim3{(unsigned)(i % blockDim.x), (unsigned)(i / blockDim.x % blockDim.y), (unsigned)(i / blockDim.x / blockDim.y)};
+}
+
+inline void run_until_pause(size_t i) {
+    running = i;
+    threadIdx = place_of(i);
+    in_fibre = true;
+    if (_setjmp(scheduler) == 0) {
+        Fibre& fibre = fibres[running];
+        if (fibre.begun) _longjmp(fibre.at, 1);
+        fibre.begun = true;
+        getcontext(&fibre.context);
+        fibre.context.uc_stack.ss_sp = fibre.stack.data();
+        fibre.context.uc_stack.ss_size = fibre.stack.size();
+        fibre.context.uc_link = nullptr;
+        makecontext(&fibre.context, enter, 0);
+        setcontext(&fibre.context);
+    }
+    in_fibre = false;
 }
 
 inline void run_block(const std::function<void()>& kernel) {
@@ -69,24 +105,24 @@ inline void run_block(const std::function<void()>& kernel) {
     if (fibres.size() < count) fibres = std::vector<Fibre>(count);
     lanes.resize(count);
     body = &kernel;
-    for (size_t i = 0; i < count; i++) {
-        Fibre& fibre = fibres[i];
-        fibre.done = false;
-        fibre.place = Dim3{(unsigned)(i % blockDim.x), (unsigned)(i / blockDim.x % blockDim.y),
-                           (unsigned)(i / blockDim.x / blockDim.y)};
-        getcontext(&fibre.context);
-        fibre.context.uc_stack.ss_sp = fibre.stack.data();
-        fibre.context.uc_stack.ss_size = fibre.stack.size();
-        fibre.context.uc_link = nullptr;
-        makecontext(&fibre.context, enter, 0);
+    fibres[0].done = false;
+    run_until_pause(0);
+    // Barriers are for all threads or none: without them the others are plain calls.
+    if (fibres[0].done) {
+        for (size_t i = 1; i < count; i++) {
+            threadIdx = place_of(i);
+            kernel();
+        }
+        return;
+    }
+    for (size_t i = 1; i < count; i++) {
+        fibres[i].done = false;
+        run_until_pause(i);
     }
     for (bool left = true; left;) {
         left = false;
         for (size_t i = 0; i < count; i++) {
-            if (fibres[i].done) continue;
-            running = i;
-            threadIdx = fibres[i].place;
-            swapcontext(&scheduler, &fibres[i].context);
+            if (!fibres[i].done) run_until_pause(i);
             left |= !fibres[i].done;
         }
     }
