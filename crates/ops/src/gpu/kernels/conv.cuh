@@ -3,11 +3,7 @@
 // Maps are [batch, height, width, channels], weights [out_channels, kernel_height, kernel_width, in_channels / groups].
 #pragma once
 #include "maps.cuh"
-
-// As `Shape` of conv.rs.
-struct ConvShape {
-    unsigned batch, cin, h, w, cout, kh, kw, oh, ow, stride, padding, dilation, groups;
-};
+#include "window.cuh"
 
 // [rows, channels, taps] in f32 to [rows, taps, channels] in T.
 template <class T>
@@ -38,57 +34,32 @@ TYPES(weight_channels_first, (const void* w, float* out, unsigned channels, unsi
 template <class T>
 __device__ void conv_forward(ConvShape s, const void* x, const void* weight, void* y, unsigned count) {
     const T *in = static_cast<const T*>(x), *w = static_cast<const T*>(weight);
-    T* out = static_cast<T*>(y);
     const unsigned per_group = s.cin / s.groups;
     for (unsigned i = first(); i < count; i += stride()) {
-        const unsigned k = i % s.cout, ox = i / s.cout % s.ow, oy = i / s.cout / s.ow % s.oh, n = i / s.cout / s.ow / s.oh;
-        const unsigned from = k / (s.cout / s.groups) * per_group;
+        const unsigned k = i % s.cout, from = k / (s.cout / s.groups) * per_group;
         float sum = 0;
-        for (unsigned r = 0; r < s.kh; r++) {
-            const unsigned iy = oy * s.stride + r * s.dilation - s.padding;
-            if (iy >= s.h) continue;
-            for (unsigned q = 0; q < s.kw; q++) {
-                const unsigned ix = ox * s.stride + q * s.dilation - s.padding;
-                if (ix >= s.w) continue;
-                const T* pixel = in + ((n * s.h + iy) * s.w + ix) * s.cin + from;
-                const T* tap = w + ((k * s.kh + r) * s.kw + q) * per_group;
-                for (unsigned c = 0; c < per_group; c++) sum += Number<T>::wide(pixel[c]) * Number<T>::wide(tap[c]);
-            }
-        }
-        out[i] = Number<T>::narrow(sum);
+        each_input(s, pixel_of(i / s.cout, s.oh, s.ow), [&](unsigned r, unsigned q, unsigned at) {
+            const T *pixel = in + at * s.cin + from, *tap = w + ((k * s.kh + r) * s.kw + q) * per_group;
+            for (unsigned c = 0; c < per_group; c++) sum += Number<T>::wide(pixel[c]) * Number<T>::wide(tap[c]);
+        });
+        static_cast<T*>(y)[i] = Number<T>::narrow(sum);
     }
 }
 TYPES(conv_forward, (ConvShape s, const void* x, const void* weight, void* y, unsigned count), (s, x, weight, y, count))
 
-// Output row that sees input row `i` through tap `r`, if there is one below `extent`.
-__device__ inline bool output_of(unsigned i, unsigned r, const ConvShape& s, unsigned extent, unsigned& o) {
-    const unsigned shifted = i + s.padding - r * s.dilation;
-    // A division by a number that the compiler does not know takes as long as all the rest.
-    o = s.stride == 1 ? shifted : s.stride == 2 ? shifted / 2 : shifted / s.stride;
-    return i + s.padding >= r * s.dilation && o * s.stride == shifted && o < extent;
-}
-
 template <class T>
 __device__ void conv_backward_input(ConvShape s, const void* dy, const void* weight, void* dx, unsigned count) {
     const T *grad = static_cast<const T*>(dy), *w = static_cast<const T*>(weight);
-    T* out = static_cast<T*>(dx);
     const unsigned per_group = s.cin / s.groups, outs = s.cout / s.groups;
     for (unsigned i = first(); i < count; i += stride()) {
-        const unsigned c = i % s.cin, ix = i / s.cin % s.w, iy = i / s.cin / s.w % s.h, n = i / s.cin / s.w / s.h;
-        const unsigned k0 = c / per_group * outs;
+        const unsigned c = i % s.cin, k0 = c / per_group * outs;
         float sum = 0;
-        for (unsigned r = 0; r < s.kh; r++) {
-            unsigned oy, ox;
-            if (!output_of(iy, r, s, s.oh, oy)) continue;
-            for (unsigned q = 0; q < s.kw; q++) {
-                if (!output_of(ix, q, s, s.ow, ox)) continue;
-                const T* pixel = grad + ((n * s.oh + oy) * s.ow + ox) * s.cout;
-                for (unsigned k = k0; k < k0 + outs; k++)
-                    sum += Number<T>::wide(pixel[k]) *
-                           Number<T>::wide(w[((k * s.kh + r) * s.kw + q) * per_group + c % per_group]);
-            }
-        }
-        out[i] = Number<T>::narrow(sum);
+        each_output(s, pixel_of(i / s.cin, s.h, s.w), [&](unsigned r, unsigned q, const Pixel&, unsigned at) {
+            for (unsigned k = k0; k < k0 + outs; k++)
+                sum += Number<T>::wide(grad[at * s.cout + k]) *
+                       Number<T>::wide(w[((k * s.kh + r) * s.kw + q) * per_group + c % per_group]);
+        });
+        static_cast<T*>(dx)[i] = Number<T>::narrow(sum);
     }
 }
 TYPES(conv_backward_input, (ConvShape s, const void* dy, const void* weight, void* dx, unsigned count),
@@ -116,25 +87,26 @@ TYPES(conv_backward_weight, (ConvShape s, const void* x, const void* dy, void* d
 
 // Depthwise convolution, V channels to a thread; weights [taps, channels] in f32.
 
+// Adds a pack times its channels' weights for tap (r, q).
+template <class T, int V>
+__device__ inline void add_tap(const ConvShape& s, const void* from, unsigned pack, const float* weight, unsigned r, unsigned q,
+                               unsigned c, float (&sum)[V]) {
+    float v[V];
+    load<T, V>(from, pack, v);
+    const float* tap = weight + (r * s.kw + q) * s.cin + c * V;
+#pragma unroll
+    for (int k = 0; k < V; k++) sum[k] += v[k] * tap[k];
+}
+
 template <class T, int V>
 __device__ void depthwise_forward(ConvShape s, const void* x, const float* weight, void* y, unsigned packs) {
     const unsigned row = s.cin / V;
     for (unsigned i = first(); i < packs; i += stride()) {
-        const unsigned c = i % row, ox = i / row % s.ow, oy = i / row / s.ow % s.oh, n = i / row / s.ow / s.oh;
+        const unsigned c = i % row;
         float sum[V] = {};
-        for (unsigned r = 0; r < s.kh; r++) {
-            const unsigned iy = oy * s.stride + r * s.dilation - s.padding;
-            if (iy >= s.h) continue;
-            for (unsigned q = 0; q < s.kw; q++) {
-                const unsigned ix = ox * s.stride + q * s.dilation - s.padding;
-                if (ix >= s.w) continue;
-                float v[V];
-                load<T, V>(x, ((n * s.h + iy) * s.w + ix) * row + c, v);
-                const float* tap = weight + (r * s.kw + q) * s.cin + c * V;
-#pragma unroll
-                for (int k = 0; k < V; k++) sum[k] += v[k] * tap[k];
-            }
-        }
+        each_input(s, pixel_of(i / row, s.oh, s.ow), [&](unsigned r, unsigned q, unsigned at) {
+            add_tap<T, V>(s, x, at * row + c, weight, r, q, c, sum);
+        });
         store<T, V>(y, i, sum);
     }
 }
@@ -145,20 +117,11 @@ template <class T, int V>
 __device__ void depthwise_backward_input(ConvShape s, const void* dy, const float* weight, void* dx, unsigned packs) {
     const unsigned row = s.cin / V;
     for (unsigned i = first(); i < packs; i += stride()) {
-        const unsigned c = i % row, ix = i / row % s.w, iy = i / row / s.w % s.h, n = i / row / s.w / s.h;
+        const unsigned c = i % row;
         float sum[V] = {};
-        for (unsigned r = 0; r < s.kh; r++) {
-            unsigned oy, ox;
-            if (!output_of(iy, r, s, s.oh, oy)) continue;
-            for (unsigned q = 0; q < s.kw; q++) {
-                if (!output_of(ix, q, s, s.ow, ox)) continue;
-                float v[V];
-                load<T, V>(dy, ((n * s.oh + oy) * s.ow + ox) * row + c, v);
-                const float* tap = weight + (r * s.kw + q) * s.cin + c * V;
-#pragma unroll
-                for (int k = 0; k < V; k++) sum[k] += v[k] * tap[k];
-            }
-        }
+        each_output(s, pixel_of(i / row, s.h, s.w), [&](unsigned r, unsigned q, const Pixel&, unsigned at) {
+            add_tap<T, V>(s, dy, at * row + c, weight, r, q, c, sum);
+        });
         store<T, V>(dx, i, sum);
     }
 }

@@ -1,8 +1,8 @@
 // Pooling on [batch, height, width, channels].
 #pragma once
-#include "conv.cuh"
+#include "window.cuh"
 
-// A window is a `ConvShape` with cin = cout = channels.
+// A window is a `ConvShape` with cin = cout = channels and a dilation of 1.
 
 // Whether `v` takes the place of the maximum so far. Not for a NaN maximum; a NaN comes in.
 __device__ inline bool beats(float v, float best) { return !(v <= best) && !(best != best); }
@@ -11,22 +11,15 @@ template <class T, int V>
 __device__ void max_pool(ConvShape s, const void* x, void* y, unsigned packs) {
     const unsigned row = s.cin / V;
     for (unsigned i = first(); i < packs; i += stride()) {
-        const unsigned c = i % row, ox = i / row % s.ow, oy = i / row / s.ow % s.oh, n = i / row / s.ow / s.oh;
         float best[V];
 #pragma unroll
         for (int k = 0; k < V; k++) best[k] = __uint_as_float(0xff800000u);
-        for (unsigned r = 0; r < s.kh; r++) {
-            const unsigned iy = oy * s.stride + r - s.padding;
-            if (iy >= s.h) continue;
-            for (unsigned q = 0; q < s.kw; q++) {
-                const unsigned ix = ox * s.stride + q - s.padding;
-                if (ix >= s.w) continue;
-                float v[V];
-                load<T, V>(x, ((n * s.h + iy) * s.w + ix) * row + c, v);
+        each_input(s, pixel_of(i / row, s.oh, s.ow), [&](unsigned, unsigned, unsigned at) {
+            float v[V];
+            load<T, V>(x, at * row + i % row, v);
 #pragma unroll
-                for (int k = 0; k < V; k++) best[k] = beats(v[k], best[k]) ? v[k] : best[k];
-            }
-        }
+            for (int k = 0; k < V; k++) best[k] = beats(v[k], best[k]) ? v[k] : best[k];
+        });
         store<T, V>(y, i, best);
     }
 }
@@ -37,42 +30,28 @@ template <class T, int V>
 __device__ void max_pool_backward(ConvShape s, const void* x, const void* dy, void* dx, unsigned packs) {
     const unsigned row = s.cin / V;
     for (unsigned i = first(); i < packs; i += stride()) {
-        const unsigned c = i % row, ix = i / row % s.w, iy = i / row / s.w % s.h, n = i / row / s.w / s.h;
+        const unsigned c = i % row;
         float sum[V] = {};
-        for (unsigned r = 0; r < s.kh; r++) {
-            unsigned oy, ox;
-            if (!output_of(iy, r, s, s.oh, oy)) continue;
-            for (unsigned q = 0; q < s.kw; q++) {
-                if (!output_of(ix, q, s, s.ow, ox)) continue;
-                float best[V];
-                bool here[V];
-                bool none = true;
+        each_output(s, pixel_of(i / row, s.h, s.w), [&](unsigned r, unsigned q, const Pixel& window, unsigned at) {
+            float best[V];
+            bool here[V] = {}, none = true;
+            each_input(s, window, [&](unsigned a, unsigned b, unsigned seen) {
+                float v[V];
+                load<T, V>(x, seen * row + c, v);
+                const bool me = a == r && b == q;
 #pragma unroll
-                for (int k = 0; k < V; k++) here[k] = false;
-                for (unsigned a = 0; a < s.kh; a++) {
-                    const unsigned jy = oy * s.stride + a - s.padding;
-                    if (jy >= s.h) continue;
-                    for (unsigned b = 0; b < s.kw; b++) {
-                        const unsigned jx = ox * s.stride + b - s.padding;
-                        if (jx >= s.w) continue;
-                        float v[V];
-                        load<T, V>(x, ((n * s.h + jy) * s.w + jx) * row + c, v);
-                        const bool me = a == r && b == q;
-#pragma unroll
-                        for (int k = 0; k < V; k++) {
-                            const bool wins = none || beats(v[k], best[k]);
-                            best[k] = wins ? v[k] : best[k];
-                            here[k] = wins ? me : here[k];
-                        }
-                        none = false;
-                    }
+                for (int k = 0; k < V; k++) {
+                    const bool wins = none || beats(v[k], best[k]);
+                    best[k] = wins ? v[k] : best[k];
+                    here[k] = wins ? me : here[k];
                 }
-                float g[V];
-                load<T, V>(dy, ((n * s.oh + oy) * s.ow + ox) * row + c, g);
+                none = false;
+            });
+            float g[V];
+            load<T, V>(dy, at * row + c, g);
 #pragma unroll
-                for (int k = 0; k < V; k++) sum[k] += here[k] ? g[k] : 0.0f;
-            }
-        }
+            for (int k = 0; k < V; k++) sum[k] += here[k] ? g[k] : 0.0f;
+        });
         store<T, V>(dx, i, sum);
     }
 }
@@ -120,29 +99,33 @@ __device__ void max_halve_backward(ConvShape s, const void* x, const void* dy, v
 }
 VARIANTS(max_halve_backward, (ConvShape s, const void* x, const void* dy, void* dx, unsigned packs), (s, x, dy, dx, packs))
 
+// Adds a pack.
+template <class T, int V>
+__device__ inline void add_pack(const void* from, unsigned pack, float (&sum)[V]) {
+    float v[V];
+    load<T, V>(from, pack, v);
+#pragma unroll
+    for (int k = 0; k < V; k++) sum[k] += v[k];
+}
+
+// Writes a pack's share of a window.
+template <class T, int V>
+__device__ inline void store_share(const ConvShape& s, void* to, unsigned pack, float (&sum)[V]) {
+#pragma unroll
+    for (int k = 0; k < V; k++) sum[k] *= 1.0f / (s.kh * s.kw);
+    store<T, V>(to, pack, sum);
+}
+
 // Means; positions in the padding count as zeros.
 template <class T, int V>
 __device__ void average_pool(ConvShape s, const void* x, void* y, unsigned packs) {
     const unsigned row = s.cin / V;
-    const float share = 1.0f / (s.kh * s.kw);
     for (unsigned i = first(); i < packs; i += stride()) {
-        const unsigned c = i % row, ox = i / row % s.ow, oy = i / row / s.ow % s.oh, n = i / row / s.ow / s.oh;
         float sum[V] = {};
-        for (unsigned r = 0; r < s.kh; r++) {
-            const unsigned iy = oy * s.stride + r - s.padding;
-            if (iy >= s.h) continue;
-            for (unsigned q = 0; q < s.kw; q++) {
-                const unsigned ix = ox * s.stride + q - s.padding;
-                if (ix >= s.w) continue;
-                float v[V];
-                load<T, V>(x, ((n * s.h + iy) * s.w + ix) * row + c, v);
-#pragma unroll
-                for (int k = 0; k < V; k++) sum[k] += v[k];
-            }
-        }
-#pragma unroll
-        for (int k = 0; k < V; k++) sum[k] *= share;
-        store<T, V>(y, i, sum);
+        each_input(s, pixel_of(i / row, s.oh, s.ow), [&](unsigned, unsigned, unsigned at) {
+            add_pack<T, V>(x, at * row + i % row, sum);
+        });
+        store_share<T, V>(s, y, i, sum);
     }
 }
 VARIANTS(average_pool, (ConvShape s, const void* x, void* y, unsigned packs), (s, x, y, packs))
@@ -150,24 +133,12 @@ VARIANTS(average_pool, (ConvShape s, const void* x, void* y, unsigned packs), (s
 template <class T, int V>
 __device__ void average_pool_backward(ConvShape s, const void* dy, void* dx, unsigned packs) {
     const unsigned row = s.cin / V;
-    const float share = 1.0f / (s.kh * s.kw);
     for (unsigned i = first(); i < packs; i += stride()) {
-        const unsigned c = i % row, ix = i / row % s.w, iy = i / row / s.w % s.h, n = i / row / s.w / s.h;
         float sum[V] = {};
-        for (unsigned r = 0; r < s.kh; r++) {
-            unsigned oy, ox;
-            if (!output_of(iy, r, s, s.oh, oy)) continue;
-            for (unsigned q = 0; q < s.kw; q++) {
-                if (!output_of(ix, q, s, s.ow, ox)) continue;
-                float g[V];
-                load<T, V>(dy, ((n * s.oh + oy) * s.ow + ox) * row + c, g);
-#pragma unroll
-                for (int k = 0; k < V; k++) sum[k] += g[k];
-            }
-        }
-#pragma unroll
-        for (int k = 0; k < V; k++) sum[k] *= share;
-        store<T, V>(dx, i, sum);
+        each_output(s, pixel_of(i / row, s.h, s.w), [&](unsigned, unsigned, const Pixel&, unsigned at) {
+            add_pack<T, V>(dy, at * row + i % row, sum);
+        });
+        store_share<T, V>(s, dx, i, sum);
     }
 }
 VARIANTS(average_pool_backward, (ConvShape s, const void* dy, void* dx, unsigned packs), (s, dy, dx, packs))
