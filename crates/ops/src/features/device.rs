@@ -142,34 +142,16 @@ pub(super) fn conv(
     let weight = weight.contiguous()?;
     let convolution = Convolution::new(map, &weight.detach(), Shape::of(geometry)?)?;
     let out = map.beside(geometry.out_dims(), convolution.forward(map)?);
-    let (tracked, input, result) = (x.is_tracked(), map.clone(), out.clone());
-    let backward = move |weight: &Tensor| {
-        let grad = result.take_gradient()?;
-        let dx = tracked.then(|| convolution.backward_input(&input, &grad)).transpose()?;
+    let (tracked, input) = (x.is_tracked(), map.clone());
+    let backward = move |weight: &Tensor, grad: &Map| {
+        let dy = &grad.values;
+        let dx = tracked.then(|| convolution.backward_input(&input, dy)).transpose()?;
         let dw = weight
             .track_op()
-            .then(|| convolution.backward_weight(&input, &grad, weight));
-        Ok::<_, candle_core::Error>((input.receive(dx)?, dw.transpose()?, grad))
+            .then(|| convolution.backward_weight(&input, dy, weight));
+        Ok((input.receive(dx)?, dw.transpose()?))
     };
-    let Some(bias) = bias else {
-        let node = Node::<f32, 2, _>::new("htl-conv", move |[_, weight]| {
-            let (token, dw, _) = backward(weight)?;
-            Ok([token, dw])
-        });
-        return Ok(features(x.node.apply_op2(&weight, node)?, out));
-    };
-    let bias = bias.contiguous()?;
-    gpu::add_bias(&out, &bias.detach())?;
-    let result = out.clone();
-    let node = Node::<f32, 3, _>::new("htl-conv", move |[_, weight, bias]| {
-        let (token, dw, grad) = backward(weight)?;
-        let db = bias
-            .track_op()
-            .then(|| gpu::backward_bias(&result, &grad))
-            .transpose()?;
-        Ok([token, dw, db])
-    });
-    Ok(features(x.node.apply_op3(&weight, &bias, node)?, out))
+    weighed("htl-conv", x, &weight, bias, out, backward)
 }
 
 /// A transposed convolution: `geometry` is that of the convolution whose input gradient it is.
@@ -184,33 +166,48 @@ fn conv_transpose(
     let dims = [geometry.batch, geometry.cin, geometry.h, geometry.w];
     let convolution = Convolution::new(map, &weight.detach(), Shape::of(geometry)?)?;
     let out = map.beside(dims, convolution.backward_input(map, &map.values)?);
-    let (tracked, input, result) = (x.is_tracked(), map.clone(), out.clone());
-    let backward = move |weight: &Tensor| {
-        let grad = result.beside(result.dims, result.take_gradient()?);
-        let dx = tracked.then(|| convolution.forward(&grad)).transpose()?;
+    let (tracked, input) = (x.is_tracked(), map.clone());
+    let backward = move |weight: &Tensor, grad: &Map| {
+        let dx = tracked.then(|| convolution.forward(grad)).transpose()?;
         let dw = weight
             .track_op()
-            .then(|| convolution.backward_weight(&grad, &input.values, weight));
-        Ok::<_, candle_core::Error>((input.receive(dx)?, dw.transpose()?, grad))
+            .then(|| convolution.backward_weight(grad, &input.values, weight));
+        Ok((input.receive(dx)?, dw.transpose()?))
     };
+    weighed("htl-conv-transpose", x, &weight, bias, out, backward)
+}
+
+/// The node of a convolution: adds the bias, if there is one, to `out`, and its gradient to what `backward` gives for the
+/// input and the weight.
+fn weighed(
+    name: &'static str,
+    x: &Features,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    out: Map,
+    backward: impl Fn(&Tensor, &Map) -> Result<(Option<Tensor>, Option<Tensor>)> + Send + Sync + 'static,
+) -> Result<Features> {
+    let result = out.clone();
+    let gradient = move || Ok::<_, candle_core::Error>(result.beside(result.dims, result.take_gradient()?));
     let Some(bias) = bias else {
-        let node = Node::<f32, 2, _>::new("htl-conv-transpose", move |[_, weight]| {
-            let (token, dw, _) = backward(weight)?;
+        let node = Node::<f32, 2, _>::new(name, move |[_, weight]| {
+            let (token, dw) = backward(weight, &gradient()?)?;
             Ok([token, dw])
         });
-        return Ok(features(x.node.apply_op2(&weight, node)?, out));
+        return Ok(features(x.node.apply_op2(weight, node)?, out));
     };
     let bias = bias.contiguous()?;
     gpu::add_bias(&out, &bias.detach())?;
-    let node = Node::<f32, 3, _>::new("htl-conv-transpose", move |[_, weight, bias]| {
-        let (token, dw, grad) = backward(weight)?;
+    let node = Node::<f32, 3, _>::new(name, move |[_, weight, bias]| {
+        let grad = gradient()?;
+        let (token, dw) = backward(weight, &grad)?;
         let db = bias
             .track_op()
             .then(|| gpu::backward_bias(&grad, &grad.values))
             .transpose()?;
         Ok([token, dw, db])
     });
-    Ok(features(x.node.apply_op3(&weight, &bias, node)?, out))
+    Ok(features(x.node.apply_op3(weight, &bias, node)?, out))
 }
 
 /// The low map doubled beside the skip connection, convolved and normalised.
