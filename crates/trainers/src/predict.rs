@@ -35,12 +35,17 @@ pub(crate) fn in_batches(
     f: impl Fn(Range<usize>, &Tensor) -> Result<Tensor, TrainError>,
 ) -> Result<Tensor, TrainError> {
     let mut parts = Vec::new();
-    let mut start = 0;
-    while start < images.len() {
-        let end = (start + BATCH).min(images.len());
-        let batch = plain_batch(images, start..end, preprocessing, device)?;
-        parts.push(f(start..end, &batch)?.to_device(&Device::Cpu)?);
-        start = end;
+    // What a device still computes while the host makes the next batch.
+    let mut pending: Option<Tensor> = None;
+    for start in (0..images.len()).step_by(BATCH) {
+        let range = start..(start + BATCH).min(images.len());
+        let batch = plain_batch(images, range.clone(), preprocessing, device)?;
+        if let Some(part) = pending.replace(f(range, &batch)?) {
+            parts.push(part.to_device(&Device::Cpu)?);
+        }
+    }
+    if let Some(part) = pending {
+        parts.push(part.to_device(&Device::Cpu)?);
     }
     Ok(Tensor::cat(&parts, 0)?)
 }
