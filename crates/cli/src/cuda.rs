@@ -8,18 +8,6 @@ pub fn prepare(device: &CudaDevice) {
     // SAFETY: tensors are made, used and freed in the order of the one stream that this device was opened with; where
     // htl-trainers copies by another one, it waits for events of its own.
     unsafe { device.disable_event_tracking() };
-    // Freed memory would go back to the driver whenever the host waits for the device, and be mapped again after that.
-    let keep_all = u64::MAX;
-    let kept = pool(device).is_some_and(|pool| {
-        let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
-        // SAFETY: the attribute is a 64-bit number, which the driver copies.
-        unsafe { sys::cuMemPoolSetAttribute(pool, attribute, (&raw const keep_all).cast_mut().cast()) }
-            .result()
-            .is_ok()
-    });
-    if !kept {
-        tracing::debug!("the driver does not keep freed memory: slower where the host waits for the device");
-    }
 }
 
 /// The most bytes of tensors and workspaces in use at one time.

@@ -69,6 +69,15 @@ impl Cuda {
         })
     }
 
+    /// Makes the device the calling thread's.
+    fn bind(&self) -> Result<()> {
+        let stream = self.device.cuda_stream();
+        stream
+            .context()
+            .bind_to_thread()
+            .map_err(driver("the device's context"))
+    }
+
     fn function(&self, kernel: &str) -> Result<CudaFunction> {
         let mut functions = self.functions.lock().map_err(poisoned)?;
         if let Some(function) = functions.get(kernel) {
@@ -139,10 +148,7 @@ impl Engine for Cuda {
     fn launch(&self, kernel: &str, grid: [u32; 3], block: [u32; 3], args: &[Arg<'_>]) -> Result<()> {
         let function = self.function(kernel)?;
         let stream = self.device.cuda_stream();
-        stream
-            .context()
-            .bind_to_thread()
-            .map_err(driver("the device's context"))?;
+        self.bind()?;
         let [grid, block] = [grid, block].map(|[x, y, z]| (x, y, z));
         with_pointers(args, address, |pointers| {
             // SAFETY: the arguments are those of the kernel (the tests run every call site on the CPU), and candle frees
@@ -159,6 +165,7 @@ impl Engine for Cuda {
     fn convolve(&self, pass: Pass, shape: &Shape, precision: Precision, operands: &Operands<'_>) -> Result<bool> {
         let addresses = [operands.x, operands.weight, operands.y].map(address);
         let [x, weight, y] = addresses;
+        self.bind()?;
         let mut cudnn = self.cudnn.lock().map_err(poisoned)?;
         cudnn.convolve(&self.device, pass, shape, precision, [x?, weight?, y?])
     }
