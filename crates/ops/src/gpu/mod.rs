@@ -22,6 +22,7 @@ mod norm;
 mod optim;
 mod pool;
 mod resize;
+mod row_norm;
 mod shape;
 #[cfg(test)]
 mod tests;
@@ -37,6 +38,7 @@ pub(crate) use norm::{Affine, Normalised};
 pub(crate) use optim::{Entry, Moments, adamw, clip, follow, sgd};
 pub(crate) use pool::{average_pool, average_pool_backward, max_pool, max_pool_backward};
 pub(crate) use resize::{Positions, resize};
+pub(crate) use row_norm::{Rows, row_norm};
 pub(crate) use shape::Shape;
 
 use std::sync::Arc;

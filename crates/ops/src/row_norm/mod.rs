@@ -9,6 +9,7 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor, WithDType};
 
 use crate::OpsError;
+use crate::gpu::{self, Rows};
 use crate::math::plane_sum;
 use crate::norm::{Activation, Planes, bounds, moments};
 use crate::parallel::{self, Shared};
@@ -298,6 +299,14 @@ fn row_norm(
         None => Ok(portable::full(missing, shape, x)?),
     });
     let (gamma, beta) = (gamma?, beta?);
+    if let Some(engine) = gpu::engine_of(x)? {
+        let (groups, run, activation) = match affine {
+            Affine::Element => (1, 1, Activation::None),
+            Affine::Channel(channels) => (channels.groups, channels.area, channels.activation),
+        };
+        let rows = Rows { len, groups, run };
+        return Ok(gpu::row_norm(engine, x, [&gamma, &beta], rows, eps, activation)?);
+    }
     if portable::takes(x) {
         return Ok(match affine {
             Affine::Element => portable::norm::layer_norm(x, len, &gamma, &beta, eps)?,

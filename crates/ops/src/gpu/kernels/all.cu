@@ -2,6 +2,7 @@
 #include "maps.cuh"
 #include "conv.cuh"
 #include "norm.cuh"
+#include "row_norm.cuh"
 #include "pool.cuh"
 #include "resize.cuh"
 #include "loss.cuh"

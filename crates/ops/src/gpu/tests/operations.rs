@@ -6,8 +6,8 @@ use super::{difference, plain, values};
 use crate::gpu::emulated::{engine, everywhere as on};
 use crate::{
     Activation, Conv2dParams, ConvTranspose2dParams, Corners, FocalParams, Norm, TverskyParams, avg_pool2d, batch_norm,
-    bce_with_logits, conv_transpose2d, conv2d, focal_with_logits, max_pool2d, overlap_counts, soft_dice, tversky,
-    upsample_bilinear2d, upsample_concat, upsample_nearest2d,
+    bce_with_logits, conv_transpose2d, conv2d, focal_with_logits, group_norm, layer_norm, max_pool2d, overlap_counts,
+    soft_dice, tversky, upsample_bilinear2d, upsample_concat, upsample_nearest2d,
 };
 
 /// Runs an operation on variables both ways.
@@ -98,6 +98,29 @@ fn normalisation() {
         };
         assert_same("running", &inputs, |v| {
             batch_norm(&v[0], &v[1], &v[2], &running, activation).unwrap().0
+        });
+    }
+}
+
+#[test]
+fn normalisation_of_rows() {
+    // Rows shorter and longer than a block of threads; a mean far from 0.
+    for (dims, groups) in [([3, 6, 4, 5], 2), ([2, 4, 20, 19], 1), ([2, 3, 5, 1], 3)] {
+        let x = Var::from_tensor(&(values(&dims, 1) + 7.0).unwrap()).unwrap();
+        let inputs = [x, var(&[dims[1]], 2), var(&[dims[1]], 3)];
+        for activation in [Activation::None, Activation::Relu, Activation::Relu6] {
+            assert_same("group_norm", &inputs, |v| {
+                group_norm(&v[0], groups, Some(&v[1]), Some(&v[2]), 1e-5, activation).unwrap()
+            });
+        }
+        let inputs = [inputs[0].clone(), var(&dims[2..], 4), var(&dims[2..], 5)];
+        if dims[3] > 1 {
+            assert_same("layer_norm", &inputs, |v| {
+                layer_norm(&v[0], 2, Some(&v[1]), Some(&v[2]), 1e-5).unwrap()
+            });
+        }
+        assert_same("without parameters", &inputs[..1], |v| {
+            layer_norm(&v[0], 3, None, None, 1e-5).unwrap()
         });
     }
 }
