@@ -1,0 +1,1 @@
+//! The experiment as data: settings, arms, profiles, the plan, and the engines that run it.

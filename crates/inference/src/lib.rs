@@ -1,0 +1,1 @@
+//! Predictors from checkpoints, populations, and evaluation image by image.

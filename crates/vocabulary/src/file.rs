@@ -1,0 +1,46 @@
+//! Names of files that one command or crate writes and another reads.
+
+/// Description of a run, in its folder: see [`RunFile`](crate::RunFile).
+pub const RUN: &str = "run.json";
+/// Results of a run, in its folder: see [`Results`](crate::Results).
+pub const RESULTS: &str = "results.json";
+/// The page about a run.
+pub const REPORT: &str = "report.html";
+/// Versions, seeds, hashes, times and machine of a run.
+pub const MANIFEST: &str = "manifest.json";
+/// The folder of a run's score tables.
+pub const HTL_FOLDER: &str = "htl";
+
+/// A network.
+pub const CHECKPOINT: &str = "checkpoint.safetensors";
+/// Everything a training needs to continue, beside its checkpoint.
+pub const STATE: &str = "state.safetensors";
+/// A row per epoch of a training.
+pub const HISTORY: &str = "history.csv";
+/// The configuration of a training.
+pub const CONFIG: &str = "config.toml";
+/// A score table.
+pub const SCORES: &str = "scores.csv";
+/// Consensus maps of a dense and a sparse population.
+pub const MAPS: &str = "maps.safetensors";
+/// How a sparsity was chosen.
+pub const SPARSITY: &str = "sparsity.json";
+/// Metrics of every image.
+pub const PER_IMAGE: &str = "per_image.csv";
+/// Metrics over images.
+pub const SUMMARY: &str = "summary.json";
+/// Rates of hard-to-learn images by group: see [`RateRow`](crate::RateRow).
+pub const DEMOGRAPHICS: &str = "demographics.csv";
+/// The images to annotate next.
+pub const QUERY: &str = "query.csv";
+
+/// Demographics of a data folder.
+pub const METADATA: &str = "metadata.csv";
+/// Splits drawn for a data folder whose metadata name none.
+pub const SPLITS: &str = "splits.csv";
+/// The images whose masks the semi-supervised setting may use.
+pub const LABELLED: &str = "labelled.csv";
+/// Images of a data folder.
+pub const IMAGES_FOLDER: &str = "images";
+/// Masks of a data folder.
+pub const MASKS_FOLDER: &str = "masks";

@@ -1,0 +1,33 @@
+//! What several crates have to agree on, written down once: names of settings and arms, names of files, the formats of
+//! `run.json`, `results.json` and `demographics.csv`, and how a file is written.
+//!
+//! ```
+//! use htl_vocabulary::{arm, file, setting};
+//!
+//! let keys: Vec<&str> = setting::SETTINGS.iter().map(|setting| setting.key).collect();
+//! assert_eq!(keys[0], setting::SUPERVISED.key);
+//! assert_eq!(arm::named("htl"), Some(&arm::HTL));
+//! assert_eq!(file::RESULTS, "results.json");
+//! ```
+pub mod arm;
+mod error;
+pub mod file;
+mod rates;
+pub mod results;
+pub mod run_file;
+pub mod setting;
+pub mod trivial;
+mod whole;
+
+pub use arm::Arm;
+pub use error::FormatError;
+pub use rates::{Estimate, RATE_COLUMNS, RateRow, rates_csv, read_rates, write_rates};
+pub use results::Results;
+pub use run_file::RunFile;
+pub use setting::Setting;
+pub use whole::{write_whole, write_whole_with};
+
+/// The README's example, run as a test.
+#[doc = include_str!("../README.md")]
+#[cfg(doctest)]
+struct Readme;

@@ -1,0 +1,96 @@
+//! `run.json`: what a run consists of, read by `htl report`. Paths are relative to the run's folder.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::error::read_json;
+use crate::results::Dataset;
+use crate::{FormatError, file};
+
+/// The whole file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunFile {
+    /// Profile's name.
+    pub profile: String,
+    /// Kind of device the networks ran on: `cpu`, `cuda`, `metal`.
+    pub device: String,
+    /// Data folder: relative to the run's folder where it lies inside, else as it was given.
+    pub data: String,
+    /// Name and size of the data.
+    pub dataset: Dataset,
+    /// By setting.
+    pub settings: BTreeMap<String, Setting>,
+    /// By predictor that learns nothing.
+    pub trivial: BTreeMap<String, Results>,
+    /// Who is hard to learn.
+    pub analysis: Analysis,
+}
+
+impl RunFile {
+    /// Reads `run.json` of a run's folder.
+    ///
+    /// # Errors
+    /// [`FormatError::Io`] if there is none, [`FormatError::Json`] naming the field that does not fit.
+    pub fn read(run: &Path) -> Result<Self, FormatError> {
+        read_json(&run.join(file::RUN), file::RUN)
+    }
+}
+
+/// One setting.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Setting {
+    /// By arm.
+    pub arms: BTreeMap<String, Vec<ArmSeed>>,
+    /// Pairs (arm, against which arm) whose paired gains are reported.
+    pub compare: Vec<[String; 2]>,
+    /// Score table of the training images.
+    pub scores: String,
+    /// How the sparsity was chosen.
+    pub sparsity: String,
+    /// Probability maps behind the scores.
+    pub maps: String,
+    /// Score table of the test images, for results on the hard ones among them.
+    pub test_scores: String,
+}
+
+/// One training of an arm.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArmSeed {
+    /// Its seed.
+    pub seed: u64,
+    /// Folder of the training.
+    pub folder: String,
+    /// Test results per image.
+    pub per_image: String,
+    /// Test results over images.
+    pub summary: String,
+    /// Learning curve, where the arm was trained.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history: Option<String>,
+}
+
+/// Test results of a predictor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Results {
+    /// Per image.
+    pub per_image: String,
+    /// Over images.
+    pub summary: String,
+}
+
+/// Files about the hard-to-learn images.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Analysis {
+    /// All score tables, long.
+    pub scores: String,
+    /// Rates by group.
+    pub demographics: String,
+    /// Probability maps behind the out-of-fold scores.
+    pub maps: Vec<String>,
+}

@@ -1,0 +1,71 @@
+//! Settings: what the networks of an experiment may see of the labels.
+
+/// One way of supervising.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Setting {
+    /// Name in files, configurations and on the command line.
+    pub key: &'static str,
+    /// Name for people.
+    pub label: &'static str,
+    /// One sentence on what the networks may see.
+    pub about: &'static str,
+    /// The same in a few words, for a table.
+    pub labels: &'static str,
+    /// What its trainings are validated by, in words.
+    pub validated_by: &'static str,
+}
+
+/// Masks of all training images.
+pub const SUPERVISED: Setting = Setting {
+    key: "supervised",
+    label: "Supervised",
+    about: "Masks of all training images.",
+    labels: "all masks",
+    validated_by: "Jaccard",
+};
+
+/// Masks of a few training images.
+pub const SEMI_SUPERVISED: Setting = Setting {
+    key: "semi-supervised",
+    label: "Semi-supervised",
+    about: "Masks of a fixed list of training images, the others without; mean teacher.",
+    labels: "a fifth of the masks",
+    validated_by: "Jaccard",
+};
+
+/// Diagnoses only.
+pub const WEAKLY_SUPERVISED: Setting = Setting {
+    key: "weakly-supervised",
+    label: "Weakly supervised, image labels",
+    about: "Diagnoses only, no masks: class activation maps of a classifier.",
+    labels: "image labels, no masks",
+    validated_by: "balanced class accuracy",
+};
+
+/// Tight boxes only.
+pub const WEAKLY_SUPERVISED_BOXES: Setting = Setting {
+    key: "weakly-supervised-boxes",
+    label: "Weakly supervised, boxes",
+    about: "Tight boxes of training images only; none at test.",
+    labels: "boxes, no masks",
+    validated_by: "box IoU",
+};
+
+/// All settings, in the order in which they are read best.
+pub const SETTINGS: &[Setting] = &[
+    SUPERVISED,
+    SEMI_SUPERVISED,
+    WEAKLY_SUPERVISED,
+    WEAKLY_SUPERVISED_BOXES,
+];
+
+/// The setting of that key.
+pub fn named(key: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.key == key)
+}
+
+/// Position of a key in [`SETTINGS`]; unknown ones come last.
+pub fn position(key: &str) -> usize {
+    let known = SETTINGS.iter().position(|setting| setting.key == key);
+    known.unwrap_or(SETTINGS.len())
+}
