@@ -1,29 +1,19 @@
 //! Development commands: reproduce the experiment, run the checks, measure.
 //!
-//! Small and quick to build: it plans stages and runs `htl`, and knows no network.
+//! Chores of this repository, small and quick to build: it calls `htl` and knows no network.
 
 mod bench;
 mod check_cuda;
 mod check_iou;
-mod child;
 mod ci;
-mod data;
 mod gpu_kit;
-mod htl;
 mod isic_tables;
 mod make_data_folder;
 mod make_dev_split;
 mod make_embedded;
-mod plan;
-mod profile;
-mod progress;
 mod readme;
 mod reproduce;
 mod resize;
-mod run_file;
-mod scheduler;
-mod stage;
-mod table;
 mod tidy;
 mod workspace;
 
@@ -66,16 +56,9 @@ enum Command {
     MakeDataFolder(make_data_folder::MakeDataFolder),
 }
 
-/// Exit code of a `reproduce` that its time limit stopped: not done, but nothing is wrong.
-const STOPPED_AT_LIMIT: u8 = 75;
-
 fn main() -> std::process::ExitCode {
     match run(Cli::parse().command) {
         Ok(()) => std::process::ExitCode::SUCCESS,
-        Err(error) if error.is::<scheduler::AtLimit>() => {
-            eprintln!("{error}");
-            std::process::ExitCode::from(STOPPED_AT_LIMIT)
-        }
         Err(error) => {
             eprintln!("error: {error:#}");
             std::process::ExitCode::FAILURE

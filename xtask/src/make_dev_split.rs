@@ -11,7 +11,7 @@ use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
 use crate::isic_tables::{groups, known, rows, terciles};
-use crate::workspace::write_whole;
+use htl_vocabulary::write_whole;
 
 /// The committed split.
 pub const FILE: &str = "data-manifest/development.csv";

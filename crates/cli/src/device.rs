@@ -1,6 +1,7 @@
 //! The choice of device.
 
 use std::{
+    fmt,
     panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook},
     str::FromStr,
 };
@@ -36,6 +37,18 @@ impl FromStr for Choice {
         known.ok_or_else(|| {
             format!("unknown device `{text}`: choose auto, cpu, cuda, metal, or cuda:N for the GPU of number N")
         })
+    }
+}
+
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(0) => f.write_str("cuda"),
+            Self::Cuda(number) => write!(f, "cuda:{number}"),
+            Self::Metal => f.write_str("metal"),
+        }
     }
 }
 
@@ -149,6 +162,9 @@ mod tests {
     fn devices_are_known_by_their_words() {
         assert_eq!("cuda".parse(), Ok(Choice::Cuda(0)));
         assert_eq!("cuda:3".parse(), Ok(Choice::Cuda(3)));
+        for word in ["auto", "cpu", "cuda", "cuda:3", "metal"] {
+            assert_eq!(word.parse::<Choice>().unwrap().to_string(), word);
+        }
         for bad in ["tpu", "cuda:", "cuda:x", "cuda:-1", "CPU"] {
             let said = bad.parse::<Choice>().unwrap_err();
             assert!(said.contains(bad) && said.contains("cpu"), "{said}");

@@ -8,11 +8,15 @@ mod parent;
 mod per_image;
 mod progress;
 mod run_file;
+mod signals;
 
 use std::{io::IsTerminal, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use commands::{analyze, bench, check, data, evaluate, mine, predict, prune, query, report, score, sparsity, train};
+use commands::{
+    analyze, bench, check, data, evaluate, mine, plan, predict, prune, query, report, reproduce, score, sparsity,
+    stage, status, train,
+};
 
 /// Finds the samples on which dense and pruned networks part ways, attends to them in training, and says who they are.
 /// For research use, not a medical device.
@@ -51,6 +55,14 @@ enum Command {
     Predict(predict::Predict),
     /// Official ISIC metrics of two folders of masks
     Score(score::Score),
+    /// Run the whole experiment: train, prune, mine, attend, evaluate, analyse, report
+    Reproduce(reproduce::ReproduceCommand),
+    /// Print the stages of an experiment
+    Plan(plan::PlanCommand),
+    /// Run one stage of an experiment
+    Stage(stage::StageCommand),
+    /// Say which stages of a run are done, running or failed, and how long is left
+    Status(status::StatusCommand),
     /// Write results.json and report.html of a run
     Report(report::ReportCommand),
     /// Measure speed
@@ -120,6 +132,10 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Check(command) => return command.run(),
         Command::Predict(command) => command.run(&device()?)?,
         Command::Score(command) => command.run()?,
+        Command::Reproduce(command) => return command.run(choice),
+        Command::Plan(command) => command.run(choice)?,
+        Command::Stage(command) => return command.run(),
+        Command::Status(command) => command.run()?,
         Command::Report(command) => command.run(&device()?)?,
         Command::Bench(command) => command.run(choice)?,
         Command::Device => commands::print(device::name(&device()?))?,

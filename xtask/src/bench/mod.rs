@@ -5,8 +5,10 @@ mod operations;
 mod peer;
 mod summary;
 
-use crate::workspace::{build_htl, cores, write_whole};
+use crate::workspace::build_htl;
 use anyhow::{Context, Result, bail};
+use htl_experiment::cores;
+use htl_vocabulary::write_whole;
 use load::{Load, Watch};
 use peer::{Mode, Peer};
 use serde::Serialize;

@@ -25,7 +25,7 @@ struct State {
 }
 
 /// The display of one run.
-pub struct Progress {
+pub(super) struct Progress {
     screen: Option<(MultiProgress, ProgressBar)>,
     stages: usize,
     cost: f64,
@@ -126,7 +126,7 @@ impl Progress {
         self.with(|state| state.running.insert(index, running));
     }
 
-    /// A running stage got on.
+    /// Updates the progress of a running stage.
     pub fn advance(&self, index: usize, done: f64, total: f64) {
         self.with(|state| {
             if let Some(stage) = state.running.get_mut(&index)
