@@ -20,7 +20,7 @@ impl Tercile {
     }
 }
 
-/// Which third each value is in; `None` for a missing value or NaN. Equal values are never torn apart: a third holds the
+/// The third that each value is in; `None` for a missing value or NaN. Equal values are always in the same third: a third holds the
 /// values up to and including the empirical tercile, that is the k-th smallest with k = ceil(n / 3) and ceil(2 n / 3).
 pub fn terciles(values: &[Option<f64>]) -> Vec<Option<Tercile>> {
     let known = |value: &Option<f64>| value.filter(|value| !value.is_nan());
