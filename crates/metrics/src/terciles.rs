@@ -11,7 +11,7 @@ pub enum Tercile {
 
 impl Tercile {
     /// The name that this third has among `[low, middle, high]`.
-    pub fn of<'a>(self, [low, middle, high]: [&'a str; 3]) -> &'a str {
+    pub fn of(self, [low, middle, high]: [&str; 3]) -> &str {
         match self {
             Self::Low => low,
             Self::Middle => middle,
