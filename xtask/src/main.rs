@@ -10,16 +10,11 @@ mod ci;
 mod data;
 mod gpu_kit;
 mod htl;
-mod isic_tables;
-mod make_data_folder;
-mod make_dev_split;
-mod make_embedded;
 mod plan;
 mod profile;
 mod progress;
 mod readme;
 mod reproduce;
-mod resize;
 mod run_file;
 mod scheduler;
 mod stage;
@@ -52,18 +47,12 @@ enum Command {
     CheckCuda(check_cuda::Args),
     /// A folder to carry to a machine with a GPU: programs, data, and a script that runs them
     GpuKit(gpu_kit::Args),
-    /// Speed and memory as JSON
+    /// Speed and memory beside PyTorch's, as JSON
     Bench(bench::Args),
     /// Keeps the results in README.md equal to the committed ones
     Readme(readme::Args),
     /// House rules that no compiler checks
     Tidy,
-    /// Makes the embedded data set again from collected ISIC copies
-    MakeEmbedded(make_embedded::MakeEmbedded),
-    /// Makes the committed development split again from the tables of collected ISIC copies
-    MakeDevSplit(make_dev_split::MakeDevSplit),
-    /// Makes a data folder of the documented layout from collected ISIC copies
-    MakeDataFolder(make_data_folder::MakeDataFolder),
 }
 
 /// Exit code of a `reproduce` that its time limit stopped: not done, but nothing is wrong.
@@ -93,8 +82,5 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Bench(args) => bench::run(&args),
         Command::Readme(args) => readme::run(&args),
         Command::Tidy => tidy::run(),
-        Command::MakeEmbedded(command) => command.run(),
-        Command::MakeDevSplit(command) => command.run(),
-        Command::MakeDataFolder(command) => command.run(),
     }
 }
