@@ -10,9 +10,10 @@ use anyhow::{Context, Result, bail, ensure};
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
+use htl_metrics::{Tercile, terciles};
 use htl_vocabulary::write_whole;
 
-use crate::tables::{groups, known, rows, terciles};
+use crate::tables::{groups, known, rows};
 
 /// The committed split.
 const FILE: &str = "data-manifest/development.csv";
@@ -34,13 +35,16 @@ pub struct MakeDevSplit {
     out: PathBuf,
 }
 
+/// Diagnosis, and third of the lesion sizes.
+type Stratum = (String, Tercile);
+
 /// An image that may be dealt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Image {
     id: String,
     group: String,
-    /// What the splits are balanced for: diagnosis, and third of the lesion size.
-    stratum: (String, usize),
+    /// What the splits are balanced for.
+    stratum: Stratum,
 }
 
 impl MakeDevSplit {
@@ -57,7 +61,7 @@ impl MakeDevSplit {
             println!(
                 "{:4} size third {}: pool {pool:3}  val {val:3}  dev-test {test:3}",
                 stratum.0,
-                stratum.1 + 1
+                stratum.1.of(["1", "2", "3"])
             );
         }
         Ok(write_whole(&self.out, text(&splits))?)
@@ -103,6 +107,7 @@ fn images(isic: &Path) -> Result<(Vec<Image>, Vec<String>)> {
         let area: f64 = row["mask_fraction"]
             .parse()
             .with_context(|| format!("mask_fraction of {id}"))?;
+        ensure!(area.is_finite(), "mask_fraction of {id} is {area}");
         kept.push((id, area));
     }
     ensure!(
@@ -110,13 +115,17 @@ fn images(isic: &Path) -> Result<(Vec<Image>, Vec<String>)> {
         "{} lists no ISIC 2017 training images",
         isic.display()
     );
-    let size = terciles(kept.iter().map(|(_, area)| *area));
+    let sizes = terciles(&kept.iter().map(|(_, area)| Some(*area)).collect::<Vec<_>>());
     let images = kept
-        .iter()
-        .map(|(id, area)| Image {
-            id: id.clone(),
-            group: groups[id].clone(),
-            stratum: (diagnoses.get(id.as_str()).cloned().unwrap_or_default(), size(*area)),
+        .into_iter()
+        .zip(sizes)
+        .filter_map(|((id, _), size)| {
+            let diagnosis = diagnoses.get(id.as_str()).cloned().unwrap_or_default();
+            Some(Image {
+                group: groups[&id].clone(),
+                stratum: (diagnosis, size?),
+                id,
+            })
         })
         .collect();
     Ok((images, dropped))
@@ -130,7 +139,7 @@ fn deal(images: &[Image], sizes: [usize; 3]) -> Result<BTreeMap<String, usize>> 
         "{} images are too few for a val and a dev-test split of {VAL} and {DEV_TEST}",
         images.len()
     );
-    let mut rare: BTreeMap<&(String, usize), usize> = BTreeMap::new();
+    let mut rare: BTreeMap<&Stratum, usize> = BTreeMap::new();
     let mut members: BTreeMap<&str, Vec<&Image>> = BTreeMap::new();
     for image in images {
         *rare.entry(&image.stratum).or_default() += 1;
@@ -142,7 +151,7 @@ fn deal(images: &[Image], sizes: [usize; 3]) -> Result<BTreeMap<String, usize>> 
         let rarest = group.iter().map(|image| (rare[&image.stratum], &image.stratum)).min();
         (std::cmp::Reverse(group.len()), rarest)
     });
-    let mut filled: BTreeMap<&(String, usize), [usize; 3]> = BTreeMap::new();
+    let mut filled: BTreeMap<&Stratum, [usize; 3]> = BTreeMap::new();
     let mut left = sizes;
     let mut splits = BTreeMap::new();
     for group in order {
@@ -168,7 +177,7 @@ fn deal(images: &[Image], sizes: [usize; 3]) -> Result<BTreeMap<String, usize>> 
 }
 
 /// Images of each stratum in each split.
-fn counts(images: &[Image], splits: &BTreeMap<String, usize>) -> BTreeMap<(String, usize), [usize; 3]> {
+fn counts(images: &[Image], splits: &BTreeMap<String, usize>) -> BTreeMap<Stratum, [usize; 3]> {
     let mut counts: BTreeMap<_, [usize; 3]> = BTreeMap::new();
     for image in images {
         if let Some(split) = splits.get(&image.id) {
@@ -215,7 +224,10 @@ mod tests {
         let image = |index: usize| Image {
             id: format!("id{index:04}"),
             group: format!("group{:04}", if index < 60 { index / 3 } else { index }),
-            stratum: (["mel", "nv", "nv", "nv", "bkl"][index % 5].into(), index * 7 % 3),
+            stratum: (
+                ["mel", "nv", "nv", "nv", "bkl"][index % 5].into(),
+                [Tercile::Low, Tercile::Middle, Tercile::High][index * 7 % 3],
+            ),
         };
         (0..900).map(image).collect()
     }

@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use htl_datasets::{GrayImage, Manifest, RgbImage, read_mask, read_rgb};
+use htl_metrics::{Tercile, terciles};
 use rand::{
     SeedableRng,
     seq::{IndexedRandom, SliceRandom},
@@ -16,7 +17,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::fresh;
 use crate::shrink::{image_file, mask_file};
-use crate::tables::{Row, groups, known, rows, terciles};
+use crate::tables::{Row, groups, known, rows};
 
 /// Width and height in pixels.
 const SIZE: [u32; 2] = [128, 128];
@@ -219,15 +220,24 @@ fn band(age: Option<u32>) -> usize {
 /// Sorts by strata (diagnosis, size, contrast, sex, age), ties at random: whatever is then taken at equal steps has the
 /// shares of the whole in every stratum.
 fn stratified(candidates: &[Candidate], rng: &mut ChaCha8Rng) -> Vec<Candidate> {
-    let size = terciles(candidates.iter().map(|c| c.area));
-    let contrast = terciles(candidates.iter().map(|c| c.contrast));
-    let mut sorted = candidates.to_vec();
+    let mut sorted: Vec<_> = candidates.iter().zip(thirds(candidates.iter())).collect();
     sorted.shuffle(rng);
     sorted.sort_by(|a, b| {
-        let key = |c: &Candidate| (c.dx, size(c.area), contrast(c.contrast), c.sex.clone(), band(c.age));
+        let key = |(c, thirds): &(&Candidate, [Option<Tercile>; 2])| (c.dx, *thirds, c.sex.clone(), band(c.age));
         key(a).cmp(&key(b))
     });
-    sorted
+    sorted.into_iter().map(|(candidate, _)| candidate.clone()).collect()
+}
+
+/// Third of the sizes and of the contrasts that each candidate is in.
+fn thirds<'a>(candidates: impl Iterator<Item = &'a Candidate> + Clone) -> Vec<[Option<Tercile>; 2]> {
+    let of = |value: fn(&Candidate) -> f64| terciles(&candidates.clone().map(|c| Some(value(c))).collect::<Vec<_>>());
+    let (sizes, contrasts) = (of(|c| c.area), of(|c| c.contrast));
+    sizes
+        .into_iter()
+        .zip(contrasts)
+        .map(|(size, contrast)| [size, contrast])
+        .collect()
 }
 
 /// Takes each diagnosis's number at equal steps through its strata and deals every ten 6 : 1 : 3. Sorted by id.
@@ -270,10 +280,10 @@ fn labelled(chosen: &[(Candidate, &str)], rng: &mut ChaCha8Rng) -> Vec<String> {
 
 /// Prints the counts of every level per split, and refuses a choice that leaves one out.
 fn check_represented(chosen: &[(Candidate, &str)]) -> Result<()> {
-    let size = terciles(chosen.iter().map(|(c, _)| c.area));
-    let contrast = terciles(chosen.iter().map(|(c, _)| c.contrast));
+    let thirds = thirds(chosen.iter().map(|(c, _)| c));
     let mut counts: BTreeMap<String, BTreeMap<&str, usize>> = BTreeMap::new();
-    for (c, split) in chosen {
+    for ((c, split), [size, contrast]) in chosen.iter().zip(thirds) {
+        let named = |third: Option<Tercile>, names| third.map_or("unknown", |third| third.of(names));
         let levels = [
             format!("dx {}", c.dx),
             format!("sex {}", c.sex.as_deref().unwrap_or("unknown")),
@@ -281,8 +291,8 @@ fn check_represented(chosen: &[(Candidate, &str)]) -> Result<()> {
                 "age {}",
                 ["under 30", "30-44", "45-59", "60-74", "75 and over", "unknown"][band(c.age)]
             ),
-            format!("size {}", ["small", "middle", "large"][size(c.area)]),
-            format!("contrast {}", ["low", "middle", "high"][contrast(c.contrast)]),
+            format!("size {}", named(size, ["small", "middle", "large"])),
+            format!("contrast {}", named(contrast, ["low", "middle", "high"])),
         ];
         for level in levels {
             *counts.entry(level).or_default().entry(split).or_default() += 1;

@@ -66,16 +66,6 @@ pub fn groups(lesions: &[(String, Option<String>)], near_duplicates: &Path) -> R
     Ok(parent.keys().map(|id| (id.clone(), root(&parent, id))).collect())
 }
 
-/// Which third of `values` each value is in: 0, 1 or 2. A third begins at its smallest value, unlike in `htl-mining`, where
-/// it ends at its largest; the committed data sets were chosen with these.
-pub fn terciles(values: impl Iterator<Item = f64> + Clone) -> impl Fn(f64) -> usize {
-    let mut sorted: Vec<f64> = values.collect();
-    sorted.sort_by(f64::total_cmp);
-    let smallest = |third: usize| sorted.get(sorted.len() * third / 3).copied().unwrap_or(f64::INFINITY);
-    let (low, high) = (smallest(1), smallest(2));
-    move |value| usize::from(value >= low) + usize::from(value >= high)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
