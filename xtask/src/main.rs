@@ -7,13 +7,8 @@ mod check_cuda;
 mod check_iou;
 mod ci;
 mod gpu_kit;
-mod isic_tables;
-mod make_data_folder;
-mod make_dev_split;
-mod make_embedded;
 mod readme;
 mod reproduce;
-mod resize;
 mod tidy;
 mod workspace;
 
@@ -42,18 +37,12 @@ enum Command {
     CheckCuda(check_cuda::Args),
     /// A folder to carry to a machine with a GPU: programs, data, and a script that runs them
     GpuKit(gpu_kit::Args),
-    /// Speed and memory as JSON
+    /// Speed and memory beside PyTorch's, as JSON
     Bench(bench::Args),
     /// Keeps the results in README.md equal to the committed ones
     Readme(readme::Args),
     /// House rules that no compiler checks
     Tidy,
-    /// Makes the embedded data set again from collected ISIC copies
-    MakeEmbedded(make_embedded::MakeEmbedded),
-    /// Makes the committed development split again from the tables of collected ISIC copies
-    MakeDevSplit(make_dev_split::MakeDevSplit),
-    /// Makes a data folder of the documented layout from collected ISIC copies
-    MakeDataFolder(make_data_folder::MakeDataFolder),
 }
 
 fn main() -> std::process::ExitCode {
@@ -76,8 +65,5 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Bench(args) => bench::run(&args),
         Command::Readme(args) => readme::run(&args),
         Command::Tidy => tidy::run(),
-        Command::MakeEmbedded(command) => command.run(),
-        Command::MakeDevSplit(command) => command.run(),
-        Command::MakeDataFolder(command) => command.run(),
     }
 }

@@ -46,16 +46,24 @@ pub fn target() -> Result<PathBuf> {
 /// # Errors
 /// When the build fails; cargo has then said why.
 pub fn build_htl() -> Result<PathBuf> {
+    build("htl-cli", "htl")
+}
+
+/// Builds a package's binary in release mode and says where it lies.
+///
+/// # Errors
+/// When the build fails; cargo has then said why.
+pub fn build(package: &str, binary: &str) -> Result<PathBuf> {
     if repository().is_none() {
-        bail!("there is no repository here to build `htl` from: give --htl PATH");
+        bail!("there is no repository here to build `{binary}` from: give a ready-made one");
     }
     let mut command = cargo();
-    command.args(["build", "--release", "--package", "htl-cli"]);
+    command.args(["build", "--release", "--package", package, "--bin", binary]);
     let status = command.status().context("cannot run cargo")?;
     if !status.success() {
-        bail!("building `htl` failed; cargo's messages above say why");
+        bail!("building `{binary}` failed; cargo's messages above say why");
     }
     Ok(target()?
         .join("release")
-        .join(format!("htl{}", std::env::consts::EXE_SUFFIX)))
+        .join(format!("{binary}{}", std::env::consts::EXE_SUFFIX)))
 }

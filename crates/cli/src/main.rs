@@ -1,9 +1,6 @@
 //! The `htl` command: each step of the method on your own images.
 
 mod commands;
-#[cfg(feature = "cuda")]
-mod cuda;
-mod device;
 mod parent;
 mod per_image;
 mod progress;
@@ -25,7 +22,7 @@ use commands::{
 struct Cli {
     /// Where networks run
     #[arg(long, global = true, value_name = "auto|cpu|cuda[:N]|metal", default_value = "auto")]
-    device: device::Choice,
+    device: htl_device::Choice,
     #[command(subcommand)]
     command: Command,
 }
@@ -72,17 +69,9 @@ enum Command {
     Device,
 }
 
-/// Candle adds large gradients on threads of its own that go on spinning afterwards, on the cores that the operations need.
-fn leave_the_cores_to_htl_ops() {
-    const VARIABLE: &str = "CANDLE_NUM_THREADS";
-    if std::env::var_os(VARIABLE).is_none() {
-        // SAFETY: no other thread has been started yet.
-        unsafe { std::env::set_var(VARIABLE, "1") };
-    }
-}
-
 fn main() -> ExitCode {
-    leave_the_cores_to_htl_ops();
+    // SAFETY: no other thread has been started yet.
+    unsafe { htl_device::leave_the_cores_to_operations() };
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_env("HTL_LOG")
@@ -137,8 +126,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Stage(command) => return command.run(),
         Command::Status(command) => command.run()?,
         Command::Report(command) => command.run(&device()?)?,
-        Command::Bench(command) => command.run(choice)?,
-        Command::Device => commands::print(device::name(&device()?))?,
+        Command::Bench(command) => command.run(&device()?)?,
+        Command::Device => commands::print(htl_device::name(&device()?))?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,16 +1,15 @@
 //! What planning needs to know of a data folder, and seeded draws that never part a lesion or a patient.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use htl_datasets::{DataFolder, Sample, Split};
+use htl_datasets::{DataFolder, Split};
 use htl_vocabulary::results::Dataset;
 use htl_vocabulary::{file, write_whole};
 use sha2::{Digest, Sha256};
 
 use crate::ExperimentError;
-use crate::error::{io, unwritten};
+use crate::error::unwritten;
 use crate::profile::Profile;
 
 /// An image of a data folder, as far as draws look at it.
@@ -28,49 +27,23 @@ pub(crate) struct Row {
     pub mask: bool,
 }
 
-/// The images of a data folder, sorted by id.
+/// The images of a data folder.
 pub(crate) fn rows(data: &DataFolder) -> Vec<Row> {
-    let groups = group_names(data.samples());
-    let samples = data.samples().iter().zip(groups);
-    samples
-        .map(|(sample, group)| Row {
-            image_id: sample.image_id.clone(),
-            split: sample.split,
-            group,
-            dx: sample.dx.clone().unwrap_or_default(),
-            mask: sample.mask.is_some(),
+    let mut rows: Vec<Row> = htl_datasets::groups(data.samples())
+        .into_iter()
+        .flat_map(|group| {
+            let name = group.name;
+            group.samples.into_iter().map(move |sample| Row {
+                image_id: sample.image_id.clone(),
+                split: sample.split,
+                group: name.to_owned(),
+                dx: sample.dx.clone().unwrap_or_default(),
+                mask: sample.mask.is_some(),
+            })
         })
-        .collect()
-}
-
-/// TEMPORARY until htl-datasets has it.
-fn group_names(samples: &[Sample]) -> Vec<String> {
-    let mut parent: Vec<usize> = (0..samples.len()).collect();
-    fn root(parent: &[usize], mut node: usize) -> usize {
-        while parent[node] != node {
-            node = parent[node];
-        }
-        node
-    }
-    let mut owner: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-    for (index, sample) in samples.iter().enumerate() {
-        for column in ["lesion_id", "patient_id"] {
-            if let Some(key) = sample.other.get(column) {
-                let first = *owner.entry((column, key)).or_insert(index);
-                let (a, b) = (root(&parent, first), root(&parent, index));
-                parent[a.max(b)] = a.min(b);
-            }
-        }
-    }
-    (0..samples.len())
-        .map(|index| {
-            let sample = &samples[root(&parent, index)];
-            let name = ["patient_id", "lesion_id"]
-                .iter()
-                .find_map(|column| sample.other.get(*column));
-            name.unwrap_or(&sample.image_id).clone()
-        })
-        .collect()
+        .collect();
+    rows.sort_by(|a, b| a.image_id.cmp(&b.image_id));
+    rows
 }
 
 /// What a data folder has beside images and masks.
@@ -271,56 +244,10 @@ pub(crate) fn write_table<'a, const COLUMNS: usize>(
         .map_err(unwritten(path))
 }
 
-/// Copies the chosen images with their masks and tables into a new data folder.
-pub(crate) fn copy_subset(data: &DataFolder, to: &Path, chosen: &BTreeSet<&str>) -> Result<(), ExperimentError> {
-    let samples: Vec<&Sample> = data
-        .samples()
-        .iter()
-        .filter(|sample| chosen.contains(sample.image_id.as_str()))
-        .collect();
-    let images = samples.iter().map(|sample| (file::IMAGES_FOLDER, &sample.image));
-    let masks = samples
-        .iter()
-        .filter_map(|sample| Some((file::MASKS_FOLDER, sample.mask.as_ref()?)));
-    for (folder, path) in images.chain(masks) {
-        let folder = to.join(folder);
-        fs::create_dir_all(&folder).map_err(io(&folder, "create"))?;
-        let copy: PathBuf = folder.join(path.file_name().unwrap_or_default());
-        fs::copy(path, &copy).map_err(io(path, "copy"))?;
-    }
-    for name in [file::METADATA, file::SPLITS] {
-        let path = data.root().join(name);
-        if path.exists() {
-            copy_rows(&path, &to.join(name), chosen)?;
-        }
-    }
-    Ok(())
-}
-
-/// The rows of a table that are about the chosen images.
-fn copy_rows(from: &Path, to: &Path, chosen: &BTreeSet<&str>) -> Result<(), ExperimentError> {
-    let copied = || -> csv::Result<Vec<u8>> {
-        let mut reader = csv::Reader::from_path(from)?;
-        let headers = reader.headers()?.clone();
-        let is_id = |name: &str| name.trim_start_matches('\u{feff}').trim() == "image_id";
-        // The data folder was read before, so the column is there.
-        let column = headers.iter().position(is_id).unwrap_or_default();
-        let mut writer = csv::Writer::from_writer(Vec::new());
-        writer.write_record(&headers)?;
-        for record in reader.records() {
-            let record = record?;
-            if chosen.contains(record.get(column).unwrap_or_default().trim()) {
-                writer.write_record(&record)?;
-            }
-        }
-        Ok(writer.into_inner().map_err(csv::IntoInnerError::into_error)?)
-    };
-    let bytes = copied().map_err(|error| io(from, "copy")(error.into()))?;
-    write_whole(to, bytes).map_err(unwritten(to))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn example(count: usize) -> Vec<Row> {

@@ -5,11 +5,10 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 use clap::Args;
+use htl_device::Choice;
 use htl_experiment::design::Selection;
 use htl_experiment::engine::{StopAt, missing_library};
 use htl_experiment::{Engine, PROFILES, Precision, Profile, Reproduce, usual_jobs};
-
-use crate::device::Choice;
 
 /// Exit code of what was stopped before its end and can continue: nothing is wrong. `EX_TEMPFAIL` of `sysexits.h`.
 pub const TRY_AGAIN: u8 = 75;

@@ -1,9 +1,9 @@
 use clap::Args;
+use htl_device::Choice;
 use htl_experiment::plan::Kind;
 
 use super::experiment::ExperimentArgs;
 use super::print;
-use crate::device::Choice;
 
 /// `htl plan`.
 #[derive(Args)]

@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use anyhow::Context;
 use clap::Args;
+use htl_device::Choice;
 use htl_experiment::ExperimentError;
 
 use super::experiment::{ExperimentArgs, TRY_AGAIN};
-use crate::device::Choice;
 use crate::signals::raise_on_signals;
 
 /// `htl reproduce`.

@@ -96,7 +96,7 @@ impl Native {
             Self::Subset { data, counts } => {
                 let folder = DataFolder::open(data.path(place)?)?;
                 let rows = data::rows(&folder);
-                data::copy_subset(&folder, place.own, &data::chosen(&rows, *counts))
+                Ok(folder.copy_subset(place.own, &data::chosen(&rows, *counts))?)
             }
             Self::Ids { data } => {
                 let rows = data::rows(&DataFolder::open(data.path(place)?)?);
