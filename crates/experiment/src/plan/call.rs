@@ -24,6 +24,14 @@ impl HtlCall {
         }
     }
 
+    /// The command.
+    pub fn command(&self) -> &str {
+        match self.args.first() {
+            Some(Value::Text(command)) => command,
+            _ => "",
+        }
+    }
+
     /// Adds an argument.
     pub fn arg(mut self, value: impl Into<Value>) -> Self {
         self.args.push(value.into());
