@@ -2,7 +2,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{TrainError, files::write_atomically};
+use crate::{TrainError, files::write as write_file};
 
 /// One row of `history.csv`: what a training looked like after an epoch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,11 +26,8 @@ pub(crate) fn write(path: &Path, rows: &[HistoryRow]) -> Result<(), TrainError> 
         .try_for_each(|row| writer.serialize(row))
         .map_err(std::io::Error::other)
         .and_then(|()| writer.into_inner().map_err(|e| std::io::Error::other(e.to_string())))
-        .map_err(|source| TrainError::Write {
-            path: path.to_owned(),
-            source,
-        })?;
-    write_atomically(path, &bytes)
+        .map_err(TrainError::Write)?;
+    write_file(path, &bytes)
 }
 
 /// Reads a `history.csv`.

@@ -25,16 +25,21 @@ mod config;
 mod error;
 mod feed;
 mod files;
+mod finite;
 mod fit;
 mod history;
+mod inputs;
 mod losses;
 mod objective;
+pub mod observe;
 mod plant;
 mod predict;
 pub mod quality;
 mod samples;
 mod schedule;
 mod state;
+mod stop;
+mod train;
 mod upload;
 
 pub use batches::{MaskBatch, MaskBatches};
@@ -44,12 +49,13 @@ pub use config::{
 };
 pub use error::TrainError;
 pub use files::read_ids;
-pub use fit::{names, train};
 pub use history::{HistoryRow, read_history};
 #[doc(hidden)]
 pub use plant::Plant;
 pub use predict::{class_logits, localization_maps, map_of};
 pub use samples::{stored_masks, validation};
+pub use stop::StopFlag;
+pub use train::{Outcome, train};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -5,7 +5,8 @@ use candle_core::Device;
 use clap::Args;
 use htl_datasets::DataFolder;
 use htl_models::Checkpoint;
-use htl_trainers::{TrainConfig, names, quality::quality, validation};
+use htl_trainers::{StopFlag, TrainConfig, observe::on_progress, quality::quality, validation};
+use htl_vocabulary::file;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -93,12 +94,11 @@ impl Sparsity {
             }
             .check()?;
             let steps = config.steps();
-            htl_trainers::train(&config, device, &folder, &mut |done, _| {
-                progress.set(index * steps + done, count * steps);
-            })?;
+            let mut observer = on_progress(|done, _| progress.set(index * steps + done, count * steps));
+            let _ = htl_trainers::train(&config, device, &folder, &mut observer, &StopFlag::default())?;
             tried.push(Candidate {
                 sparsity,
-                quality: measure(&folder.join(names::CHECKPOINT))?,
+                quality: measure(&folder.join(file::CHECKPOINT))?,
             });
             if tried[index].quality >= dense - self.tolerance {
                 break;

@@ -94,7 +94,7 @@ pub fn examples(run: &RunFile, root: &Path, data: &DataFolder, device: &Device) 
         let Some(first) = setting.arms.get(arm).and_then(|seeds| seeds.first()) else {
             continue;
         };
-        let path = root.join(&first.folder).join(htl_trainers::names::CHECKPOINT);
+        let path = root.join(&first.folder).join(htl_vocabulary::file::CHECKPOINT);
         networks.push((arm, colour, Checkpoint::load(&path, device)?));
     }
     let test: Vec<&Sample> = data
