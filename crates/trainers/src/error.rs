@@ -142,6 +142,9 @@ pub enum TrainError {
     /// From the networks and checkpoints.
     #[error(transparent)]
     Model(#[from] htl_models::ModelError),
+    /// From inference: validation, maps of a teacher.
+    #[error(transparent)]
+    Inference(#[from] htl_inference::InferenceError),
     /// From pruning.
     #[error(transparent)]
     Prune(#[from] htl_pruning::PruneError),

@@ -2,6 +2,7 @@ use std::{path::Path, sync::Arc};
 
 use candle_core::{Device, Var};
 use htl_datasets::{DataFolder, ImageSet};
+use htl_inference::{NetworkPredictor, Validator};
 use htl_models::{Architecture, Checkpoint, ClassifierConfig, Network, Preprocessing, PruningRecord, UNetConfig};
 use htl_ops::optim::{AdamW, AdamWParams};
 use htl_pruning::{MaskSet, WeightSet};
@@ -16,7 +17,6 @@ use crate::{
     history,
     losses::Losses,
     objective::{ImageLabelObjective, MaskObjective, MeanTeacherObjective, Objective},
-    quality::{Judge, quality},
     samples::{self, TrainingSamples, training_samples, validation},
     schedule::one_cycle,
     state::{self, State},
@@ -259,7 +259,7 @@ struct Run<'a> {
     out: &'a Path,
     text: &'a str,
     start: &'a Start,
-    validation: Option<&'a (ImageSet, Judge)>,
+    validation: Option<&'a (ImageSet, Validator)>,
 }
 
 impl Run<'_> {
@@ -342,10 +342,11 @@ impl Run<'_> {
     }
 
     fn validate(&self, objective: &dyn Objective) -> Result<Option<f64>, TrainError> {
-        let Some((images, judge)) = self.validation else {
+        let Some((images, validator)) = self.validation else {
             return Ok(None);
         };
         let product = objective.product(&self.start.network);
-        quality(judge, product, images, &self.start.preprocessing, self.device).map(Some)
+        let predictor = NetworkPredictor::new(product, self.start.preprocessing.clone(), self.device);
+        Ok(Some(validator.quality(&predictor, images)?))
     }
 }

@@ -30,8 +30,6 @@ mod history;
 mod losses;
 mod objective;
 mod plant;
-mod predict;
-pub mod quality;
 mod samples;
 mod schedule;
 mod state;
@@ -48,8 +46,7 @@ pub use fit::{names, train};
 pub use history::{HistoryRow, read_history};
 #[doc(hidden)]
 pub use plant::Plant;
-pub use predict::{class_logits, localization_maps, map_of};
-pub use samples::{stored_masks, validation};
+pub use samples::validation;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
