@@ -69,6 +69,15 @@ pub enum MetricError {
         /// Which input.
         what: &'static str,
     },
+    /// A table cannot be read.
+    #[error("{reason}")]
+    Table {
+        /// Where and what.
+        reason: String,
+    },
+    /// A table is not valid CSV.
+    #[error("not a readable CSV table: {0}")]
+    Csv(#[from] csv::Error),
     /// A value is NaN or infinite.
     #[error("{what}: value number {index} (from 0) is {found}, expected a finite number")]
     NotFinite {
@@ -151,6 +160,18 @@ pub(crate) fn check_finite(what: &str, values: &[f64]) -> Result<(), MetricError
             what: what.to_string(),
             index,
             found: values[index],
+        }),
+    }
+}
+
+/// Checks that every value of a map is a finite number.
+pub(crate) fn check_finite_f32(what: &str, values: &[f32]) -> Result<(), MetricError> {
+    match values.iter().position(|value| !value.is_finite()) {
+        None => Ok(()),
+        Some(index) => Err(MetricError::NotFinite {
+            what: what.to_string(),
+            index,
+            found: f64::from(values[index]),
         }),
     }
 }

@@ -15,9 +15,10 @@
 //! | --- | --- |
 //! | masks and boxes | [`Mask`], [`PixelBox`], [`box_iou`] |
 //! | one image, many images | [`Confusion`], [`ImageScores`], [`MeanScores`], [`ScoreSummary`], [`BoundaryDistance`] |
-//! | probabilities and score maps | [`resize_bilinear`], [`Calibration`], [`ScoreMap`], [`BoxAccuracy`], [`PixelPrecision`] |
+//! | `per_image.csv` | [`PerImage`] |
+//! | probabilities and score maps | [`resize_bilinear`], [`MapCut`], [`Calibration`], [`ScoreMap`], [`BoxAccuracy`], [`PixelPrecision`] |
 //! | predictors that learn nothing | [`whole_image`], [`CentredDisc`], [`otsu_darkness`] |
-//! | groups | [`MetricByGroup`] |
+//! | groups | [`MetricByGroup`], [`terciles`] |
 //! | gains and intervals | [`paired_gain`], [`arm_mean`] |
 //! | regressions | [`Baseline`], [`Runs`], [`CheckOutcome`] |
 mod boundary;
@@ -29,11 +30,14 @@ mod confusion;
 mod contours;
 mod error;
 mod groups;
+mod map_cut;
 mod mask;
 mod noise;
 mod paired;
+mod per_image;
 mod resize;
 mod scores;
+mod terciles;
 mod trivial;
 mod wsol;
 
@@ -44,11 +48,14 @@ pub use check::{Attribute, BandBasis, CheckOutcome, GroupChange, ImageChange, MI
 pub use confusion::{Confusion, JACCARD_THRESHOLD, threshold_jaccard};
 pub use error::MetricError;
 pub use groups::{Against, GroupMean, MetricByGroup};
+pub use map_cut::MapCut;
 pub use mask::Mask;
 pub use noise::{BASELINE_VERSION, BandParams, Baseline, BaselineImage, Better};
 pub use paired::{BootstrapParams, Estimate, Gain, Reading, SEEDS_FOR_INFERENCE, arm_mean, paired_gain, select_images};
+pub use per_image::{PerImage, PerImageRow};
 pub use resize::resize_bilinear;
 pub use scores::{IMAGE_SCORE_COLUMNS, ImageScores, MeanScores, OfficialScores, PooledScores, ScoreRow, ScoreSummary};
+pub use terciles::{Tercile, terciles};
 pub use trivial::{CentredDisc, otsu_darkness, otsu_threshold, whole_image};
 pub use wsol::{BOX_IOU_THRESHOLDS, BoxAccuracy, MAP_THRESHOLDS, PixelPrecision, Proposals, ScoreMap};
 

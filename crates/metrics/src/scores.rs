@@ -96,6 +96,24 @@ impl ImageScores {
         }
     }
 
+    /// Checks that every metric is a number in its range, as one read from a file may not be.
+    ///
+    /// # Errors
+    /// [`MetricError::Range`] with the column.
+    pub(crate) fn check_ranges(&self) -> Result<(), MetricError> {
+        for column in &IMAGE_SCORE_COLUMNS[1..10] {
+            let found = self.metric(column).unwrap_or(f64::NAN);
+            if !(0.0..=1.0).contains(&found) {
+                return Err(MetricError::Range {
+                    what: column,
+                    found,
+                    expected: "a value in [0, 1]",
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// One metric by its column name, `None` for a name that is no metric.
     pub fn metric(&self, name: &str) -> Option<f64> {
         Some(match name {

@@ -18,7 +18,6 @@ use crate::{
     upload::Staged,
 };
 use change::{weak, weak_and_strong};
-pub(crate) use host::normalise;
 
 /// What batches of augmented, normalised images are made of.
 #[derive(Clone)]

@@ -182,6 +182,9 @@ pub enum TrainError {
     /// From the networks and checkpoints.
     #[error(transparent)]
     Model(#[from] htl_models::ModelError),
+    /// From inference: validation, maps of a teacher.
+    #[error(transparent)]
+    Inference(#[from] htl_inference::InferenceError),
     /// From pruning.
     #[error(transparent)]
     Prune(#[from] htl_pruning::PruneError),
@@ -194,6 +197,9 @@ pub enum TrainError {
     /// From the operations.
     #[error(transparent)]
     Ops(#[from] htl_ops::OpsError),
+    /// From files whose formats several crates share.
+    #[error(transparent)]
+    Format(#[from] htl_vocabulary::FormatError),
     /// From candle.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),

@@ -27,14 +27,11 @@ mod feed;
 mod files;
 mod finite;
 mod fit;
-mod history;
 mod inputs;
 mod losses;
 mod objective;
 pub mod observe;
 mod plant;
-mod predict;
-pub mod quality;
 mod samples;
 mod schedule;
 mod state;
@@ -49,11 +46,10 @@ pub use config::{
 };
 pub use error::TrainError;
 pub use files::read_ids;
-pub use history::{HistoryRow, read_history};
+pub use htl_vocabulary::{HistoryRow, read_history};
 #[doc(hidden)]
 pub use plant::Plant;
-pub use predict::{class_logits, localization_maps, map_of};
-pub use samples::{stored_masks, validation};
+pub use samples::validation;
 pub use stop::StopFlag;
 pub use train::{Outcome, train};
 

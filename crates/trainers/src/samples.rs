@@ -3,13 +3,12 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use htl_datasets::{DataFolder, ImageSet, MaskUse, PixelBox, Sample, Split};
-use htl_metrics::Mask;
+use htl_inference::{Validator, stored_masks};
 
 use crate::{
     TrainError,
     config::{Setting, TrainConfig},
     files::read_ids,
-    quality::Judge,
 };
 
 /// The training images of a run.
@@ -114,11 +113,11 @@ pub(crate) fn boxes(images: &ImageSet) -> Vec<PixelBox> {
         .collect()
 }
 
-/// The validation images and what judges them; `None` where the split holds nothing with a label of the setting's kind.
+/// The validation images and what validates a network on them; `None` where the split holds nothing with a label of the setting's kind.
 ///
 /// # Errors
 /// From reading the images.
-pub fn validation(config: &TrainConfig, data: &DataFolder) -> Result<Option<(ImageSet, Judge)>, TrainError> {
+pub fn validation(config: &TrainConfig, data: &DataFolder) -> Result<Option<(ImageSet, Validator)>, TrainError> {
     let val = data.split(Split::Val);
     if config.setting == Setting::WeaklySupervised {
         let classes = classes(data);
@@ -131,7 +130,7 @@ pub fn validation(config: &TrainConfig, data: &DataFolder) -> Result<Option<(Ima
         let labels = labels(data, &images, &classes);
         return Ok(Some((
             images,
-            Judge::Classes {
+            Validator::Classes {
                 labels,
                 classes: classes.len(),
             },
@@ -142,39 +141,14 @@ pub fn validation(config: &TrainConfig, data: &DataFolder) -> Result<Option<(Ima
         return Ok(None);
     }
     let images = ImageSet::load(&samples, config.size, MaskUse::Required)?;
-    let judge = if config.setting == Setting::WeaklySupervisedBoxes {
-        Judge::Boxes(
+    let validator = if config.setting == Setting::WeaklySupervisedBoxes {
+        Validator::Boxes(
             (0..images.len())
                 .map(|i| images.mask(i).and_then(|m| PixelBox::tight(&m, config.size)))
                 .collect(),
         )
     } else {
-        Judge::Masks(stored_masks(&images)?)
+        Validator::Masks(stored_masks(&images)?)
     };
-    Ok(Some((images, judge)))
-}
-
-/// The masks of a set at their stored size.
-///
-/// # Errors
-/// From reading the files.
-pub fn stored_masks(images: &ImageSet) -> Result<Vec<Mask>, TrainError> {
-    (0..images.len())
-        .map(|i| {
-            let stored = images.stored_mask(i)?.unwrap_or_default();
-            Ok(Mask::from_luma(
-                stored.height() as usize,
-                stored.width() as usize,
-                stored.as_raw(),
-            )?)
-        })
-        .collect()
-}
-
-/// Intersection over union of two boxes.
-pub(crate) fn box_iou(a: &PixelBox, b: &PixelBox) -> f64 {
-    let width = a.x1.min(b.x1).saturating_sub(a.x0.max(b.x0));
-    let height = a.y1.min(b.y1).saturating_sub(a.y0.max(b.y0));
-    let both = width * height;
-    both as f64 / (a.area() + b.area() - both).max(1) as f64
+    Ok(Some((images, validator)))
 }

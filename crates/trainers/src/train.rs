@@ -2,9 +2,10 @@ use std::{path::Path, sync::Arc};
 
 use candle_core::{Device, Tensor};
 use htl_datasets::{DataFolder, ImageSet};
+use htl_inference::{NetworkPredictor, Validator};
 use htl_models::{Architecture, Checkpoint, ClassifierConfig, Network, Preprocessing, PruningRecord, UNetConfig};
 use htl_pruning::{MaskSet, WeightSet};
-use htl_vocabulary::file;
+use htl_vocabulary::{file, read_history, write_history};
 
 use crate::{
     HistoryRow, StopFlag, TrainError,
@@ -15,11 +16,9 @@ use crate::{
     files::write,
     finite,
     fit::{Loop, Position, Resume, Task},
-    history,
     inputs::Inputs,
     objective::{ImageLabelObjective, MaskObjective, MeanTeacherObjective, Objective},
     observe::{End, HistoryCsv, Observer, Observers},
-    quality::{Judge, quality},
     samples::{self, TrainingSamples, training_samples, validation},
     state::{self, Identity, State},
 };
@@ -89,8 +88,8 @@ pub fn train(
     {
         let rows = saved.history().to_vec();
         let history_path = out.join(file::HISTORY);
-        if !history::read_history(&history_path).is_ok_and(|found| found == rows) {
-            history::write(&history_path, &rows)?;
+        if !read_history(&history_path).is_ok_and(|found| found == rows) {
+            write_history(&history_path, &rows)?;
         }
         return Ok(Outcome::AlreadyFinished(rows));
     }
@@ -341,7 +340,7 @@ struct Configured<'a> {
     identity: &'a Identity,
     start: &'a Start,
     objective: &'a mut dyn Objective,
-    validation: Option<&'a (ImageSet, Judge)>,
+    validation: Option<&'a (ImageSet, Validator)>,
 }
 
 impl Task for Configured<'_> {
@@ -358,11 +357,12 @@ impl Task for Configured<'_> {
     }
 
     fn validate(&mut self) -> Result<Option<f64>, TrainError> {
-        let Some((images, judge)) = self.validation else {
+        let Some((images, validator)) = self.validation else {
             return Ok(None);
         };
         let product = self.objective.product(&self.start.network);
-        quality(judge, product, images, &self.start.preprocessing, self.device).map(Some)
+        let predictor = NetworkPredictor::new(product, self.start.preprocessing.clone(), self.device);
+        Ok(Some(validator.quality(&predictor, images)?))
     }
 
     fn save(&mut self, position: &Position<'_>) -> Result<(), TrainError> {

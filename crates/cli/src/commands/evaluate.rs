@@ -7,12 +7,12 @@ use anyhow::{Context, bail};
 use candle_core::Device;
 use clap::Args;
 use htl_datasets::{DataFolder, ImageSet, MaskUse, Sample, Split};
+use htl_inference::{NetworkPredictor, localization_maps, stored_masks};
 use htl_metrics::{
     BoxAccuracy, Calibration, CentredDisc, ImageScores, Mask, MeanScores, MetricByGroup, PixelPrecision, Proposals,
     ScoreMap, otsu_darkness, resize_bilinear, whole_image,
 };
 use htl_models::{Checkpoint, Network};
-use htl_trainers::{localization_maps, stored_masks};
 
 use super::{parse_split, write_atomically};
 use crate::per_image::{GROUP_COLUMNS, Row, groups_of, set_terciles, to_csv};
@@ -142,7 +142,10 @@ impl Judged {
         let size = meta.preprocessing.size;
         let images = ImageSet::load(samples, size, MaskUse::Required)?;
         let truths = stored_masks(&images)?;
-        let maps = localization_maps(network, &images, &meta.preprocessing, device)?;
+        let maps = localization_maps(
+            &NetworkPredictor::new(network, meta.preprocessing.clone(), device),
+            &images,
+        )?;
         let maps = truths
             .iter()
             .enumerate()

@@ -7,13 +7,14 @@ use anyhow::{Context, bail, ensure};
 use candle_core::{Device, Tensor};
 use clap::Args;
 use htl_datasets::{DataFolder, ImageSet, MaskUse, Sample, Split};
+use htl_inference::{NetworkPredictor, class_logits, localization_maps};
 use htl_metrics::Mask;
 use htl_mining::{
     AdaptiveParams, ClassPopulation, Comparison, Encoding, MapKind, Population, ScoreParams, adaptive, class_scores,
     column, scores, top,
 };
-use htl_models::{Architecture, Checkpoint, Network};
-use htl_trainers::{class_logits, localization_maps, read_ids};
+use htl_models::{Architecture, Checkpoint};
+use htl_trainers::read_ids;
 
 use super::parse_split;
 use crate::progress::Progress;
@@ -200,13 +201,10 @@ fn judge(paths: &[PathBuf], samples: &[&Sample], device: &Device) -> anyhow::Res
             Some(loaded) if loaded.size() == size => loaded,
             slot => slot.insert(ImageSet::load(samples, size, MaskUse::Ignore)?),
         };
-        maps.push(localization_maps(&network, images, &meta.preprocessing, device)?);
-        if matches!(network, Network::Classifier(_)) {
-            classes.push(
-                class_logits(&network, images, &meta.preprocessing, device)?
-                    .argmax(1)?
-                    .to_vec1()?,
-            );
+        let predictor = NetworkPredictor::new(network, meta.preprocessing, device);
+        maps.push(localization_maps(&predictor, images)?);
+        if let Some(logits) = class_logits(&predictor, images)? {
+            classes.push(logits.argmax(1)?.to_vec1()?);
         }
     }
     let ids: Vec<String> = images.iter().flat_map(|i| i.ids()).map(str::to_owned).collect();

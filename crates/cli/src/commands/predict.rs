@@ -1,11 +1,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
-use candle_core::{Device, Tensor};
+use candle_core::Device;
 use clap::Args;
+use htl_inference::{NetworkPredictor, map_of};
 use htl_models::{Checkpoint, Network, Preprocessing};
 use htl_report::{Colour, overlay};
-use htl_trainers::map_of;
 
 use super::write_atomically;
 use crate::progress::Progress;
@@ -55,8 +55,8 @@ impl Predict {
     ) -> anyhow::Result<()> {
         let rgb = htl_datasets::read_rgb(path)?;
         let (width, height) = (rgb.width() as usize, rgb.height() as usize);
-        let map: Tensor = map_of(network, &rgb, preprocessing, device)?;
-        let map: Vec<f32> = map.flatten_all()?.to_vec1()?;
+        let predictor = NetworkPredictor::new(network, preprocessing.clone(), device);
+        let map = map_of(&predictor, &path.display().to_string(), &rgb)?;
         let size = preprocessing.size;
         let probabilities = htl_metrics::resize_bilinear(&map, (size, size), (height, width))?;
         let mask: Vec<u8> = probabilities.iter().map(|p| if *p > 0.5 { 255 } else { 0 }).collect();

@@ -4,8 +4,8 @@ use anyhow::{Context, ensure};
 use candle_core::Device;
 use clap::Args;
 use htl_datasets::DataFolder;
-use htl_models::Checkpoint;
-use htl_trainers::{StopFlag, TrainConfig, observe::on_progress, quality::quality, validation};
+use htl_inference::NetworkPredictor;
+use htl_trainers::{StopFlag, TrainConfig, observe::on_progress, validation};
 use htl_vocabulary::file;
 use serde::{Deserialize, Serialize};
 
@@ -69,15 +69,14 @@ impl Sparsity {
         }
         let base = TrainConfig::read(&self.config, &[])?;
         let data = DataFolder::open(&base.data)?;
-        let (images, judge) = validation(&base, &data)?.with_context(|| {
+        let (images, validator) = validation(&base, &data)?.with_context(|| {
             format!(
                 "{}: the val split has no labels of the setting's kind to choose a sparsity with",
                 base.data.display()
             )
         })?;
         let measure = |path: &std::path::Path| -> anyhow::Result<f64> {
-            let (meta, network) = Checkpoint::load(path, device)?;
-            Ok(quality(&judge, &network, &images, &meta.preprocessing, device)?)
+            Ok(validator.quality(&NetworkPredictor::load(path, device)?, &images)?)
         };
         let dense = measure(&self.checkpoint)?;
         let work = tempfile::tempdir().context("cannot make a temporary folder")?;

@@ -57,7 +57,7 @@ impl Host {
                     image.clone()
                 };
                 photometry.apply(&mut coloured, size);
-                normalise(&coloured, &self.preprocessing, slot);
+                self.preprocessing.normalise_planes(&coloured, slot);
             }
         });
         let targets = self.targets.as_ref().map(|targets| {
@@ -79,17 +79,5 @@ impl Host {
         let size = self.images.size();
         let batch = values.len() / (channels * size * size);
         self.uploads.stage(values, (batch, channels, size, size))
-    }
-}
-
-/// The normalised planes of one image.
-pub(crate) fn normalise(image: &[f32], preprocessing: &Preprocessing, out: &mut [f32]) {
-    let plane = (image.len() / 3).max(1);
-    let planes = image.chunks_exact(plane).zip(out.chunks_exact_mut(plane));
-    for (((values, out), mean), std) in planes.zip(&preprocessing.mean).zip(&preprocessing.std) {
-        let scale = 1.0 / std;
-        for (out, value) in out.iter_mut().zip(values) {
-            *out = (value - mean) * scale;
-        }
     }
 }

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor};
+use htl_inference::localization_map;
 use htl_models::{Mode, Network};
 use htl_ops::optim::Ema;
 
@@ -11,7 +12,6 @@ use crate::{
     batches::{Batches, MaskBatch, MaskBatches, TwoViews},
     config::MeanTeacher,
     feed::Feed,
-    predict::localization_map,
     schedule::ramp_up,
 };
 

@@ -1,7 +1,9 @@
 use std::path::PathBuf;
 
+use htl_vocabulary::write_history;
+
 use super::{End, Epoch, Observer, Started};
-use crate::{HistoryRow, TrainError, history};
+use crate::{HistoryRow, TrainError};
 
 /// Writes `history.csv`, a row per epoch: after each epoch with a validation quality, and at the end.
 #[derive(Debug)]
@@ -30,12 +32,12 @@ impl Observer for HistoryCsv {
         self.rows.push(epoch.row.clone());
         match epoch.row.val_quality {
             // The last epoch's is written at the end.
-            Some(_) if epoch.row.step < epoch.steps => history::write(&self.path, &self.rows),
+            Some(_) if epoch.row.step < epoch.steps => Ok(write_history(&self.path, &self.rows)?),
             _ => Ok(()),
         }
     }
 
     fn on_end(&mut self, _end: End) -> Result<(), TrainError> {
-        history::write(&self.path, &self.rows)
+        Ok(write_history(&self.path, &self.rows)?)
     }
 }

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use anyhow::Context;
 use candle_core::Device;
 use htl_datasets::{DataFolder, RgbImage, Sample, Split};
+use htl_inference::{NetworkPredictor, map_of};
 use htl_metrics::resize_bilinear;
 use htl_mining::{Population, ScoreTable, column};
 use htl_models::Checkpoint;
@@ -112,9 +113,8 @@ pub fn examples(run: &RunFile, root: &Path, data: &DataFolder, device: &Device) 
             panels.push(picture.panel("truth", &[(truth, Colour::TRUTH)])?);
         }
         for (arm, colour, (meta, network)) in &networks {
-            let map: Vec<f32> = htl_trainers::map_of(network, &picture.rgb, &meta.preprocessing, device)?
-                .flatten_all()?
-                .to_vec1()?;
+            let predictor = NetworkPredictor::new(network, meta.preprocessing.clone(), device);
+            let map = map_of(&predictor, &sample.image_id, &picture.rgb)?;
             let size = meta.preprocessing.size;
             panels.push(picture.panel(arm, &[(picture.mask(&map, size, size)?, *colour)])?);
         }

@@ -1,20 +1,16 @@
 //! Quality on the validation split, with labels of the setting's own kind: nothing else may choose anything.
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use htl_datasets::{ImageSet, PixelBox};
-use htl_metrics::{Confusion, Mask, resize_bilinear};
-use htl_models::{Network, Preprocessing};
+use htl_metrics::{Confusion, MapCut, Mask, optional_box_iou, resize_bilinear};
 use htl_ops::overlap_counts;
 
-use crate::{
-    TrainError,
-    predict::{class_logits, in_batches, localization_map, localization_maps},
-    samples::box_iou,
-};
+use crate::predict::{class_logits, in_batches, localization_maps, not_finite};
+use crate::{InferenceError, Predictor};
 
-/// What the validation split is judged by.
+/// The labels of the validation images, and so what quality means.
 #[derive(Debug, Clone)]
-pub enum Judge {
+pub enum Validator {
     /// Mean Jaccard against masks at their stored size (masks are the labels).
     Masks(Vec<Mask>),
     /// Mean IoU of the tight box of the map's level set at one half (boxes are the labels).
@@ -28,93 +24,99 @@ pub enum Judge {
     },
 }
 
-/// Quality of a network on `images`, in [0, 1]; higher is better.
-///
-/// # Errors
-/// [`TrainError`] from the forward pass.
-pub fn quality(
-    judge: &Judge,
-    network: &Network,
-    images: &ImageSet,
-    preprocessing: &Preprocessing,
-    device: &Device,
-) -> Result<f64, TrainError> {
-    match judge {
-        Judge::Masks(truths) if truths.iter().all(|t| [t.height(), t.width()] == [images.size(); 2]) => {
-            let sum: f64 = overlaps(truths, network, images, preprocessing, device)?
-                .iter()
-                .map(Confusion::jaccard)
-                .sum();
-            Ok(sum / truths.len().max(1) as f64)
-        }
-        Judge::Masks(truths) => {
-            let maps = localization_maps(network, images, preprocessing, device)?;
-            let mut sum = 0.0;
-            for (index, truth) in truths.iter().enumerate() {
-                let map: Vec<f32> = maps.get(index)?.flatten_all()?.to_vec1()?;
-                sum += Confusion::of(&stored_size_mask(&map, images.size(), truth)?, truth)?.jaccard();
+impl Validator {
+    /// Quality of a predictor on `images`, in [0, 1]; higher is better.
+    ///
+    /// # Errors
+    /// [`InferenceError::NotFinite`] for a broken network, [`InferenceError::NoClasses`] if classes are asked of a
+    /// localizer, and whatever the forward pass fails with.
+    pub fn quality(&self, predictor: &dyn Predictor, images: &ImageSet) -> Result<f64, InferenceError> {
+        match self {
+            Self::Masks(truths) if truths.iter().all(|t| [t.height(), t.width()] == [images.size(); 2]) => {
+                let overlaps = overlaps(truths, predictor, images)?;
+                let sum: f64 = overlaps.iter().map(Confusion::jaccard).sum();
+                Ok(sum / truths.len().max(1) as f64)
             }
-            Ok(sum / truths.len().max(1) as f64)
-        }
-        Judge::Boxes(truths) => {
-            let maps = localization_maps(network, images, preprocessing, device)?;
-            let mut sum = 0.0;
-            for (index, truth) in truths.iter().enumerate() {
-                let map: Vec<f32> = maps.get(index)?.flatten_all()?.to_vec1()?;
-                sum += match (PixelBox::tight(&map, images.size()), truth) {
-                    (Some(found), Some(truth)) => box_iou(&found, truth),
-                    (None, None) => 1.0,
-                    _ => 0.0,
-                };
+            Self::Masks(truths) => {
+                let maps = localization_maps(predictor, images)?;
+                let mut sum = 0.0;
+                for (index, truth) in truths.iter().enumerate() {
+                    let map: Vec<f32> = maps.get(index)?.flatten_all()?.to_vec1()?;
+                    sum += Confusion::of(&stored_size_mask(&map, images.size(), truth)?, truth)?.jaccard();
+                }
+                Ok(sum / truths.len().max(1) as f64)
             }
-            Ok(sum / truths.len().max(1) as f64)
-        }
-        Judge::Classes { labels, classes } => {
-            let logits = class_logits(network, images, preprocessing, device)?;
-            let found: Vec<u32> = logits.argmax(1)?.to_vec1()?;
-            Ok(balanced_accuracy(&found, labels, *classes))
+            Self::Boxes(truths) => {
+                let maps = localization_maps(predictor, images)?;
+                let mut sum = 0.0;
+                for (index, truth) in truths.iter().enumerate() {
+                    let map: Vec<f32> = maps.get(index)?.flatten_all()?.to_vec1()?;
+                    let found = PixelBox::tight(&map, images.size());
+                    sum += optional_box_iou(found.map(rows_and_columns), truth.map(rows_and_columns));
+                }
+                Ok(sum / truths.len().max(1) as f64)
+            }
+            Self::Classes { labels, classes } => {
+                let logits = class_logits(predictor, images)?.ok_or(InferenceError::NoClasses)?;
+                let found: Vec<u32> = logits.argmax(1)?.to_vec1()?;
+                Ok(balanced_accuracy(&found, labels, *classes))
+            }
         }
     }
 }
 
-/// The pixels found and missed in every image, counted where the maps are; the masks have the size of the network's maps.
-fn overlaps(
-    truths: &[Mask],
-    network: &Network,
-    images: &ImageSet,
-    preprocessing: &Preprocessing,
-    device: &Device,
-) -> Result<Vec<Confusion>, TrainError> {
+/// The data's box as the metrics write it.
+fn rows_and_columns(found: PixelBox) -> htl_metrics::PixelBox {
+    htl_metrics::PixelBox {
+        top: found.y0,
+        left: found.x0,
+        bottom: found.y1,
+        right: found.x1,
+    }
+}
+
+/// The pixels found and missed in every image, counted where the maps are; the masks have the size of the predictor's
+/// maps.
+fn overlaps(truths: &[Mask], predictor: &dyn Predictor, images: &ImageSet) -> Result<Vec<Confusion>, InferenceError> {
     let size = images.size();
-    let counts = in_batches(images, preprocessing, device, |range, x| {
+    let device = predictor.device();
+    let counts = in_batches(images, predictor.preprocessing(), device, |range, x| {
         let count = range.len();
         let pixels: Vec<f32> = truths[range]
             .iter()
             .flat_map(|truth| truth.pixels().iter().map(|&pixel| f32::from(pixel)))
             .collect();
         let truth = Tensor::from_vec(pixels, (count, 1, size, size), device)?;
-        Ok(overlap_counts(&localization_map(network, x)?, &truth, 0.5)?)
+        let maps = predictor.localization_maps(x)?;
+        let counts = overlap_counts(&maps, &truth, 0.5)?;
+        // Beside the counts, whether the map consists of numbers: NaN is the value that does not equal itself.
+        let numbers = maps.eq(&maps)?.flatten_from(1)?.min_keepdim(1)?;
+        Ok(Tensor::cat(&[&counts, &numbers.to_dtype(counts.dtype())?], 1)?)
     })?;
     let counts = counts.to_vec2::<u32>()?;
-    Ok(counts
-        .iter()
-        .map(|counts| {
-            let (both, found, truth) = (counts[0].into(), u64::from(counts[1]), u64::from(counts[2]));
-            Confusion {
-                tp: both,
-                fp: found - both,
-                fn_: truth - both,
-                tn: (size * size) as u64 + both - found - truth,
-            }
+    let confusion = |(index, counts): (usize, &Vec<u32>)| {
+        let &[both, found, truth, numbers] = counts.as_slice() else {
+            return Err(candle_core::Error::Msg(format!("four counts expected, found {counts:?}")).into());
+        };
+        if numbers == 0 {
+            return Err(not_finite("localization map", images, index, f32::NAN));
+        }
+        let (both, found, truth) = (u64::from(both), u64::from(found), u64::from(truth));
+        Ok(Confusion {
+            tp: both,
+            fp: found - both,
+            fn_: truth - both,
+            tn: (size * size) as u64 + both - found - truth,
         })
-        .collect())
+    };
+    counts.iter().enumerate().map(confusion).collect()
 }
 
 /// A probability map resized bilinearly to the truth's size, then cut at one half.
-pub(crate) fn stored_size_mask(map: &[f32], size: usize, truth: &Mask) -> Result<Mask, TrainError> {
+fn stored_size_mask(map: &[f32], size: usize, truth: &Mask) -> Result<Mask, InferenceError> {
     let (height, width) = (truth.height(), truth.width());
     let resized = resize_bilinear(map, (size, size), (height, width))?;
-    Ok(Mask::from_probabilities(height, width, &resized)?)
+    Ok(MapCut::PROBABILITY.mask(height, width, &resized)?)
 }
 
 /// Mean over the classes that occur of the share of their images found.
@@ -137,6 +139,9 @@ fn balanced_accuracy(found: &[u32], labels: &[u32], classes: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::NetworkPredictor;
+    use candle_core::Device;
+    use htl_models::{Network, Preprocessing};
 
     /// Counted with the maps or mask by mask: the same quality.
     #[test]
@@ -175,8 +180,9 @@ mod tests {
             size: SIZE,
             ..Preprocessing::default()
         };
-        let counted = overlaps(&truths, &network, &images, &preprocessing, &Device::Cpu).unwrap();
-        let maps = localization_maps(&network, &images, &preprocessing, &Device::Cpu).unwrap();
+        let predictor = NetworkPredictor::new(network, preprocessing, &Device::Cpu);
+        let counted = overlaps(&truths, &predictor, &images).unwrap();
+        let maps = localization_maps(&predictor, &images).unwrap();
         for (index, (counted, truth)) in counted.iter().zip(&truths).enumerate() {
             let map: Vec<f32> = maps.get(index).unwrap().flatten_all().unwrap().to_vec1().unwrap();
             let found = stored_size_mask(&map, SIZE, truth).unwrap();
