@@ -41,6 +41,8 @@ pub enum Outcome {
         /// Fraction taken instead.
         fraction: f64,
     },
+    /// As the `htl` column of a score table marks it.
+    Marked,
     /// A random control.
     Random {
         /// Seed of the draw.
@@ -74,6 +76,7 @@ impl fmt::Display for Outcome {
                 "too few seeds for adaptive selection ({found}, at least {LEAST_SEEDS} needed): top {:.1} % by {column} instead",
                 100.0 * fraction
             ),
+            Self::Marked => f.write_str("as marked in the score table"),
             Self::Random { seed } => write!(f, "random, seed {seed}"),
         }
     }
@@ -89,6 +92,14 @@ pub struct Selection {
 }
 
 impl Selection {
+    /// The images that a score table marks, in the order of its rows.
+    pub fn marked(table: &ScoreTable) -> Self {
+        Self {
+            ids: table.selected(),
+            outcome: Outcome::Marked,
+        }
+    }
+
     /// Number of images.
     pub fn len(&self) -> usize {
         self.ids.len()

@@ -12,7 +12,7 @@ pub enum TrainError {
         /// Why.
         source: std::io::Error,
     },
-    /// The configuration is no valid TOML, or has an unknown key or a value of another type.
+    /// The configuration is not valid TOML, or has an unknown key or a value of another type.
     #[error("{path}: {message}")]
     ConfigSyntax {
         /// The file, or the `--set` argument.
@@ -26,7 +26,7 @@ pub enum TrainError {
         /// The key, dotted as in the file.
         key: &'static str,
         /// What is allowed.
-        message: &'static str,
+        message: String,
         /// What was given.
         found: String,
     },
@@ -37,6 +37,16 @@ pub enum TrainError {
         precision: htl_ops::Precision,
         /// The device.
         device: &'static str,
+    },
+    /// Images and targets in memory do not belong together.
+    #[error(
+        "images {images:?} and targets {targets:?}: expected as many targets as images, [n, ...] each, and at least one"
+    )]
+    Samples {
+        /// Shape of the images.
+        images: Vec<usize>,
+        /// Shape of the targets.
+        targets: Vec<usize>,
     },
     /// No sample is left to train on.
     #[error("{data}: no training sample {what}; check the split column and the files named in the configuration")]
@@ -76,7 +86,7 @@ pub enum TrainError {
     },
     /// A list of labelled ids names an image without the label.
     #[error(
-        "{path}: `{image_id}` is listed but is no image {what} in {data}; add what is missing, or take the id off the list"
+        "{path}: `{image_id}` is listed but is not an image {what} in {data}; add what is missing, or take the id off the list"
     )]
     NoLabel {
         /// The list.

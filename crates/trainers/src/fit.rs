@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use candle_core::{Tensor, Var};
 use htl_ops::optim::{AdamW, AdamWParams};
+use htl_vocabulary::HistoryRow;
 
 use crate::{
-    HistoryRow, StopFlag, TrainError,
+    StopFlag, TrainError,
     losses::Losses,
     observe::{End, Epoch, Observer, Started, Step},
     schedule::one_cycle,

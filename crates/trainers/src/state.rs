@@ -5,21 +5,23 @@ use std::{
 
 use candle_core::{Device, Tensor};
 use htl_models::Network;
+use htl_vocabulary::HistoryRow;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    HistoryRow, TrainError,
+    TrainError,
+    attention::ExtraTerm,
     files::write,
     finite::check_finite,
     fit::{Position, Resume},
     inputs::Inputs,
     losses::Losses,
-    objective::Objective,
+    objective::Training,
 };
 
 /// Where an unfinished training stands: `state.safetensors`.
 ///
-/// Keys: `network.<name>`, `optimizer.<name>`, `objective.<name>`; `__metadata__` holds the configuration that the state
+/// Keys: `network.<name>`, `optimizer.<name>`, `objective.<name>`, `attention.<name>`; `__metadata__` holds the configuration that the state
 /// belongs to, the hashes of its inputs, and a [`Record`].
 pub(crate) struct State {
     path: PathBuf,
@@ -51,6 +53,7 @@ struct Record {
 const NETWORK: &str = "network";
 const OPTIMIZER: &str = "optimizer";
 const OBJECTIVE: &str = "objective";
+const ATTENTION: &str = "attention";
 
 const RECORD: &str = "record";
 const CONFIG: &str = "config";
@@ -65,7 +68,8 @@ pub(crate) fn save(
     identity: &Identity,
     position: &Position<'_>,
     network: &Network,
-    objective: &dyn Objective,
+    training: &dyn Training,
+    extra: &ExtraTerm,
 ) -> Result<(), TrainError> {
     let bad = |message: String| TrainError::State {
         path: path.to_owned(),
@@ -85,7 +89,8 @@ pub(crate) fn save(
     let parts = [
         (NETWORK, parameters),
         (OPTIMIZER, position.optimizer.state()?),
-        (OBJECTIVE, objective.state()?),
+        (OBJECTIVE, training.state()?),
+        (ATTENTION, extra.state()?),
     ];
     let mut tensors = Vec::new();
     for (part, named) in parts {
@@ -170,7 +175,12 @@ impl State {
     ///
     /// # Errors
     /// [`TrainError::State`] if a tensor is missing, has another shape, or a weight is not finite.
-    pub fn restore(self, network: &Network, objective: &mut dyn Objective) -> Result<Resume, TrainError> {
+    pub fn restore(
+        self,
+        network: &Network,
+        training: &mut dyn Training,
+        extra: &mut ExtraTerm,
+    ) -> Result<Resume, TrainError> {
         let part = |part: &str| -> BTreeMap<String, Tensor> {
             let of_part = |(key, tensor): (&String, &Tensor)| {
                 Some((key.strip_prefix(part)?.strip_prefix('.')?.to_owned(), tensor.clone()))
@@ -184,7 +194,8 @@ impl State {
         let parameters = part(NETWORK);
         check_finite(&parameters).map_err(|name| bad(format!("weight `{name}` is not finite")))?;
         network.parameters().load(&parameters).map_err(|e| bad(e.to_string()))?;
-        objective.load_state(&part(OBJECTIVE))?;
+        training.load_state(&part(OBJECTIVE))?;
+        extra.load_state(network, &part(ATTENTION))?;
         Ok(Resume {
             step: self.record.step,
             losses: Losses::restored(self.record.loss_sum, self.record.loss_count),

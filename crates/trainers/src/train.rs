@@ -1,25 +1,23 @@
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use htl_datasets::{DataFolder, ImageSet};
 use htl_inference::{NetworkPredictor, Validator};
-use htl_models::{Architecture, Checkpoint, ClassifierConfig, Network, Preprocessing, PruningRecord, UNetConfig};
-use htl_pruning::{MaskSet, WeightSet};
-use htl_vocabulary::{file, read_history, write_history};
+use htl_models::Checkpoint;
+use htl_vocabulary::{HistoryRow, file, read_history, write_history};
 
 use crate::{
-    HistoryRow, StopFlag, TrainError,
-    attention::SampleWeights,
-    batches::{Batches, MaskBatches},
-    box_targets::box_targets,
-    config::{Setting, TrainConfig, ValidTrainConfig},
+    StopFlag, TrainError,
+    attention::{self, ExtraTerm},
+    config::{TrainConfig, ValidTrainConfig},
     files::write,
     finite,
     fit::{Loop, Position, Resume, Task},
     inputs::Inputs,
-    objective::{ImageLabelObjective, MaskObjective, MeanTeacherObjective, Objective},
+    objective::{Parts, Training},
     observe::{End, HistoryCsv, Observer, Observers},
-    samples::{self, TrainingSamples, training_samples, validation},
+    samples::training_samples,
+    start::{Start, record},
     state::{self, Identity, State},
 };
 
@@ -95,8 +93,10 @@ pub fn train(
     }
     write(&out.join(file::CONFIG), identity.config.as_bytes())?;
 
-    let samples = training_samples(config, &data)?;
-    let validation = validation(config, &data)?;
+    let objective = config.objective()?;
+    let (label, unlisted) = (objective.label(), objective.unlisted());
+    let samples = training_samples(&data, config.labelled.as_deref(), config.size, label, unlisted)?;
+    let validation = objective.validation(config.size, &data)?;
     let mut start = Start::of(config, &data, device)?;
     if let Some(plant) = config.plant {
         plant.in_network(&mut start.network);
@@ -105,14 +105,29 @@ pub fn train(
         || start.preprocessing.clone(),
         |p| p.preprocessing(&start.preprocessing),
     );
-    let mut objective = objective(config, &data, &samples, &start, &seen, device)?;
+    let mut training = objective.start(&Parts {
+        seed: config.seed,
+        batch: config.batch,
+        steps: config.steps(),
+        attention: config.attention.as_ref(),
+        mean_teacher: config.mean_teacher,
+        boxes: config.boxes,
+        plant: config.plant,
+        data: &data,
+        samples: &samples,
+        classes: &start.classes,
+        network: &start.network,
+        preprocessing: &seen,
+        device,
+    })?;
+    let mut extra = attention::extra_term(config.attention.as_ref())?;
     let resume = match saved {
-        Some(saved) => saved.restore(&start.network, objective.as_mut())?,
+        Some(saved) => saved.restore(&start.network, training.as_mut(), &mut extra)?,
         None => Resume::default(),
     };
     let looped = Loop {
         steps: config.steps(),
-        per_epoch: objective.epoch().div_ceil(config.batch).max(1),
+        per_epoch: training.samples().div_ceil(config.batch).max(1),
         validate_every: config.validate_every,
         learning_rate: config.learning_rate,
         weight_decay: config.weight_decay,
@@ -123,7 +138,8 @@ pub fn train(
         state_path: &state_path,
         identity: &identity,
         start: &start,
-        objective: objective.as_mut(),
+        training: training.as_mut(),
+        extra: &mut extra,
         validation: validation.as_ref(),
     };
     let mut observers = Observers::new()
@@ -136,19 +152,25 @@ pub fn train(
         return Ok(Outcome::Stopped { step, steps });
     }
 
-    let trained = objective.product(&start.network);
-    if let Some(problem) = finite::problem(trained.parameters())? {
+    let final_model = training.final_model(&start.network);
+    if let Some(problem) = finite::problem(final_model.parameters())? {
         return Err(TrainError::BrokenResult {
             path: out.to_owned(),
             problem,
         });
     }
-    let checkpoint = Checkpoint {
-        pruning: start.achieved(trained)?,
-        ..start.checkpoint(config)?
-    };
-    checkpoint.save(trained, &checkpoint_path)?;
+    start
+        .checkpoint(config, final_model)?
+        .save(final_model, &checkpoint_path)?;
     Ok(Outcome::Trained(history))
+}
+
+/// The validation images and what validates a network on them; `None` if the split holds no label of the setting's kind.
+///
+/// # Errors
+/// [`TrainError::Parameter`] for an unknown setting, else from reading the images.
+pub fn validation(config: &TrainConfig, data: &DataFolder) -> Result<Option<(ImageSet, Validator)>, TrainError> {
+    config.objective()?.validation(config.size, data)
 }
 
 /// Whether the checkpoint is a whole one of this training. One that cannot be read does not count: the state holds all
@@ -167,185 +189,22 @@ fn holds_result(path: &Path, config: &TrainConfig) -> Result<bool, TrainError> {
     }
 }
 
-/// What a checkpoint says of its training.
-fn record(config: &TrainConfig) -> Result<serde_json::Value, TrainError> {
-    serde_json::to_value(config).map_err(|e| TrainError::ConfigSyntax {
-        path: "the effective configuration".into(),
-        message: e.to_string(),
-    })
-}
-
-/// What a training starts from.
-struct Start {
-    network: Network,
-    preprocessing: Preprocessing,
-    classes: Vec<String>,
-    pruning: Option<PruningRecord>,
-    masks: Option<MaskSet>,
-}
-
-impl Start {
-    fn of(config: &TrainConfig, data: &DataFolder, device: &Device) -> Result<Self, TrainError> {
-        let classes = match config.setting {
-            Setting::WeaklySupervised => samples::classes(data),
-            _ => Vec::new(),
-        };
-        let architecture = match config.setting {
-            Setting::WeaklySupervised => Architecture::UNetEncoderClassifier(ClassifierConfig {
-                width: config.width,
-                classes: classes.len(),
-                ..ClassifierConfig::default()
-            }),
-            _ => Architecture::UNet(UNetConfig {
-                width: config.width,
-                ..UNetConfig::default()
-            }),
-        };
-        let Some(path) = &config.init else {
-            let mut network = Network::build(&architecture, config.seed, device)?;
-            network.set_precision(config.precision);
-            let preprocessing = Preprocessing {
-                size: config.size,
-                ..Preprocessing::default()
-            };
-            return Ok(Self {
-                network,
-                preprocessing,
-                classes,
-                pruning: None,
-                masks: None,
-            });
-        };
-        let (checkpoint, mut network) = Checkpoint::load(path, device)?;
-        network.set_precision(config.precision);
-        if let Some(problem) = finite::problem(network.parameters())? {
-            return Err(TrainError::BrokenInit {
-                path: path.clone(),
-                problem,
-            });
-        }
-        if checkpoint.architecture != architecture {
-            return Err(TrainError::OtherNetwork {
-                path: path.clone(),
-                expected: architecture.to_string(),
-                found: checkpoint.architecture.to_string(),
-            });
-        }
-        if checkpoint.classes != classes {
-            return Err(TrainError::OtherClasses {
-                path: path.clone(),
-                expected: classes,
-                found: checkpoint.classes,
-            });
-        }
-        let masks = match &checkpoint.pruning {
-            Some(_) => Some(MaskSet::from_zeros(&WeightSet::from_vars(
-                network.parameters().trainable(),
-            ))?),
-            None => None,
-        };
-        let preprocessing = Preprocessing {
-            size: config.size,
-            ..checkpoint.preprocessing
-        };
-        Ok(Self {
-            network,
-            preprocessing,
-            classes,
-            pruning: checkpoint.pruning,
-            masks,
-        })
-    }
-
-    fn checkpoint(&self, config: &TrainConfig) -> Result<Checkpoint, TrainError> {
-        Ok(Checkpoint {
-            preprocessing: self.preprocessing.clone(),
-            classes: self.classes.clone(),
-            training: record(config)?,
-            ..Checkpoint::new(self.network.architecture())
-        })
-    }
-
-    /// The pruning that the product still has: counted, not assumed.
-    fn achieved(&self, product: &Network) -> Result<Option<PruningRecord>, TrainError> {
-        let Some(pruning) = &self.pruning else { return Ok(None) };
-        let sparsity = MaskSet::from_zeros(&WeightSet::from_vars(product.parameters().trainable()))?.sparsity();
-        Ok(Some(PruningRecord {
-            sparsity,
-            ..pruning.clone()
-        }))
-    }
-}
-
-/// The objective of a setting.
-fn objective(
-    config: &ValidTrainConfig,
-    data: &DataFolder,
-    samples: &TrainingSamples,
-    start: &Start,
-    preprocessing: &Preprocessing,
-    device: &Device,
-) -> Result<Box<dyn Objective>, TrainError> {
-    let batches = |images: &Arc<ImageSet>| Batches::new(images.clone(), preprocessing, config.seed, device);
-    let (batch, steps) = (config.batch, config.steps());
-    let labelled = &samples.labelled;
-    let with_targets = |targets, weights| MaskBatches::of(batches(labelled), targets, weights, batch, steps);
-    let attention = |images: &ImageSet| SampleWeights::read(config.attention.as_ref(), &images.ids(), config.seed);
-    Ok(match config.setting {
-        Setting::Supervised => {
-            let mut targets = samples::mask_targets(labelled);
-            if let Some(plant) = config.plant {
-                plant.in_targets(&mut targets);
-            }
-            let batches = with_targets(targets, attention(labelled)?)?;
-            Box::new(MaskObjective { batches })
-        }
-        Setting::SemiSupervised => {
-            let uniform = SampleWeights::uniform(labelled.len());
-            let unlabelled = samples.unlabelled.as_ref().unwrap_or(labelled);
-            Box::new(MeanTeacherObjective::new(
-                with_targets(samples::mask_targets(labelled), uniform)?,
-                batches(unlabelled),
-                attention(unlabelled)?,
-                config.mean_teacher,
-                steps,
-                &start.network,
-            )?)
-        }
-        Setting::WeaklySupervised => {
-            let labels = samples::labels(data, labelled, &start.classes);
-            let classes = start.classes.len();
-            let weights = attention(labelled)?;
-            Box::new(ImageLabelObjective::new(
-                batches(labelled),
-                labels,
-                classes,
-                weights,
-                batch,
-                steps,
-            )?)
-        }
-        Setting::WeaklySupervisedBoxes => {
-            let targets = box_targets(labelled, &samples::boxes(labelled), config.boxes.targets);
-            let batches = with_targets(targets, attention(labelled)?)?;
-            Box::new(MaskObjective { batches })
-        }
-    })
-}
-
 /// A training that a configuration describes, as the loop sees it.
 struct Configured<'a> {
     device: &'a Device,
     state_path: &'a Path,
     identity: &'a Identity,
     start: &'a Start,
-    objective: &'a mut dyn Objective,
+    training: &'a mut dyn Training,
+    extra: &'a mut ExtraTerm,
     validation: Option<&'a (ImageSet, Validator)>,
 }
 
 impl Task for Configured<'_> {
     fn loss(&mut self, step: usize) -> Result<Tensor, TrainError> {
-        self.objective.loss(&self.start.network, step)
+        let network = &self.start.network;
+        self.extra.before_step(network, step)?;
+        self.training.loss(network, step, self.extra)
     }
 
     fn after_step(&mut self, step: usize) -> Result<(), TrainError> {
@@ -353,20 +212,27 @@ impl Task for Configured<'_> {
         if let Some(masks) = &self.start.masks {
             masks.apply(network.parameters().trainable())?;
         }
-        self.objective.after_step(network, step)
+        self.training.after_step(network, step)
     }
 
     fn validate(&mut self) -> Result<Option<f64>, TrainError> {
         let Some((images, validator)) = self.validation else {
             return Ok(None);
         };
-        let product = self.objective.product(&self.start.network);
-        let predictor = NetworkPredictor::new(product, self.start.preprocessing.clone(), self.device);
+        let model = self.training.final_model(&self.start.network);
+        let predictor = NetworkPredictor::new(model, self.start.preprocessing.clone(), self.device);
         Ok(Some(validator.quality(&predictor, images)?))
     }
 
     fn save(&mut self, position: &Position<'_>) -> Result<(), TrainError> {
         let network = &self.start.network;
-        state::save(self.state_path, self.identity, position, network, self.objective)
+        state::save(
+            self.state_path,
+            self.identity,
+            position,
+            network,
+            self.training,
+            self.extra,
+        )
     }
 }

@@ -9,9 +9,9 @@ use std::{
 };
 
 use candle_core::{Device, Tensor};
-use common::{SETTINGS, attention, config, data_folder, outcome};
+use common::{attention, config, data_folder, outcome, settings};
 use htl_models::Checkpoint;
-use htl_trainers::{Outcome, Setting, StopFlag, TrainConfig, TrainError, observe::on_progress, train};
+use htl_trainers::{Outcome, StopFlag, TrainConfig, TrainError, observe::on_progress, train};
 use htl_vocabulary::file;
 use image::{Rgb, RgbImage};
 use safetensors::SafeTensors;
@@ -51,7 +51,7 @@ fn results(out: &Path) -> [Vec<u8>; 2] {
 
 /// A training that uses all inputs there are: data, a list, a score table and a checkpoint to start from.
 fn with_all_inputs(root: &Path) -> TrainConfig {
-    let dense = config(root, Setting::Supervised);
+    let dense = config(root, "supervised");
     let _ = outcome(&dense, &root.join("dense")).unwrap();
     fs::copy(root.join("dense").join(file::CHECKPOINT), root.join("init.safetensors")).unwrap();
     fs::write(root.join("some.csv"), "image_id\ni01\ni02\ni06\n").unwrap();
@@ -67,7 +67,7 @@ fn with_all_inputs(root: &Path) -> TrainConfig {
 fn a_finished_training_is_said_to_be_finished() {
     let place = tempfile::tempdir().unwrap();
     data_folder(place.path());
-    let config = config(place.path(), Setting::Supervised);
+    let config = config(place.path(), "supervised");
     let out = place.path().join("out");
     let first = outcome(&config, &out).unwrap();
     assert!(matches!(first, Outcome::Trained(_)));
@@ -148,7 +148,7 @@ fn changed_inputs_are_refused() {
 fn states_without_hashes_are_refused() {
     let place = tempfile::tempdir().unwrap();
     data_folder(place.path());
-    let config = config(place.path(), Setting::Supervised);
+    let config = config(place.path(), "supervised");
     let out = place.path().join("out");
     let _ = outcome(&config, &out).unwrap();
     edit(&out.join(file::STATE), |_, metadata| {
@@ -164,17 +164,17 @@ fn states_without_hashes_are_refused() {
 fn the_checkpoint_of_a_finished_training_is_read() {
     let place = tempfile::tempdir().unwrap();
     data_folder(place.path());
-    for setting in [Setting::Supervised, Setting::SemiSupervised] {
+    for setting in ["supervised", "semi-supervised"] {
         let config = config(place.path(), setting);
         let (out, other) = (
-            place.path().join(format!("{setting:?}")),
-            place.path().join(format!("{setting:?}-other")),
+            place.path().join(format!("{setting}")),
+            place.path().join(format!("{setting}-other")),
         );
         let _ = outcome(&config, &out).unwrap();
         let before = results(&out);
         fs::write(out.join(file::CHECKPOINT), "x").unwrap();
         assert!(matches!(outcome(&config, &out).unwrap(), Outcome::Trained(_)));
-        assert!(results(&out) == before, "{setting:?}: the restored checkpoint differs");
+        assert!(results(&out) == before, "{setting}: the restored checkpoint differs");
 
         let _ = outcome(
             &TrainConfig {
@@ -195,9 +195,17 @@ fn the_checkpoint_of_a_finished_training_is_read() {
 fn a_stopped_training_continues_to_the_same_bytes() {
     let place = tempfile::tempdir().unwrap();
     data_folder(place.path());
-    for setting in SETTINGS {
+    let forms = htl_trainers::attention_forms().map(|(form, _)| ("supervised", form));
+    let all: Vec<_> = settings().map(|setting| (setting, "sampling")).chain(forms).collect();
+    for (setting, form) in all {
+        let mut attention = attention(place.path());
+        attention.form = form.into();
+        if form == "consistency" {
+            // Not a divisor of the steps at which the training is stopped.
+            attention.params.insert("every".into(), 3.0);
+        }
         let config = TrainConfig {
-            attention: Some(attention(place.path())),
+            attention: Some(attention),
             // Epochs of four steps, of which every second is validated.
             batch: 2,
             image_steps: 44,
@@ -205,8 +213,8 @@ fn a_stopped_training_continues_to_the_same_bytes() {
             ..config(place.path(), setting)
         };
         let (whole, stopped) = (
-            place.path().join(format!("{setting:?}")),
-            place.path().join(format!("{setting:?}-stopped")),
+            place.path().join(format!("{setting}-{form}")),
+            place.path().join(format!("{setting}-{form}-stopped")),
         );
         let _ = outcome(&config, &whole).unwrap();
         for step in [5, 11] {
@@ -215,7 +223,7 @@ fn a_stopped_training_continues_to_the_same_bytes() {
             assert!(!stopped.join(file::CHECKPOINT).exists());
         }
         assert!(matches!(outcome(&config, &stopped).unwrap(), Outcome::Trained(_)));
-        assert!(results(&whole) == results(&stopped), "{setting:?}");
+        assert!(results(&whole) == results(&stopped), "{setting}, {form}");
     }
 }
 
@@ -224,7 +232,7 @@ fn a_stopped_training_continues_to_the_same_bytes() {
 fn the_last_step_is_not_a_place_to_stop() {
     let place = tempfile::tempdir().unwrap();
     data_folder(place.path());
-    let config = config(place.path(), Setting::Supervised);
+    let config = config(place.path(), "supervised");
     assert!(matches!(
         stopped_at(12, &config, &place.path().join("out")),
         Outcome::Trained(_)
@@ -235,7 +243,7 @@ fn the_last_step_is_not_a_place_to_stop() {
 fn a_step_beyond_the_end_is_refused() {
     let place = tempfile::tempdir().unwrap();
     data_folder(place.path());
-    let config = config(place.path(), Setting::Supervised);
+    let config = config(place.path(), "supervised");
     let out = place.path().join("out");
     let _ = outcome(&config, &out).unwrap();
     edit(&out.join(file::STATE), |_, metadata| {
@@ -251,7 +259,7 @@ fn a_step_beyond_the_end_is_refused() {
 fn a_network_that_breaks_in_its_last_step_is_not_saved() {
     let place = tempfile::tempdir().unwrap();
     data_folder(place.path());
-    let config = config(place.path(), Setting::Supervised);
+    let config = config(place.path(), "supervised");
     let out = place.path().join("out");
     assert!(matches!(stopped_at(11, &config, &out), Outcome::Stopped { .. }));
     edit(&out.join(file::STATE), |tensors, _| {
@@ -270,7 +278,7 @@ fn a_network_that_breaks_in_its_last_step_is_not_saved() {
 fn a_state_with_broken_weights_is_refused() {
     let place = tempfile::tempdir().unwrap();
     data_folder(place.path());
-    let config = config(place.path(), Setting::Supervised);
+    let config = config(place.path(), "supervised");
     let out = place.path().join("out");
     let _ = outcome(&config, &out).unwrap();
     fs::remove_file(out.join(file::CHECKPOINT)).unwrap();
@@ -288,7 +296,7 @@ fn a_state_with_broken_weights_is_refused() {
 fn a_broken_checkpoint_to_start_from_is_refused() {
     let place = tempfile::tempdir().unwrap();
     data_folder(place.path());
-    let dense = config(place.path(), Setting::Supervised);
+    let dense = config(place.path(), "supervised");
     let _ = outcome(&dense, &place.path().join("dense")).unwrap();
     let whole = place.path().join("dense").join(file::CHECKPOINT);
     let (_, network) = Checkpoint::load(&whole, &Device::Cpu).unwrap();

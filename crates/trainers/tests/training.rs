@@ -5,11 +5,11 @@ mod common;
 use std::fs;
 
 use candle_core::{Device, Tensor};
-use common::{SETTINGS, attention, config, data_folder, run};
+use common::{attention, config, data_folder, run, settings};
 use htl_models::Checkpoint;
 use htl_ops::Precision;
 use htl_trainers::{
-    AttendedSet, Attention, AttentionForm, BoxTargets, Boxes, Setting, StopFlag, Suspects, TrainConfig, TrainError,
+    AttendedSet, Attention, BoxTargets, Boxes, StopFlag, Suspects, TrainConfig, TrainError, attention_forms,
     observe::on_progress, train,
 };
 use htl_vocabulary::file;
@@ -18,14 +18,14 @@ use htl_vocabulary::file;
 fn an_interrupted_training_ends_with_the_same_bytes() {
     let place = tempfile::tempdir().unwrap();
     data_folder(place.path());
-    for setting in SETTINGS {
+    for setting in settings() {
         let config = TrainConfig {
             attention: Some(attention(place.path())),
             ..config(place.path(), setting)
         };
         let (whole, half) = (
-            place.path().join(format!("{setting:?}")),
-            place.path().join(format!("{setting:?}-half")),
+            place.path().join(format!("{setting}")),
+            place.path().join(format!("{setting}-half")),
         );
         fs::create_dir_all(&half).unwrap();
         let valid = config.clone().check().unwrap();
@@ -43,11 +43,11 @@ fn an_interrupted_training_ends_with_the_same_bytes() {
         let mut count = on_progress(|_, _| steps += 1);
         let _ = train(&valid, &Device::Cpu, &half, &mut count, &never).unwrap();
         drop(count);
-        assert!(steps < valid.steps(), "{setting:?} started again from the beginning");
+        assert!(steps < valid.steps(), "{setting} started again from the beginning");
         for name in [file::CHECKPOINT, file::HISTORY] {
             assert!(
                 fs::read(whole.join(name)).unwrap() == fs::read(half.join(name)).unwrap(),
-                "{setting:?}: {name}"
+                "{setting}: {name}"
             );
         }
     }
@@ -57,16 +57,16 @@ fn an_interrupted_training_ends_with_the_same_bytes() {
 fn losses_fall_in_every_setting() {
     let place = tempfile::tempdir().unwrap();
     data_folder(place.path());
-    for setting in SETTINGS {
+    for setting in settings() {
         let config = TrainConfig {
             image_steps: 320,
             ..config(place.path(), setting)
         };
-        let rows = run(&config, &place.path().join(format!("{setting:?}"))).unwrap();
+        let rows = run(&config, &place.path().join(format!("{setting}"))).unwrap();
         let (first, last) = (rows.first().unwrap(), rows.last().unwrap());
         assert!(
             last.train_loss < 0.9 * first.train_loss,
-            "{setting:?}: {} to {}",
+            "{setting}: {} to {}",
             first.train_loss,
             last.train_loss
         );
@@ -79,15 +79,16 @@ fn losses_fall_in_every_setting() {
 fn attention_changes_what_is_learnt() {
     let place = tempfile::tempdir().unwrap();
     data_folder(place.path());
-    let base = config(place.path(), Setting::Supervised);
-    let with = |set, form, weight| {
+    let base = config(place.path(), "supervised");
+    let with = |set, form: &str, weight| {
         let scores = place.path().join("scores.csv");
         let attention = Attention {
             scores,
             set,
-            form,
+            form: String::from(form),
             weight,
             suspects: Suspects::Keep,
+            params: Default::default(),
         };
         TrainConfig {
             attention: Some(attention),
@@ -102,11 +103,17 @@ fn attention_changes_what_is_learnt() {
             .train_loss
     };
     let plain = loss(&base, "plain");
-    let htl = loss(&with(AttendedSet::Htl, AttentionForm::Loss, 5.0), "htl");
-    let random = loss(&with(AttendedSet::Random, AttentionForm::Loss, 5.0), "random");
-    let sampled = loss(&with(AttendedSet::Htl, AttentionForm::Sampling, 5.0), "sampled");
+    let htl = loss(&with(AttendedSet::Htl, "loss", 5.0), "htl");
+    let random = loss(&with(AttendedSet::Random, "loss", 5.0), "random");
+    let sampled = loss(&with(AttendedSet::Htl, "sampling", 5.0), "sampled");
     assert!(plain != htl && htl != random && sampled != htl);
-    assert_eq!(plain, loss(&with(AttendedSet::Htl, AttentionForm::Loss, 1.0), "one"));
+    for (form, _) in attention_forms() {
+        assert!(
+            loss(&with(AttendedSet::Htl, form, 3.0), form) != plain,
+            "{form} changes nothing"
+        );
+    }
+    assert_eq!(plain, loss(&with(AttendedSet::Htl, "loss", 1.0), "one"));
 }
 
 #[test]
@@ -117,7 +124,7 @@ fn box_targets_differ() {
         let boxes = Boxes { targets };
         let config = TrainConfig {
             boxes,
-            ..config(place.path(), Setting::WeaklySupervisedBoxes)
+            ..config(place.path(), "weakly-supervised-boxes")
         };
         run(&config, &place.path().join(format!("{targets:?}")))
             .unwrap()
@@ -136,15 +143,15 @@ fn errors_name_what_is_wrong() {
     fs::write(place.path().join("other.csv"), "image_id\nnobody\n").unwrap();
     let unknown = TrainConfig {
         labelled: Some(place.path().join("other.csv")),
-        ..config(place.path(), Setting::Supervised)
+        ..config(place.path(), "supervised")
     };
     assert!(run(&unknown, &out).unwrap_err().to_string().contains("`nobody`"));
 
-    let dense = config(place.path(), Setting::Supervised);
+    let dense = config(place.path(), "supervised");
     run(&dense, &place.path().join("dense")).unwrap();
     let other = TrainConfig {
         init: Some(place.path().join("dense").join(file::CHECKPOINT)),
-        ..config(place.path(), Setting::WeaklySupervised)
+        ..config(place.path(), "weakly-supervised")
     };
     assert!(matches!(
         run(&other, &out).unwrap_err(),
@@ -164,7 +171,7 @@ fn errors_name_what_is_wrong() {
 fn divergence_and_precision_are_reported() {
     let place = tempfile::tempdir().unwrap();
     data_folder(place.path());
-    let dense = config(place.path(), Setting::Supervised);
+    let dense = config(place.path(), "supervised");
     run(&dense, &place.path().join("dense")).unwrap();
     let path = place.path().join("dense").join(file::CHECKPOINT);
     let (checkpoint, network) = Checkpoint::load(&path, &Device::Cpu).unwrap();

@@ -33,6 +33,26 @@ pub struct Train {
     out: PathBuf,
 }
 
+/// What a configuration may name, and how a training is interrupted.
+fn after_help() -> String {
+    let settings = htl_trainers::settings().map(|setting| (setting.key, setting.about));
+    let list = |title: &str, rows: Vec<(&str, &str)>| {
+        let width = rows.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
+        let rows: String = rows
+            .iter()
+            .map(|(key, about)| format!("  {key:width$}  {about}\n"))
+            .collect();
+        format!("{title}\n{rows}\n")
+    };
+    list("Settings (`setting`):", settings.collect())
+        + &list(
+            "Forms of attention (`attention.form`):",
+            htl_trainers::attention_forms().collect(),
+        )
+        + "SIGTERM and SIGUSR1 end the training at its next step: it saves its state and exits with 75. The same command\n\
+           continues it, with the same result as without the interruption."
+}
+
 impl Train {
     pub fn run(self, device: &Device) -> anyhow::Result<ExitCode> {
         let config = TrainConfig::read(&self.config, &self.set)?.check()?;
@@ -84,4 +104,18 @@ fn stop_on_signals(stop: &StopFlag) -> std::io::Result<()> {
 #[cfg(not(unix))]
 fn stop_on_signals(_stop: &StopFlag) -> std::io::Result<()> {
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `--help` names every setting and every form of attention.
+    #[test]
+    fn help_lists_what_can_be_chosen() {
+        let help = after_help();
+        let settings = htl_trainers::settings().map(|setting| setting.about);
+        let forms = htl_trainers::attention_forms().map(|(_, about)| about);
+        assert!(settings.chain(forms).all(|about| help.contains(about)), "{help}");
+    }
 }

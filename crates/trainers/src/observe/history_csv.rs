@@ -1,9 +1,9 @@
 use std::path::PathBuf;
 
-use htl_vocabulary::write_history;
+use htl_vocabulary::{HistoryRow, write_history};
 
-use super::{End, Epoch, Observer, Started};
-use crate::{HistoryRow, TrainError};
+use super::observer::{End, Epoch, Observer, Started};
+use crate::TrainError;
 
 /// Writes `history.csv`, a row per epoch: after each epoch with a validation quality, and at the end.
 #[derive(Debug)]

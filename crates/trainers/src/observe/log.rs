@@ -3,7 +3,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Epoch, Observer, Started};
+use super::observer::{Epoch, Observer, Started};
 use crate::TrainError;
 
 /// Writes a line per epoch: loss, validation quality where it was measured, and the time left. For logs that nobody

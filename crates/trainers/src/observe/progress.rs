@@ -1,6 +1,6 @@
 use indicatif::ProgressStyle;
 
-use super::{End, Observer, Started, Step};
+use super::observer::{End, Observer, Started, Step};
 use crate::TrainError;
 
 /// A progress bar on standard error with speed and remaining time; hidden where that is not a terminal.

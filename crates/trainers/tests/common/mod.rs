@@ -5,9 +5,7 @@
 use std::{fs, path::Path};
 
 use candle_core::Device;
-use htl_trainers::{
-    AttendedSet, Attention, AttentionForm, Outcome, Setting, StopFlag, Suspects, TrainConfig, TrainError, train,
-};
+use htl_trainers::{AttendedSet, Attention, Outcome, StopFlag, Suspects, TrainConfig, TrainError, train};
 use image::{GrayImage, Luma, Rgb, RgbImage};
 
 pub const SIDE: u32 = 16;
@@ -48,18 +46,23 @@ pub fn data_folder(root: &Path) {
     fs::write(root.join("scores.csv"), scores).unwrap();
 }
 
-pub fn config(root: &Path, setting: Setting) -> TrainConfig {
+pub fn config(root: &Path, setting: &str) -> TrainConfig {
     TrainConfig {
-        setting,
+        setting: setting.to_owned(),
         data: root.to_owned(),
         size: SIDE as usize,
         width: 2,
         batch: 4,
         image_steps: 48,
         validate_every: 1,
-        labelled: (setting == Setting::SemiSupervised).then(|| root.join("labelled.csv")),
+        labelled: (setting == "semi-supervised").then(|| root.join("labelled.csv")),
         ..TrainConfig::default()
     }
+}
+
+/// The keys of all settings.
+pub fn settings() -> impl Iterator<Item = &'static str> {
+    htl_trainers::settings().map(|setting| setting.key)
 }
 
 /// The attention of the folder's score table.
@@ -67,9 +70,10 @@ pub fn attention(root: &Path) -> Attention {
     Attention {
         scores: root.join("scores.csv"),
         set: AttendedSet::Htl,
-        form: AttentionForm::Sampling,
+        form: "sampling".into(),
         weight: 2.0,
         suspects: Suspects::Keep,
+        params: Default::default(),
     }
 }
 
@@ -88,10 +92,3 @@ pub fn outcome(config: &TrainConfig, out: &Path) -> Result<Outcome, TrainError> 
 pub fn run(config: &TrainConfig, out: &Path) -> Result<Vec<htl_trainers::HistoryRow>, TrainError> {
     Ok(outcome(config, out)?.history().to_vec())
 }
-
-pub const SETTINGS: [Setting; 4] = [
-    Setting::Supervised,
-    Setting::SemiSupervised,
-    Setting::WeaklySupervised,
-    Setting::WeaklySupervisedBoxes,
-];
