@@ -58,7 +58,7 @@ fn discs(count: usize) -> Result<(Tensor, Tensor)> {
         };
         let plane = (0..SIDE * SIDE).map(inside);
         masks.extend(plane.clone().map(|inside| f32::from(u8::from(inside))));
-        for tint in [0.0, 0.1, 0.2] {
+        for tint in [0f32, 0.1, 0.2] {
             images.extend(plane.clone().map(|inside| if inside { 0.2 + tint } else { 0.9 - tint }));
         }
     }

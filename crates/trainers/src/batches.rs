@@ -23,7 +23,7 @@ use crate::{
 use augmentation::{Draw, Purpose, weak, weak_and_strong};
 pub(crate) use batch::{Batch, Maps};
 
-/// What batches of augmented, normalised images are made of.
+/// A set of images to make augmented, normalised batches of.
 #[derive(Clone)]
 pub(crate) struct Batches {
     images: Arc<ImageSet>,
@@ -79,11 +79,11 @@ enum Site {
 }
 
 impl BatchMaker {
-    /// When batches are best made.
+    /// The pace that suits this maker.
     pub fn pace(&self) -> Pace {
         match &self.site {
             Site::Host(_) => Pace::of(&self.device),
-            // To make one is to queue a few kernels, which do not run beside the step's own anyway.
+            // Making one queues a few kernels, which would not run in parallel with the step's own anyway.
             #[cfg(feature = "cuda")]
             Site::Resident(_) => Pace::InLine,
         }
@@ -139,7 +139,7 @@ impl Site {
     }
 }
 
-/// Images with one target map each, batch by batch: what trainings from masks and boxes are fed with.
+/// Images with one target map each, batch by batch, for training from masks and boxes.
 ///
 /// On a CUDA device with room for them the images stay there, and batches are made of them there: the CPU's to 1e-5. On
 /// other GPUs batches are made by threads of the host ahead of the steps that ask for them: the same ones as on the CPU.
@@ -256,7 +256,7 @@ impl MaskBatches {
         })
     }
 
-    /// How many images there are.
+    /// Number of images.
     #[must_use]
     pub fn samples(&self) -> usize {
         self.samples

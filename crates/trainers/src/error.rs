@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-/// What can go wrong while training, and what to do about it.
+/// Errors of training; messages say what to do about them.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {

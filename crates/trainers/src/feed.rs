@@ -26,7 +26,7 @@ pub(crate) enum Pace {
 }
 
 impl Pace {
-    /// What is best for steps on this device.
+    /// The pace that suits steps on this device.
     pub fn of(device: &Device) -> Self {
         if device.is_cpu() { Self::InLine } else { Self::Ahead }
     }

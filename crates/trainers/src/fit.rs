@@ -30,7 +30,7 @@ pub(crate) struct Loop {
     pub clip: f64,
 }
 
-/// What the loop trains.
+/// A training as the loop sees it.
 pub(crate) trait Task {
     /// The loss of a step, a scalar that depends on the variables.
     fn loss(&mut self, step: usize) -> Result<Tensor, TrainError>;
@@ -40,8 +40,8 @@ pub(crate) trait Task {
         Ok(())
     }
 
-    /// Quality on held-out data, if there are any; higher is better.
-    fn validate(&mut self) -> Result<Option<f64>, TrainError> {
+    /// Quality on held-out data, if there are any, after so many steps; higher is better.
+    fn validate(&mut self, _step: usize) -> Result<Option<f64>, TrainError> {
         Ok(None)
     }
 
@@ -51,26 +51,26 @@ pub(crate) trait Task {
     }
 }
 
-/// Where the loop stands between two steps.
+/// Position of the loop between two steps.
 pub(crate) struct Position<'a> {
     /// Gradient steps done.
     pub step: usize,
     /// Rows of the epochs done.
     pub history: &'a [HistoryRow],
-    /// Losses of the epoch that is under way.
+    /// Losses of the current epoch.
     pub losses: &'a Losses,
     /// The optimiser.
     pub optimizer: &'a AdamW,
 }
 
-/// Where an earlier run stopped.
+/// Position at which an earlier run stopped.
 #[derive(Default)]
 pub(crate) struct Resume {
     /// Gradient steps done.
     pub step: usize,
     /// Rows of the epochs done.
     pub history: Vec<HistoryRow>,
-    /// Losses of the epoch that was under way.
+    /// Losses of the epoch that was interrupted.
     pub losses: Losses,
     /// State of the optimiser; empty before the first step.
     pub optimizer: BTreeMap<String, Tensor>,
@@ -125,8 +125,15 @@ impl Loop {
                     step: done,
                     learning_rate: rate,
                     train_loss,
-                    val_quality: if validated { task.validate()? } else { None },
+                    val_quality: if validated { task.validate(done)? } else { None },
                 };
+                tracing::info!(
+                    epoch,
+                    step = done,
+                    loss = row.train_loss,
+                    quality = row.val_quality,
+                    "epoch done"
+                );
                 observer.on_epoch(&Epoch {
                     row: &row,
                     steps,

@@ -6,8 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{TrainError, config::TrainConfig};
 
-/// Hashes of what a training is made from, by configuration key: the content behind the paths that the configuration
-/// names.
+/// Hashes of the content behind the paths in a configuration, by configuration key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Inputs(BTreeMap<String, Input>);
@@ -41,7 +40,7 @@ impl Inputs {
         Ok(Self(inputs))
     }
 
-    /// What differs from an earlier run's inputs, in words; `None` if nothing does.
+    /// Describes the inputs that differ from an earlier run's; `None` if none does.
     pub fn changed_since(&self, earlier: &Self) -> Option<String> {
         let changed: Vec<String> = self
             .0

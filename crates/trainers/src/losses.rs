@@ -112,7 +112,7 @@ mod tests {
         assert!(matches!(losses.mean(), Err(TrainError::Diverged { step: 4, .. })));
     }
 
-    /// What is pending holds no graph, and with it no activations.
+    /// Pending losses hold no graph, and with it no activations.
     #[test]
     fn pending_losses_hold_no_graph() {
         let var = Var::from_tensor(&scalar(2.0)).unwrap();

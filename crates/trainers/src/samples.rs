@@ -24,7 +24,7 @@ pub(crate) enum Label {
 }
 
 impl Label {
-    /// Whether a sample has it.
+    /// Returns whether a sample has it.
     pub fn is_known(self, sample: &Sample) -> bool {
         match self {
             Self::Mask => sample.mask.is_some(),
@@ -32,7 +32,7 @@ impl Label {
         }
     }
 
-    /// What a sample that has it is, in words.
+    /// Describes a sample that has it.
     pub fn in_words(self) -> &'static str {
         match self {
             Self::Mask => "with a mask",
@@ -40,7 +40,7 @@ impl Label {
         }
     }
 
-    /// Whether masks are read.
+    /// How masks are read.
     pub fn mask_use(self) -> MaskUse {
         match self {
             Self::Mask => MaskUse::Required,
@@ -49,12 +49,12 @@ impl Label {
     }
 }
 
-/// What becomes of training samples that are not listed as labelled.
+/// Treatment of training samples that are not listed as labelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unlisted {
-    /// They are not used.
+    /// Not used.
     LeftOut,
-    /// Their images are used without labels.
+    /// Used without their labels.
     Unlabelled,
 }
 

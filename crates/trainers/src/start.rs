@@ -5,7 +5,7 @@ use htl_pruning::{MaskSet, WeightSet};
 
 use crate::{TrainError, config::TrainConfig, finite};
 
-/// What a training starts from.
+/// The starting point of a training: network, preprocessing, classes, and the pruning to keep.
 pub(crate) struct Start {
     pub network: Network,
     pub preprocessing: Preprocessing,
@@ -77,7 +77,7 @@ impl Start {
         })
     }
 
-    /// What the checkpoint of the final model says.
+    /// Describes the final model for its checkpoint.
     pub fn checkpoint(&self, config: &TrainConfig, final_model: &Network) -> Result<Checkpoint, TrainError> {
         Ok(Checkpoint {
             preprocessing: self.preprocessing.clone(),
@@ -88,7 +88,7 @@ impl Start {
         })
     }
 
-    /// The pruning that the final model still has: counted, not assumed.
+    /// The final model's pruning, its sparsity counted rather than assumed.
     fn achieved(&self, final_model: &Network) -> Result<Option<PruningRecord>, TrainError> {
         let Some(pruning) = &self.pruning else { return Ok(None) };
         let sparsity = MaskSet::from_zeros(&WeightSet::from_vars(final_model.parameters().trainable()))?.sparsity();
@@ -99,7 +99,7 @@ impl Start {
     }
 }
 
-/// What a checkpoint says of its training.
+/// The configuration as a checkpoint records it.
 pub(crate) fn record(config: &TrainConfig) -> Result<serde_json::Value, TrainError> {
     serde_json::to_value(config).map_err(|e| TrainError::ConfigSyntax {
         path: "the effective configuration".into(),

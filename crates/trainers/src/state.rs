@@ -12,14 +12,14 @@ use crate::{
     TrainError,
     attention::ExtraTerm,
     files::write,
-    finite::check_finite,
+    finite::{check_finite, check_parameters},
     fit::{Position, Resume},
     inputs::Inputs,
     losses::Losses,
     objective::Training,
 };
 
-/// Where an unfinished training stands: `state.safetensors`.
+/// The state of a training between two steps, as kept in `state.safetensors`.
 ///
 /// Keys: `network.<name>`, `optimizer.<name>`, `objective.<name>`, `attention.<name>`; `__metadata__` holds the configuration that the state
 /// belongs to, the hashes of its inputs, and a [`Record`].
@@ -29,22 +29,22 @@ pub(crate) struct State {
     record: Record,
 }
 
-/// What a training is, for a later run to find its own state.
+/// Identity of a training, by which a later run recognises its own state.
 pub(crate) struct Identity {
     /// The effective configuration.
     pub config: String,
-    /// Hashes of what it names.
+    /// Hashes of the files it names.
     pub inputs: Inputs,
 }
 
-/// The numbers of a state that are no tensors.
+/// The part of a state that is not tensors.
 #[derive(Serialize, Deserialize)]
 struct Record {
     /// Gradient steps done.
     step: usize,
-    /// Rows of the epochs done.
+    /// Rows of the completed epochs.
     history: Vec<HistoryRow>,
-    /// Sum of the losses of the epoch that is under way.
+    /// Sum of the current epoch's losses.
     loss_sum: f64,
     /// Their number.
     loss_count: usize,
@@ -76,16 +76,13 @@ pub(crate) fn save(
         message,
     };
     let json = |e: serde_json::Error| bad(e.to_string());
+    check_parameters(network.parameters(), position.step)?;
     let parameters: BTreeMap<String, Tensor> = network
         .parameters()
         .all()
         .into_iter()
-        .map(|(name, var)| Ok((name, var.as_detached_tensor().to_device(&Device::Cpu)?)))
-        .collect::<candle_core::Result<_>>()?;
-    check_finite(&parameters).map_err(|name| TrainError::NotFinite {
-        name,
-        step: position.step,
-    })?;
+        .map(|(name, var)| (name, var.as_detached_tensor()))
+        .collect();
     let parts = [
         (NETWORK, parameters),
         (OPTIMIZER, position.optimizer.state()?),
@@ -166,12 +163,12 @@ impl State {
         self.record.step
     }
 
-    /// Rows of the epochs done.
+    /// Rows of the completed epochs.
     pub fn history(&self) -> &[HistoryRow] {
         &self.record.history
     }
 
-    /// Puts network and objective back; the result is what the loop continues from.
+    /// Restores network, objective and attention; the loop continues from the result.
     ///
     /// # Errors
     /// [`TrainError::State`] if a tensor is missing, has another shape, or a weight is not finite.

@@ -10,7 +10,7 @@ use crate::{
     StopFlag, TrainError,
     attention::{self, ExtraTerm},
     config::{TrainConfig, ValidTrainConfig},
-    files::write,
+    files::{make_folder, write},
     finite,
     fit::{Loop, Position, Resume, Task},
     inputs::Inputs,
@@ -24,7 +24,7 @@ use crate::{
 /// Largest norm of the gradient over all parameters.
 const CLIP: f64 = 5.0;
 
-/// How [`train`] ended.
+/// Result of [`train`].
 #[derive(Debug, Clone, PartialEq)]
 #[must_use]
 pub enum Outcome {
@@ -73,6 +73,8 @@ pub fn train(
     stop: &StopFlag,
 ) -> Result<Outcome, TrainError> {
     config.check_device(device)?;
+    let _span = tracing::info_span!("train", setting = config.setting, out = %out.display()).entered();
+    make_folder(out)?;
     let (checkpoint_path, state_path) = (out.join(file::CHECKPOINT), out.join(file::STATE));
     let data = DataFolder::open(&config.data)?;
     let identity = Identity {
@@ -84,6 +86,7 @@ pub fn train(
         && saved.step() == config.steps()
         && holds_result(&checkpoint_path, config)?
     {
+        tracing::info!("finished before, from the same inputs: nothing to train");
         let rows = saved.history().to_vec();
         let history_path = out.join(file::HISTORY);
         if !read_history(&history_path).is_ok_and(|found| found == rows) {
@@ -97,6 +100,12 @@ pub fn train(
     let (label, unlisted) = (objective.label(), objective.unlisted());
     let samples = training_samples(&data, config.labelled.as_deref(), config.size, label, unlisted)?;
     let validation = objective.validation(config.size, &data)?;
+    tracing::info!(
+        labelled = samples.labelled.len(),
+        unlabelled = samples.unlabelled.as_ref().map_or(0, |images| images.len()),
+        validation = validation.as_ref().map_or(0, |(images, _)| images.len()),
+        "images read"
+    );
     let mut start = Start::of(config, &data, device)?;
     if let Some(plant) = config.plant {
         plant.in_network(&mut start.network);
@@ -125,6 +134,13 @@ pub fn train(
         Some(saved) => saved.restore(&start.network, training.as_mut(), &mut extra)?,
         None => Resume::default(),
     };
+    tracing::info!(
+        network = %start.network.architecture(),
+        parameters = start.network.parameters().trainable_count(),
+        from = resume.step,
+        steps = config.steps(),
+        "training"
+    );
     let looped = Loop {
         steps: config.steps(),
         per_epoch: training.samples().div_ceil(config.batch).max(1),
@@ -149,6 +165,7 @@ pub fn train(
     let (end, history) = looped.run(variables, &mut task, resume, &mut observers, stop)?;
     if let End::Stopped { step } = end {
         let steps = config.steps();
+        tracing::info!(step, "stopped, state saved");
         return Ok(Outcome::Stopped { step, steps });
     }
 
@@ -162,6 +179,7 @@ pub fn train(
     start
         .checkpoint(config, final_model)?
         .save(final_model, &checkpoint_path)?;
+    tracing::info!(checkpoint = %checkpoint_path.display(), "finished");
     Ok(Outcome::Trained(history))
 }
 
@@ -173,8 +191,8 @@ pub fn validation(config: &TrainConfig, data: &DataFolder) -> Result<Option<(Ima
     config.objective()?.validation(config.size, data)
 }
 
-/// Whether the checkpoint is a whole one of this training. One that cannot be read does not count: the state holds all
-/// that is needed to write it again.
+/// Returns whether the checkpoint is an intact one of this training. An unreadable one does not count: it can be written
+/// again from the state.
 fn holds_result(path: &Path, config: &TrainConfig) -> Result<bool, TrainError> {
     if !path.exists() {
         return Ok(false);
@@ -189,7 +207,7 @@ fn holds_result(path: &Path, config: &TrainConfig) -> Result<bool, TrainError> {
     }
 }
 
-/// A training that a configuration describes, as the loop sees it.
+/// A configured training, as the loop sees it.
 struct Configured<'a> {
     device: &'a Device,
     state_path: &'a Path,
@@ -215,7 +233,8 @@ impl Task for Configured<'_> {
         self.training.after_step(network, step)
     }
 
-    fn validate(&mut self) -> Result<Option<f64>, TrainError> {
+    fn validate(&mut self, step: usize) -> Result<Option<f64>, TrainError> {
+        finite::check_parameters(self.start.network.parameters(), step)?;
         let Some((images, validator)) = self.validation else {
             return Ok(None);
         };

@@ -17,10 +17,7 @@ const TRY_AGAIN: u8 = 75;
 
 /// `htl train`.
 #[derive(Args)]
-#[command(
-    after_help = "SIGTERM and SIGUSR1 end the training at its next step: it saves its state and exits with 75. \
-    The same command continues it, with the same result as without the interruption."
-)]
+#[command(after_help = after_help())]
 pub struct Train {
     /// The configuration, TOML
     #[arg(long)]

@@ -13,6 +13,6 @@ impl Form for Augmentation {
     }
 
     fn augmentation_strength(&self, image: &ImageInfo) -> f32 {
-        image.weight() as f32
+        image.weight as f32
     }
 }

@@ -7,7 +7,7 @@ pub(crate) trait Form: Sync {
     /// Its name in configurations.
     fn key(&self) -> &'static str;
 
-    /// What it does, in a sentence.
+    /// Its effect, in a sentence.
     fn about(&self) -> &'static str;
 
     /// The numbers that configure it beside the weight: keys of `[attention.params]`.
@@ -15,7 +15,7 @@ pub(crate) trait Form: Sync {
         &[]
     }
 
-    /// How often an image is drawn, relative to others; `None`: as without attention.
+    /// Relative sampling frequency of an image; `None`: as without attention.
     fn sampling_weight(&self, _image: &ImageInfo) -> Option<f64> {
         None
     }
@@ -36,7 +36,7 @@ pub(crate) trait Form: Sync {
         None
     }
 
-    /// Which views of a labelled image are made: its [`Term`] sees the second one.
+    /// The views made of a labelled image; its [`Term`] sees the second one.
     fn views(&self) -> Views {
         Views::Weak
     }
@@ -61,13 +61,13 @@ pub(crate) enum Views {
 pub(crate) struct Parameter {
     /// Its key in `[attention.params]`.
     pub key: &'static str,
-    /// Where it is not given.
+    /// Value if the key is absent.
     pub default: f64,
     /// Smallest value allowed.
     pub least: f64,
     /// Largest value allowed.
     pub most: f64,
-    /// What it is.
+    /// Its meaning.
     pub about: &'static str,
 }
 

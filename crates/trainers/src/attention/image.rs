@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use htl_datasets::Sampler;
-use htl_mining::ScoreTable;
+use htl_mining::{ScoreTable, weights};
 
 use super::{
     form::{Form, Views},
@@ -42,18 +42,21 @@ impl ImageAttention {
         seed: u64,
     ) -> Result<Self, TrainError> {
         let chosen = attended(attention, table, seed)?;
-        let info = |id: &&str| ImageInfo {
-            image_id: (*id).to_owned(),
-            attended: chosen.contains(*id),
-            weight: attention.weight,
-            scores: scores(table, id),
-        };
-        let images: Vec<ImageInfo> = ids.iter().map(info).collect();
-        if !images.iter().any(|image| image.attended) {
+        let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
+        let selected: Vec<String> = ids.iter().filter(|id| chosen.contains(*id)).cloned().collect();
+        if selected.is_empty() {
             return Err(TrainError::NobodyAttended {
                 scores: attention.scores.clone(),
             });
         }
+        let weights = weights(&ids, &selected, attention.weight)?;
+        let info = |(image_id, weight): (String, f64)| ImageInfo {
+            attended: chosen.contains(&image_id),
+            scores: scores(table, &image_id),
+            image_id,
+            weight,
+        };
+        let images = ids.into_iter().zip(weights).map(info).collect();
         Ok(Self::of(form, images))
     }
 
@@ -74,7 +77,7 @@ impl ImageAttention {
         self.loss.len()
     }
 
-    /// How often each image is drawn, relative to others; `None`: all alike.
+    /// Relative sampling frequency of each image; `None`: all alike.
     pub fn sampling(&self) -> Option<&[f64]> {
         self.sampling.as_deref()
     }

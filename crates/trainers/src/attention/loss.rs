@@ -13,6 +13,6 @@ impl Form for Loss {
     }
 
     fn loss_weight(&self, image: &ImageInfo) -> f64 {
-        image.weight()
+        image.weight
     }
 }

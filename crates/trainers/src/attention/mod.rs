@@ -52,7 +52,7 @@ pub(crate) fn of_images(attention: Option<&Attention>, ids: &[&str], seed: u64) 
     }
 }
 
-/// What attention adds to the loss.
+/// The extra term of the loss that attention asks for.
 pub(crate) fn extra_term(attention: Option<&Attention>) -> Result<ExtraTerm, TrainError> {
     let Some(attention) = attention else {
         return Ok(ExtraTerm::default());

@@ -13,6 +13,6 @@ impl Form for Sampling {
     }
 
     fn sampling_weight(&self, image: &ImageInfo) -> Option<f64> {
-        Some(image.weight())
+        Some(image.weight)
     }
 }

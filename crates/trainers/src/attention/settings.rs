@@ -4,25 +4,25 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-/// Which samples get more attention, and in which form.
+/// Attention to some of the samples: which ones, and in which form.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Attention {
     /// The score table of `htl mine`.
     pub scores: PathBuf,
-    /// Which set of its images.
+    /// The attended images of the table.
     #[serde(default)]
     pub set: AttendedSet,
-    /// What the set is given more of: see [`attention_forms`](crate::attention_forms).
+    /// The form of attention, by name: see [`attention_forms`](crate::attention_forms).
     #[serde(default = "sampling")]
     pub form: String,
-    /// How much more; 1 is none.
+    /// Strength of the attention; 1 is none.
     #[serde(default = "double")]
     pub weight: f64,
-    /// What happens to images whose label the dense networks contradict in agreement.
+    /// Treatment of images whose label the dense networks unanimously contradict.
     #[serde(default)]
     pub suspects: Suspects,
-    /// Numbers that the form takes besides, by key.
+    /// Further parameters of the form, by key.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub params: BTreeMap<String, f64>,
 }
@@ -46,13 +46,13 @@ pub enum AttendedSet {
     Random,
 }
 
-/// What attention does with suspected label errors.
+/// Treatment of suspected label errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Suspects {
-    /// They are attended to as any other image of the set.
+    /// Attended to like any other image of the set.
     #[default]
     Keep,
-    /// They get no additional attention.
+    /// No additional attention.
     LeaveOut,
 }

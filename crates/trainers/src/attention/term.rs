@@ -45,7 +45,7 @@ pub(crate) trait Term {
     }
 }
 
-/// What attention adds to the loss of a training: at most one [`Term`].
+/// The terms that attention adds to the loss of a training: at most one [`Term`].
 #[derive(Default)]
 pub(crate) struct ExtraTerm(Option<Box<dyn Term>>);
 

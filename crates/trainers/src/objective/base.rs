@@ -15,7 +15,7 @@ use crate::{
     samples::{Label, TrainingSamples, Unlisted},
 };
 
-/// All that is special about a setting. The defaults are those of a localizer that is trained and validated with masks.
+/// Everything specific to a setting. The defaults describe a localizer that is trained and validated with masks.
 pub(crate) trait Objective: Sync {
     /// The setting.
     fn setting(&self) -> Setting;
@@ -25,7 +25,7 @@ pub(crate) trait Objective: Sync {
         Label::Mask
     }
 
-    /// What becomes of training samples that `labelled` does not list. Where they are used, there has to be a list.
+    /// Treatment of training samples that `labelled` does not list. If they are used, the list is required.
     fn unlisted(&self) -> Unlisted {
         Unlisted::LeftOut
     }
@@ -35,7 +35,7 @@ pub(crate) trait Objective: Sync {
         Vec::new()
     }
 
-    /// The network that is trained, with so many channels in its first block; `classes` as above.
+    /// The network to train. `width`: channels of its first block; `classes` as above.
     fn architecture(&self, width: usize, _classes: &[String]) -> Architecture {
         Architecture::UNet(UNetConfig {
             width,
@@ -86,7 +86,7 @@ pub(crate) trait Training {
     }
 }
 
-/// What an objective starts with.
+/// Everything an objective may need to start.
 pub(crate) struct Parts<'a> {
     pub seed: u64,
     /// Labelled images per step.

@@ -34,7 +34,7 @@ impl Default for MeanTeacher {
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Boxes {
-    /// What stands in for the masks.
+    /// The pseudo-masks.
     pub targets: BoxTargets,
 }
 

@@ -51,7 +51,7 @@ impl Epoch<'_> {
     }
 }
 
-/// How a run of a training ended.
+/// Reason why a run of a training ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     /// After its last step.

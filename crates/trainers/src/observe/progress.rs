@@ -27,7 +27,7 @@ impl ProgressBar {
         }
     }
 
-    /// Whether nothing is shown, for want of a terminal.
+    /// Returns whether nothing is shown, for lack of a terminal.
     #[must_use]
     pub fn is_hidden(&self) -> bool {
         self.0.is_hidden()
@@ -37,7 +37,7 @@ impl ProgressBar {
 impl Observer for ProgressBar {
     fn on_start(&mut self, start: &Started<'_>) -> Result<(), TrainError> {
         self.set(start.done, start.steps);
-        // What earlier runs did says nothing about the speed of this one.
+        // Steps of earlier runs say nothing about the speed of this one.
         self.0.reset_eta();
         Ok(())
     }
