@@ -9,8 +9,8 @@ use clap::Args;
 use htl_datasets::{DataFolder, ImageSet, MaskUse, Sample, Split};
 use htl_inference::{NetworkPredictor, localization_maps, stored_masks};
 use htl_metrics::{
-    BoxAccuracy, Calibration, CentredDisc, ImageScores, Mask, MeanScores, MetricByGroup, PixelPrecision, Proposals,
-    ScoreMap, otsu_darkness, resize_bilinear, whole_image,
+    Better, BoxAccuracy, Calibration, CentredDisc, ImageScores, Mask, MeanScores, MetricByGroup, PixelPrecision,
+    Proposals, ScoreMap, otsu_darkness, resize_bilinear, whole_image,
 };
 use htl_models::{Checkpoint, Network};
 
@@ -303,7 +303,7 @@ fn means(rows: &[Row]) -> anyhow::Result<BTreeMap<String, f64>> {
             let level = |row: &Row| Some(row.groups[column].clone()).filter(|level| !level.is_empty());
             let levels: Vec<Option<String>> = rows.iter().map(level).collect();
             let by_group = MetricByGroup::of(&values, &levels).ok()?;
-            by_group.worst(LEAST_GROUP).map(|group| group.mean)
+            by_group.worst(LEAST_GROUP, Better::Higher).map(|group| group.mean)
         })
         .min_by(f64::total_cmp);
     if let Some(worst) = worst {
