@@ -4,7 +4,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{MetricError, check_finite};
-use crate::noise::{Baseline, Better, standard_deviation, t_quantile};
+use crate::metric::Better;
+use crate::noise::{Baseline, standard_deviation, t_quantile};
 
 /// Results of one or more runs on the same images, brought into the order of the image ids.
 #[derive(Debug, Clone, PartialEq)]

@@ -13,6 +13,7 @@
 //!
 //! | what | names |
 //! | --- | --- |
+//! | all metrics: names, unit, direction, range | [`METRICS`], [`Metric`] |
 //! | masks and boxes | [`Mask`], [`PixelBox`], [`box_iou`] |
 //! | one image, many images | [`Confusion`], [`ImageScores`], [`MeanScores`], [`ScoreSummary`], [`BoundaryDistance`] |
 //! | `per_image.csv` | [`PerImage`] |
@@ -32,9 +33,11 @@ mod error;
 mod groups;
 mod map_cut;
 mod mask;
+mod metric;
 mod noise;
 mod paired;
 mod per_image;
+mod registry;
 mod resize;
 mod scores;
 mod terciles;
@@ -50,11 +53,13 @@ pub use error::MetricError;
 pub use groups::{Against, GroupMean, MetricByGroup};
 pub use map_cut::MapCut;
 pub use mask::Mask;
-pub use noise::{BASELINE_VERSION, BandParams, Baseline, BaselineImage, Better};
+pub use metric::{Better, Metric, Scope, Unit};
+pub use noise::{BASELINE_VERSION, BandParams, Baseline, BaselineImage};
 pub use paired::{BootstrapParams, Estimate, Gain, Reading, SEEDS_FOR_INFERENCE, arm_mean, paired_gain, select_images};
 pub use per_image::{PerImage, PerImageRow};
+pub use registry::{IMAGE_SCORE_COLUMNS, ImageScores, METRICS, MeanScores, OfficialScores};
 pub use resize::resize_bilinear;
-pub use scores::{IMAGE_SCORE_COLUMNS, ImageScores, MeanScores, OfficialScores, PooledScores, ScoreRow, ScoreSummary};
+pub use scores::{OfficialRow, PooledScores, ScoreSummary};
 pub use terciles::{Tercile, terciles};
 pub use trivial::{CentredDisc, otsu_darkness, otsu_threshold, whole_image};
 pub use wsol::{BOX_IOU_THRESHOLDS, BoxAccuracy, MAP_THRESHOLDS, PixelPrecision, Proposals, ScoreMap};

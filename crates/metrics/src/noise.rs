@@ -5,31 +5,11 @@ use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use crate::check::{Attribute, CheckOutcome, Runs};
 use crate::error::{MetricError, check_finite};
+use crate::metric::Better;
 use crate::paired::check_table;
 
 /// Format version of [`Baseline`] files.
 pub const BASELINE_VERSION: u32 = 1;
-
-/// Which way a metric improves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Better {
-    /// Jaccard, Dice, ...
-    #[default]
-    Higher,
-    /// Distances, calibration error, ...
-    Lower,
-}
-
-impl Better {
-    /// 1 where higher is better, -1 where lower is.
-    pub fn sign(self) -> f64 {
-        match self {
-            Self::Higher => 1.0,
-            Self::Lower => -1.0,
-        }
-    }
-}
 
 /// How wide a noise band is.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

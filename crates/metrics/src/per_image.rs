@@ -1,6 +1,6 @@
 use crate::check::Attribute;
 use crate::error::MetricError;
-use crate::scores::{IMAGE_SCORE_COLUMNS, ImageScores};
+use crate::registry::{IMAGE_SCORE_COLUMNS, ImageScores};
 
 /// `per_image.csv`: the metrics of each image and the groups it belongs to.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -59,7 +59,7 @@ impl PerImage {
     /// Reads a table; columns may come in any order, and every column that is no metric is a group column.
     ///
     /// # Errors
-    /// [`MetricError::Table`] for a missing column or a cell that is no number, [`MetricError::Range`] for a metric
+    /// [`MetricError::Table`] for a missing column or a cell that is no number, [`MetricError::Value`] for a metric
     /// outside its range, [`MetricError::Empty`] for a table without a row.
     pub fn from_csv(bytes: &[u8]) -> Result<Self, MetricError> {
         let mut reader = csv::Reader::from_reader(bytes);
