@@ -7,7 +7,6 @@ mod device;
 mod parent;
 mod per_image;
 mod progress;
-mod run_file;
 
 use std::{io::IsTerminal, process::ExitCode};
 

@@ -60,8 +60,11 @@ pub enum FormatError {
     },
 }
 
-/// Reads a JSON file; the error names the field that does not fit.
-pub(crate) fn read_json<T: serde::de::DeserializeOwned>(
+/// Reads a JSON file; `what` says which kind of file it should be: `results.json`, `summary.json`.
+///
+/// # Errors
+/// [`FormatError::Io`] if it cannot be read, [`FormatError::Json`] naming the field that does not fit.
+pub fn read_json<T: serde::de::DeserializeOwned>(
     path: &std::path::Path,
     what: &'static str,
 ) -> Result<T, FormatError> {
