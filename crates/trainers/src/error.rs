@@ -112,6 +112,51 @@ pub enum TrainError {
         /// The folder.
         path: PathBuf,
     },
+    /// The folder holds a training that was made from other data, weights, labels or scores than its configuration names
+    /// now.
+    #[error(
+        "{path} holds a training of this configuration, but {what}: remove the folder to train again, or choose another --out"
+    )]
+    ChangedInputs {
+        /// The folder.
+        path: PathBuf,
+        /// What changed.
+        what: String,
+    },
+    /// A finished training's folder holds a checkpoint that is not its own.
+    #[error(
+        "{path} is not the checkpoint of the training that finished here: move it away, then run again to restore the right one"
+    )]
+    ForeignCheckpoint {
+        /// The checkpoint.
+        path: PathBuf,
+    },
+    /// The checkpoint to start from holds unusable weights.
+    #[error("{path}: {problem}; start from another checkpoint")]
+    BrokenInit {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A weight became infinite or not a number.
+    #[error("weight `{name}` is not finite after step {step}: lower `learning_rate`")]
+    NotFinite {
+        /// The weight.
+        name: String,
+        /// Gradient steps done.
+        step: usize,
+    },
+    /// The final weights are unusable; no checkpoint was written.
+    #[error(
+        "the trained network is unusable ({problem}), no checkpoint was written: remove {path} and lower `learning_rate`"
+    )]
+    BrokenResult {
+        /// The training's folder.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
     /// The loss became infinite or not a number.
     #[error("the loss is {loss} at step {step}: lower `learning_rate`")]
     Diverged {
@@ -120,14 +165,9 @@ pub enum TrainError {
         /// The loss.
         loss: f32,
     },
-    /// A file cannot be written.
-    #[error("cannot write {path}: {source}")]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    /// A file cannot be written; the message names it.
+    #[error("{0}")]
+    Write(std::io::Error),
     /// The saved state of an unfinished run cannot be used.
     #[error("{path}: {message}; remove the folder to start again")]
     State {
@@ -157,6 +197,9 @@ pub enum TrainError {
     /// From the operations.
     #[error(transparent)]
     Ops(#[from] htl_ops::OpsError),
+    /// From files whose formats several crates share.
+    #[error(transparent)]
+    Format(#[from] htl_vocabulary::FormatError),
     /// From candle.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),

@@ -25,14 +25,18 @@ mod config;
 mod error;
 mod feed;
 mod files;
+mod finite;
 mod fit;
-mod history;
+mod inputs;
 mod losses;
 mod objective;
+pub mod observe;
 mod plant;
 mod samples;
 mod schedule;
 mod state;
+mod stop;
+mod train;
 mod upload;
 
 pub use batches::{MaskBatch, MaskBatches};
@@ -42,11 +46,12 @@ pub use config::{
 };
 pub use error::TrainError;
 pub use files::read_ids;
-pub use fit::{names, train};
-pub use history::{HistoryRow, read_history};
+pub use htl_vocabulary::{HistoryRow, read_history};
 #[doc(hidden)]
 pub use plant::Plant;
 pub use samples::validation;
+pub use stop::StopFlag;
+pub use train::{Outcome, train};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

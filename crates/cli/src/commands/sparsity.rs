@@ -5,7 +5,8 @@ use candle_core::Device;
 use clap::Args;
 use htl_datasets::DataFolder;
 use htl_inference::NetworkPredictor;
-use htl_trainers::{TrainConfig, names, validation};
+use htl_trainers::{StopFlag, TrainConfig, observe::on_progress, validation};
+use htl_vocabulary::file;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -92,12 +93,11 @@ impl Sparsity {
             }
             .check()?;
             let steps = config.steps();
-            htl_trainers::train(&config, device, &folder, &mut |done, _| {
-                progress.set(index * steps + done, count * steps);
-            })?;
+            let mut observer = on_progress(|done, _| progress.set(index * steps + done, count * steps));
+            let _ = htl_trainers::train(&config, device, &folder, &mut observer, &StopFlag::default())?;
             tried.push(Candidate {
                 sparsity,
-                quality: measure(&folder.join(names::CHECKPOINT))?,
+                quality: measure(&folder.join(file::CHECKPOINT))?,
             });
             if tried[index].quality >= dense - self.tolerance {
                 break;
