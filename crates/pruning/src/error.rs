@@ -10,6 +10,15 @@ pub enum PruneError {
         /// The value given.
         found: f64,
     },
+    /// A search of a sparsity without candidates.
+    #[error("there is no candidate sparsity to try: name at least one, in [0, 1)")]
+    NoCandidate,
+    /// The loss of quality that a search allows is outside [0, 1] or not a number.
+    #[error("tolerance must be in [0, 1], found {found}")]
+    Tolerance {
+        /// The value given.
+        found: f64,
+    },
     /// Fewer zeros were asked for than the masks already have.
     #[error(
         "the masks already have {have} zeros and sparsity {sparsity} asks for {asked}: pruned weights do not come back, \

@@ -27,6 +27,7 @@ mod mask;
 mod mask_set;
 mod params;
 mod schedule;
+mod search;
 mod weights;
 
 pub use criteria::{Criterion, Scope};
@@ -35,6 +36,7 @@ pub use mask::Mask;
 pub use mask_set::{LayerSparsity, MaskSet};
 pub use params::{PruneParams, PruneValidParams};
 pub use schedule::{Schedule, ValidSchedule};
+pub use search::{FoundSparsity, SparsitySearch};
 pub use weights::WeightSet;
 
 #[cfg(doctest)]
