@@ -5,7 +5,6 @@ mod commands;
 mod cuda;
 mod device;
 mod parent;
-mod per_image;
 mod progress;
 
 use std::{io::IsTerminal, process::ExitCode};

@@ -85,14 +85,20 @@ mod tests {
         let scores: Vec<ImageScores> = areas.iter().enumerate().map(|(id, &area)| scores(id, area)).collect();
         let images: Vec<_> = scores.iter().map(|scores| (scores, None)).collect();
         let column = GROUP_COLUMNS.iter().position(|c| c.key == "size_tercile").unwrap();
-        levels(&images).into_iter().map(|levels| levels[column].clone()).collect()
+        levels(&images)
+            .into_iter()
+            .map(|levels| levels[column].clone())
+            .collect()
     }
 
     /// Lesions of one size are in one group, however the table is sorted.
     #[test]
     fn lesions_of_one_size_are_in_one_group() {
         assert_eq!(sizes(&[9, 1, 4]), ["large", "small", "medium"]);
-        assert_eq!(sizes(&[5, 5, 5, 5, 5, 9]), ["small", "small", "small", "small", "small", "large"]);
+        assert_eq!(
+            sizes(&[5, 5, 5, 5, 5, 9]),
+            ["small", "small", "small", "small", "small", "large"]
+        );
     }
 
     /// What is not known of an image is an empty level, not an invented one.

@@ -103,7 +103,11 @@ mod tests {
     fn the_direction_of_the_metric_decides() {
         for key in ["jaccard", "hd95"] {
             let worst = worst_group(&table(), Metric::named(key).unwrap()).unwrap();
-            assert_eq!((worst.attribute.as_str(), worst.level.as_str(), worst.n), ("sex", "far", 10), "{key}");
+            assert_eq!(
+                (worst.attribute.as_str(), worst.level.as_str(), worst.n),
+                ("sex", "far", 10),
+                "{key}"
+            );
         }
         assert_eq!(summary(&table()).unwrap()["worst_group_jaccard"], 0.5);
         let mut few = table();

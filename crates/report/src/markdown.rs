@@ -29,17 +29,37 @@ pub fn markdown_table(results: &Results) -> String {
         for (name, arm) in arms_in_order(&setting.arms).chain(arms_in_order(&setting.oracle_tuned)) {
             let [first, second] = metrics.map(|metric| mean_and_sd(metric, arm));
             let seeds = arm.seeds.len().to_string();
-            row(&mut text, &[&std::mem::take(&mut shown), &words::arm(name), &first, &second, &seeds]);
+            row(
+                &mut text,
+                &[&std::mem::take(&mut shown), &words::arm(name), &first, &second, &seeds],
+            );
         }
     }
     let mut shown = "Learns nothing";
     for (name, values) in &results.trivial {
         let [first, second] = metrics.map(|metric| words::value(metric, values.get(metric).copied()));
-        row(&mut text, &[std::mem::take(&mut shown), &words::trivial(name), &first, &second, words::UNDEFINED]);
+        row(
+            &mut text,
+            &[
+                std::mem::take(&mut shown),
+                &words::trivial(name),
+                &first,
+                &second,
+                words::UNDEFINED,
+            ],
+        );
     }
     text.push('\n');
     let unit = words::points(PRIMARY_METRIC);
-    row(&mut text, &["Setting", "Comparison", &format!("Gain in {first},{unit}"), "95 % interval"]);
+    row(
+        &mut text,
+        &[
+            "Setting",
+            "Comparison",
+            &format!("Gain in {first},{unit}"),
+            "95 % interval",
+        ],
+    );
     row(&mut text, &["---"; 4]);
     for (key, setting) in &results.settings {
         let mut shown = words::setting(key);
@@ -53,7 +73,10 @@ pub fn markdown_table(results: &Results) -> String {
                 interval.push_str(" (descriptive)");
             }
             let change = words::difference(PRIMARY_METRIC, gain.mean);
-            row(&mut text, &[&std::mem::take(&mut shown), &comparison, &change, &interval]);
+            row(
+                &mut text,
+                &[&std::mem::take(&mut shown), &comparison, &change, &interval],
+            );
         }
     }
     text

@@ -22,6 +22,9 @@ fn the_tables_are_as_committed() {
     }
     assert!(arms.contains("| Supervised (all masks) | Baseline | 0.79"), "{arms}");
     assert!(arms.contains("| Learns nothing | Whole image | 0.271 |"), "{arms}");
-    assert!(gains.contains("| Supervised | HTL attention against the baseline | +0.8 | 0.2 to 1.5 |"), "{gains}");
+    assert!(
+        gains.contains("| Supervised | HTL attention against the baseline | +0.8 | 0.2 to 1.5 |"),
+        "{gains}"
+    );
     assert!(gains.contains(" (descriptive) |"), "{gains}");
 }

@@ -1,6 +1,8 @@
 //! The page as a browser sees it: complete, well formed, self-contained, escaped, and free of numbers that are none.
 
-use htl_report::{Arm, CurvePoint, Estimate, Gain, GalleryItem, Metrics, Panel, RateRow, RateTable, Report, Setting, render};
+use htl_report::{
+    Arm, CurvePoint, Estimate, Gain, GalleryItem, Metrics, Panel, RateRow, RateTable, Report, Setting, render,
+};
 use scraper::{Html, Selector};
 
 mod fixture;
@@ -241,7 +243,13 @@ fn numbers_that_are_none_become_dashes() {
         validation: Some(f64::INFINITY),
         ..CurvePoint::default()
     }];
-    let estimate = |value| Some(Estimate { value, lo: nan, hi: nan });
+    let estimate = |value| {
+        Some(Estimate {
+            value,
+            lo: nan,
+            hi: nan,
+        })
+    };
     report.rates[0].rows = vec![RateRow {
         attribute: "sex".to_owned(),
         level: "x".to_owned(),

@@ -20,12 +20,7 @@ const EXAMPLES: usize = 6;
 const SIDE: usize = 256;
 
 /// The hardest images by out-of-fold disagreement.
-pub fn hardest(
-    run: &RunFile,
-    root: &Path,
-    data: &DataFolder,
-    panels: &PanelMaker,
-) -> anyhow::Result<Vec<GalleryItem>> {
+pub fn hardest(run: &RunFile, root: &Path, data: &DataFolder, panels: &PanelMaker) -> anyhow::Result<Vec<GalleryItem>> {
     let populations = run
         .analysis
         .maps
