@@ -3,6 +3,7 @@
 pub mod analyze;
 pub mod bench;
 pub mod check;
+mod choices;
 pub mod data;
 pub mod evaluate;
 pub mod mine;

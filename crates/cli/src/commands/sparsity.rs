@@ -5,13 +5,11 @@ use candle_core::Device;
 use clap::Args;
 use htl_datasets::DataFolder;
 use htl_models::Checkpoint;
+use htl_pruning::Criterion;
 use htl_trainers::{TrainConfig, names, quality::quality, validation};
 use serde::{Deserialize, Serialize};
 
-use super::{
-    prune::{Method, prune_checkpoint},
-    write_atomically,
-};
+use super::{prune::prune_checkpoint, write_atomically};
 use crate::progress::Progress;
 
 /// `htl sparsity`.
@@ -85,7 +83,7 @@ impl Sparsity {
         let count = sparsities.len();
         for (index, &sparsity) in sparsities.iter().rev().enumerate() {
             let pruned = work.path().join(format!("pruned-{index}.safetensors"));
-            prune_checkpoint(&self.checkpoint, Method::GlobalMagnitude, sparsity, 0, &pruned)?;
+            prune_checkpoint(&self.checkpoint, Criterion::GLOBAL_MAGNITUDE, sparsity, 0, &pruned)?;
             let folder = work.path().join(format!("tuned-{index}"));
             let config = TrainConfig {
                 init: Some(pruned),
