@@ -13,7 +13,7 @@ use htl_mining::{
 };
 use htl_trainers::read_ids;
 
-use super::parse_split;
+use super::{choices, parse_split};
 use crate::progress::Progress;
 
 /// `htl mine`.
@@ -53,7 +53,7 @@ pub struct Mine {
     #[arg(long, default_value_t = 0.2)]
     top: f64,
     /// The score that selects
-    #[arg(long, default_value = column::DISAGREEMENT)]
+    #[arg(long, default_value = column::DISAGREEMENT, value_parser = choices::score())]
     by: String,
     /// Whether masks may be read for the columns that need them; the selection never uses them
     #[arg(long, default_value = "masks")]

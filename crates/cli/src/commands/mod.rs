@@ -3,6 +3,7 @@
 pub mod analyze;
 pub mod bench;
 pub mod check;
+mod choices;
 pub mod data;
 pub mod evaluate;
 pub mod mine;
@@ -40,15 +41,6 @@ fn write_atomically(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
         Ok(())
     };
     write().with_context(|| format!("cannot write {}", path.display()))
-}
-
-/// Rows as CSV, written atomically.
-fn write_csv<R: serde::Serialize>(path: &Path, rows: impl IntoIterator<Item = R>) -> anyhow::Result<()> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    for row in rows {
-        writer.serialize(row)?;
-    }
-    write_atomically(path, &writer.into_inner()?)
 }
 
 /// A split by its word.

@@ -9,11 +9,11 @@ use candle_core::Device;
 use clap::Args;
 use htl_datasets::DataFolder;
 use htl_inference::NetworkPredictor;
-use htl_pruning::SparsitySearch;
+use htl_pruning::{Criterion, SparsitySearch};
 use htl_trainers::{StopFlag, TrainConfig, observe::on_progress, validation};
 use htl_vocabulary::{SparsityChoice, file, sparsity::Candidate, write_whole};
 
-use super::prune::{Method, prune_checkpoint};
+use super::prune::prune_checkpoint;
 use crate::progress::Progress;
 
 /// `htl sparsity`.
@@ -59,7 +59,7 @@ impl Sparsity {
             let index = tried;
             tried += 1;
             let pruned = work.path.join(format!("pruned-{index}.safetensors"));
-            prune_checkpoint(&self.checkpoint, Method::GlobalMagnitude, sparsity, 0, &pruned)?;
+            prune_checkpoint(&self.checkpoint, Criterion::GLOBAL_MAGNITUDE, sparsity, 0, &pruned)?;
             let folder = work.path.join(format!("tuned-{index}"));
             let config = TrainConfig {
                 init: Some(pruned),
