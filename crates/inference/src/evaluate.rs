@@ -5,9 +5,8 @@ use htl_metrics::{
     BoxAccuracy, Calibration, Confusion, ImageScores, MapCut, Mask, PerImage, PerImageRow, PixelPrecision, Proposals,
     ScoreMap, resize_bilinear,
 };
-use htl_mining::MapKind;
+use htl_mining::{MapKind, Subject, group_columns, group_levels};
 
-use crate::groups::{GROUP_COLUMNS, levels};
 use crate::predict::localization_maps;
 use crate::truth::stored_masks;
 use crate::{InferenceError, Predictor};
@@ -114,16 +113,59 @@ impl Evaluation {
     }
 }
 
-/// The table of these images, each with the groups that `data` knows it to be in.
+/// The table of these images, each with the groups that `data` and its mask put it in.
 pub(crate) fn with_groups(scores: Vec<ImageScores>, data: &DataFolder) -> PerImage {
-    let images: Vec<_> = scores.iter().map(|s| (s, data.get(&s.image_id))).collect();
-    let groups = levels(&images);
+    let subjects: Vec<Subject> = scores.iter().map(|s| subject(s, data.get(&s.image_id))).collect();
     PerImage {
-        group_columns: GROUP_COLUMNS.iter().map(|column| column.key.to_owned()).collect(),
+        group_columns: group_columns().into_iter().map(str::to_owned).collect(),
         rows: scores
             .into_iter()
-            .zip(groups)
+            .zip(group_levels(&subjects))
             .map(|(scores, groups)| PerImageRow { scores, groups })
             .collect(),
+    }
+}
+
+/// What is known of an image without a look at its pixels: its sample, and the size of its true lesion.
+fn subject(scores: &ImageScores, sample: Option<&Sample>) -> Subject {
+    let pixels = scores.confusion().total().max(1);
+    Subject {
+        age: sample.and_then(|sample| sample.age_approx),
+        sex: sample.and_then(|sample| sample.sex.clone()),
+        anatom_site: sample.and_then(|sample| sample.anatom_site.clone()),
+        dx: sample.and_then(|sample| sample.dx.clone()),
+        area_fraction: Some((scores.tp + scores.fn_) as f64 / pixels as f64),
+        ..Subject::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scores(id: usize, area: usize) -> ImageScores {
+        let mut pixels = vec![0; 16];
+        pixels[..area].fill(1);
+        let mask = Mask::new(4, 4, pixels).unwrap();
+        ImageScores::of(format!("i{id}"), &mask, &mask).unwrap()
+    }
+
+    /// Lesions of one size are in one third, however the table is sorted.
+    #[test]
+    fn lesions_of_one_size_are_in_one_group() {
+        let sizes = |areas: &[usize]| -> Vec<String> {
+            let of = |(id, &area): (usize, &usize)| subject(&scores(id, area), None);
+            let subjects: Vec<Subject> = areas.iter().enumerate().map(of).collect();
+            let column = group_columns().iter().position(|name| *name == "size_tercile").unwrap();
+            group_levels(&subjects)
+                .into_iter()
+                .map(|levels| levels[column].clone())
+                .collect()
+        };
+        assert_eq!(sizes(&[9, 1, 4]), ["large", "small", "medium"]);
+        assert_eq!(
+            sizes(&[5, 5, 5, 5, 5, 9]),
+            ["small", "small", "small", "small", "small", "large"]
+        );
     }
 }

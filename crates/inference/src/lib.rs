@@ -31,7 +31,7 @@
 //! | what they say of many images, of one | [`localization_maps`], [`class_logits`], [`map_of`] |
 //! | populations | [`PopulationPrediction`], [`consensus`], [`consensus_pair`] |
 //! | the truth | [`with_masks`], [`stored_mask`], [`stored_masks`], [`masks_at`] |
-//! | results | [`Evaluation`], [`summary`], [`worst_group`], [`GROUP_COLUMNS`], [`LEAST_GROUP`] |
+//! | results | [`Evaluation`], [`summary`], [`worst_group`], [`LEAST_GROUP`] |
 //! | predictors that learn nothing | [`evaluate_trivial`] |
 //! | choosing by validation | [`Validator`] |
 //!
@@ -40,7 +40,6 @@
 mod consensus;
 mod error;
 mod evaluate;
-mod groups;
 mod population;
 mod predict;
 mod predictor;
@@ -52,7 +51,6 @@ mod validation;
 pub use consensus::{consensus, consensus_pair};
 pub use error::InferenceError;
 pub use evaluate::Evaluation;
-pub use groups::{GROUP_COLUMNS, GroupColumn};
 pub use population::PopulationPrediction;
 pub use predict::{class_logits, localization_maps, map_of};
 pub use predictor::{NetworkPredictor, Predictor, localization_map};

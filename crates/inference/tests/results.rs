@@ -3,14 +3,13 @@
 use std::path::PathBuf;
 
 use candle_core::{Device, Tensor};
-use htl_datasets::{DataFolder, ImageSet, MaskUse, PixelBox, Sample, Split};
+use htl_datasets::{DataFolder, ImageSet, MaskUse, Sample, Split};
 use htl_inference::{
-    Evaluation, GROUP_COLUMNS, InferenceError, NetworkPredictor, PopulationPrediction, Predictor, Validator,
-    class_logits, consensus, consensus_pair, evaluate_trivial, localization_maps, map_of, masks_at, stored_masks,
-    summary, with_masks,
+    Evaluation, InferenceError, NetworkPredictor, PopulationPrediction, Predictor, Validator, class_logits, consensus,
+    consensus_pair, evaluate_trivial, localization_maps, map_of, masks_at, stored_masks, summary, with_masks,
 };
-use htl_metrics::{MapCut, Mask};
-use htl_mining::MapKind;
+use htl_metrics::{MapCut, Mask, PixelBox};
+use htl_mining::{MapKind, group_columns};
 use htl_models::{Architecture, Checkpoint, ClassifierConfig, Network, Preprocessing, UNetConfig};
 use htl_vocabulary::trivial;
 
@@ -132,10 +131,7 @@ fn maps_are_cut_as_their_kind_asks() {
         let table = evaluation.per_image(predictor.cut(), &data).unwrap();
         let ids: Vec<&String> = table.rows.iter().map(|row| &row.scores.image_id).collect();
         assert_eq!(ids, samples.iter().map(|s| &s.image_id).collect::<Vec<_>>());
-        assert_eq!(
-            table.group_columns,
-            GROUP_COLUMNS.iter().map(|c| c.key).collect::<Vec<_>>()
-        );
+        assert_eq!(table.group_columns, group_columns());
         assert!(summary(&table).unwrap().contains_key("pooled_jaccard"));
         let free = evaluation.threshold_free().unwrap();
         assert!(free.contains_key("px_ap"));

@@ -25,7 +25,7 @@ pub struct Check {
     /// Makes the results the new baseline; give several seeds, their spread becomes the noise band
     #[arg(long)]
     update: bool,
-    /// How often an unchanged program may be called worse (with --update)
+    /// How often an unchanged program may be called worse, in (0, 0.5) (with --update)
     #[arg(long)]
     false_alarm: Option<f64>,
     /// The band is never narrower than this (with --update)
@@ -78,7 +78,7 @@ impl Check {
                 tables.len()
             ),
             None => eprintln!(
-                "baseline: {key} {:.4} from one run; give several seeds to --results for a band that knows their noise",
+                "baseline: {key} {:.4} from one run; give several seeds to --results for a band that measures their noise",
                 baseline.mean
             ),
         }
