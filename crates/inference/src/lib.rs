@@ -58,3 +58,8 @@ pub use summary::{LEAST_GROUP, WorstGroup, summary, worst_group};
 pub use trivial::evaluate_trivial;
 pub use truth::{masks_at, stored_mask, stored_masks, with_masks};
 pub use validation::Validator;
+
+/// The README's example, run as a test.
+#[doc = include_str!("../README.md")]
+#[cfg(doctest)]
+struct Readme;
