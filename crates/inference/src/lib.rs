@@ -35,8 +35,8 @@
 //! | predictors that learn nothing | [`evaluate_trivial`] |
 //! | choosing by validation | [`Validator`] |
 //!
-//! A map with a NaN or an infinity in it is an error everywhere ([`InferenceError::NotFinite`]): a broken network is not one
-//! that found no lesion.
+//! A map with a NaN or an infinity in it is an error everywhere ([`InferenceError::NotFinite`]): a broken network must not pass
+//! for one that found no lesion.
 mod consensus;
 mod error;
 mod evaluate;

@@ -79,7 +79,7 @@ fn overlaps(truths: &[Mask], predictor: &dyn Predictor, images: &ImageSet) -> Re
         let truth = Tensor::from_vec(pixels, (count, 1, size, size), device)?;
         let maps = predictor.localization_maps(x)?;
         let counts = overlap_counts(&maps, &truth, 0.5)?;
-        // Beside the counts, whether the map consists of numbers: NaN is the value that does not equal itself.
+        // A fourth column: 0 where the map holds a NaN, the only value that does not equal itself.
         let numbers = maps.eq(&maps)?.flatten_from(1)?.min_keepdim(1)?;
         Ok(Tensor::cat(&[&counts, &numbers.to_dtype(counts.dtype())?], 1)?)
     })?;

@@ -7,8 +7,9 @@ use anyhow::{Context, bail};
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use htl_metrics::{BandParams, Baseline, Metric, PerImage, Runs};
+use htl_vocabulary::write_whole;
 
-use super::{print, write_atomically};
+use super::print;
 
 /// `htl check`.
 #[derive(Args)]
@@ -70,7 +71,7 @@ impl Check {
             .better
             .with_context(|| format!("--metric {key}: it has no better or worse"))?;
         let baseline = Baseline::from_runs(key, better, &runs, params)?;
-        write_atomically(&self.baseline, &serde_json::to_vec_pretty(&baseline)?)?;
+        write_whole(&self.baseline, serde_json::to_vec_pretty(&baseline)?)?;
         match baseline.band {
             Some(band) => eprintln!(
                 "baseline: {key} {:.4}, band {band:.4} from {} seeds",
