@@ -5,9 +5,7 @@ mod commands;
 mod cuda;
 mod device;
 mod parent;
-mod per_image;
 mod progress;
-mod run_file;
 
 use std::{io::IsTerminal, process::ExitCode};
 

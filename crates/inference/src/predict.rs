@@ -56,7 +56,8 @@ pub(crate) fn in_batches(
 /// - result: `[images, size, size]`, f32 in [0, 1], on the CPU, in the order of the set
 ///
 /// # Errors
-/// [`InferenceError::NotFinite`] for a map that is no number: a broken network is not one that found no lesion.
+/// [`InferenceError::NotFinite`] for a map with a value that is not finite: a broken network must not pass for one that
+/// found no lesion.
 pub fn localization_maps(predictor: &dyn Predictor, images: &ImageSet) -> Result<Tensor, InferenceError> {
     let maps = in_batches(images, predictor.preprocessing(), predictor.device(), |_, x| {
         predictor.localization_maps(x)
@@ -71,7 +72,7 @@ pub fn localization_maps(predictor: &dyn Predictor, images: &ImageSet) -> Result
 /// - result: `[images, classes]`, f32, on the CPU, in the order of the set
 ///
 /// # Errors
-/// [`InferenceError::NotFinite`] for logits that are no numbers.
+/// [`InferenceError::NotFinite`] for logits that are not finite.
 pub fn class_logits(predictor: &dyn Predictor, images: &ImageSet) -> Result<Option<Tensor>, InferenceError> {
     let logits = in_batches(images, predictor.preprocessing(), predictor.device(), |_, x| {
         predictor.class_logits(x)?.ok_or(InferenceError::NoClasses)
@@ -115,14 +116,18 @@ pub fn map_of(predictor: &dyn Predictor, name: &str, rgb: &RgbImage) -> Result<V
     }
 }
 
-/// Refuses values that are no numbers, with the image that has them.
+/// Refuses values that are not finite, with the image that has them.
+///
+/// # Shapes
+/// - `values`: `[images, ...]`
 fn check_finite(what: &'static str, values: &Tensor, images: &ImageSet) -> Result<(), InferenceError> {
-    let values: Vec<f32> = values.flatten_all()?.to_vec1()?;
-    let Some(index) = values.iter().position(|value| !value.is_finite()) else {
-        return Ok(());
-    };
-    let per_image = (values.len() / images.len().max(1)).max(1);
-    Err(not_finite(what, images, index / per_image, values[index]))
+    for image in 0..images.len() {
+        let of_image: Vec<f32> = values.get(image)?.flatten_all()?.to_vec1()?;
+        if let Some(&found) = of_image.iter().find(|value| !value.is_finite()) {
+            return Err(not_finite(what, images, image, found));
+        }
+    }
+    Ok(())
 }
 
 pub(crate) fn not_finite(what: &'static str, images: &ImageSet, image: usize, found: f32) -> InferenceError {

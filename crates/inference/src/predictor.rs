@@ -45,10 +45,7 @@ pub trait Predictor {
 
     /// Where its maps become masks.
     fn cut(&self) -> MapCut {
-        match self.map_kind() {
-            MapKind::Probability => MapCut::PROBABILITY,
-            MapKind::ClassActivation => MapCut::CLASS_MAP,
-        }
+        self.map_kind().cut()
     }
 }
 

@@ -1,8 +1,8 @@
 //! Quality on the validation split, with labels of the setting's own kind: nothing else may choose anything.
 
 use candle_core::Tensor;
-use htl_datasets::{ImageSet, PixelBox};
-use htl_metrics::{Confusion, MapCut, Mask, optional_box_iou, resize_bilinear};
+use htl_datasets::ImageSet;
+use htl_metrics::{Confusion, MapCut, Mask, PixelBox, optional_box_iou, resize_bilinear};
 use htl_ops::overlap_counts;
 
 use crate::predict::{class_logits, in_batches, localization_maps, not_finite};
@@ -52,7 +52,7 @@ impl Validator {
                 for (index, truth) in truths.iter().enumerate() {
                     let map: Vec<f32> = maps.get(index)?.flatten_all()?.to_vec1()?;
                     let found = PixelBox::tight(&map, images.size());
-                    sum += optional_box_iou(found.map(rows_and_columns), truth.map(rows_and_columns));
+                    sum += optional_box_iou(found, *truth);
                 }
                 Ok(sum / truths.len().max(1) as f64)
             }
@@ -62,16 +62,6 @@ impl Validator {
                 Ok(balanced_accuracy(&found, labels, *classes))
             }
         }
-    }
-}
-
-/// The data's box as the metrics write it.
-fn rows_and_columns(found: PixelBox) -> htl_metrics::PixelBox {
-    htl_metrics::PixelBox {
-        top: found.y0,
-        left: found.x0,
-        bottom: found.y1,
-        right: found.x1,
     }
 }
 
@@ -89,7 +79,7 @@ fn overlaps(truths: &[Mask], predictor: &dyn Predictor, images: &ImageSet) -> Re
         let truth = Tensor::from_vec(pixels, (count, 1, size, size), device)?;
         let maps = predictor.localization_maps(x)?;
         let counts = overlap_counts(&maps, &truth, 0.5)?;
-        // Beside the counts, whether the map consists of numbers: NaN is the value that does not equal itself.
+        // A fourth column: 0 where the map holds a NaN, the only value that does not equal itself.
         let numbers = maps.eq(&maps)?.flatten_from(1)?.min_keepdim(1)?;
         Ok(Tensor::cat(&[&counts, &numbers.to_dtype(counts.dtype())?], 1)?)
     })?;

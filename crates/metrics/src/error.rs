@@ -98,6 +98,18 @@ pub enum MetricError {
         /// What is allowed, in words.
         expected: &'static str,
     },
+    /// A metric has a value that it cannot take.
+    #[error("`{metric}`: found {found}, expected a value in [{low}, {high}]")]
+    Value {
+        /// The metric's key.
+        metric: &'static str,
+        /// What was given.
+        found: f64,
+        /// Smallest value there is.
+        low: f64,
+        /// Largest value there is.
+        high: f64,
+    },
     /// An image id occurs twice.
     #[error("image `{image_id}` occurs twice in {what}; keep one row per image")]
     DuplicateImage {
@@ -124,7 +136,7 @@ pub enum MetricError {
         first_unknown: Option<String>,
     },
     /// The baseline file is of another version of the format.
-    #[error("baseline has format version {found}, this program reads version {expected}; make it anew with --update")]
+    #[error("baseline has format version {found}, this program reads version {expected}; make a new one with --update")]
     BaselineVersion {
         /// Version in the file.
         found: u32,

@@ -147,10 +147,10 @@ pub(crate) fn mask_targets(images: &ImageSet) -> Vec<Vec<f32>> {
 pub(crate) fn boxes(images: &ImageSet) -> Vec<PixelBox> {
     let size = images.size();
     let whole = PixelBox {
-        x0: 0,
-        y0: 0,
-        x1: size,
-        y1: size,
+        top: 0,
+        left: 0,
+        bottom: size,
+        right: size,
     };
     (0..images.len())
         .map(|i| images.mask(i).and_then(|m| PixelBox::tight(&m, size)).unwrap_or(whole))

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use htl_mining::{RandomPool, ScoreTable, Selection, random_like};
+use htl_mining::{ScoreTable, Selection, random_like};
 
 use super::settings::{AttendedSet, Attention, Suspects};
 use crate::TrainError;
@@ -21,7 +21,7 @@ pub(super) fn attended(attention: &Attention, table: &ScoreTable, seed: u64) -> 
                 ids: table.ids(),
                 ..Selection::marked(table)
             });
-            random_like(&htl, &all.ids, RandomPool::All, seed)?
+            random_like(&htl, &all.ids, seed)?
         }
     };
     Ok(chosen.ids.into_iter().collect())
