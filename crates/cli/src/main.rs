@@ -2,9 +2,7 @@
 
 mod commands;
 mod parent;
-mod per_image;
 mod progress;
-mod run_file;
 mod signals;
 
 use std::{io::IsTerminal, process::ExitCode};
@@ -111,7 +109,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let device = || choice.open();
     match cli.command {
         Command::Data(command) => command.run()?,
-        Command::Train(command) => command.run(&device()?)?,
+        Command::Train(command) => return command.run(&device()?),
         Command::Prune(command) => command.run()?,
         Command::Sparsity(command) => command.run(&device()?)?,
         Command::Mine(command) => command.run(&device()?)?,

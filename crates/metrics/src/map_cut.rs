@@ -3,7 +3,8 @@ use crate::mask::Mask;
 
 /// The threshold that turns a map of scores into a mask. Fixed in advance, and the same wherever maps are compared, mined
 /// or evaluated.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum MapCut {
     /// Set where the value is above this one.
     Above(f32),

@@ -338,7 +338,7 @@ fn a_masked_network_learns_and_stays_sparse() {
         .unwrap()
         .to_dtype(DType::F32)
         .unwrap();
-    let masks = PruneParams::new(Criterion::GlobalMagnitude)
+    let masks = PruneParams::new(Criterion::GLOBAL_MAGNITUDE)
         .sparsity(0.8)
         .check()
         .unwrap();

@@ -1,65 +1,81 @@
 use std::path::PathBuf;
 
-/// What can go wrong while reading tables, drawing overlays or rendering a report.
+use htl_metrics::MetricError;
+use htl_mining::MiningError;
+use htl_vocabulary::FormatError;
+
+/// What can go wrong while a run's tables are read, outlines are drawn or the page is rendered.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReportError {
-    /// A file could not be opened, read, written or renamed.
+    /// A file of the run does not follow its format, or could not be read or written.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// A score table of the run cannot be used.
+    #[error(transparent)]
+    Scores(#[from] MiningError),
+    /// A file could not be read, written or deleted.
     #[error("{}: cannot {action}: {source}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// What was being done ("read", "write", "rename into place").
+        /// What was being done: `read`, `write`, `delete`.
         action: &'static str,
         /// The system's reason.
         source: std::io::Error,
     },
-    /// A results file is not valid JSON or lacks a field of the schema.
-    #[error("{}: at `{field}`: {reason}; is this a results.json written by `reproduce`?", path.display())]
-    Json {
+    /// Results per image cannot be read.
+    #[error("{}: {source}", path.display())]
+    PerImage {
         /// The file.
         path: PathBuf,
-        /// Where in the document, as a dotted path.
-        field: String,
-        /// What is wrong there.
-        reason: String,
+        /// What is wrong with it.
+        source: MetricError,
     },
-    /// A table lacks a column.
-    #[error("{}: column `{column}` is missing; expected the header {expected}", path.display())]
-    Column {
+    /// A `summary.json` lacks a metric.
+    #[error("{}: `{metric}` is missing", path.display())]
+    NoMetric {
         /// The file.
         path: PathBuf,
-        /// The missing column.
-        column: String,
-        /// The full header expected.
-        expected: String,
+        /// The metric.
+        metric: &'static str,
     },
-    /// A cell of a table cannot be read.
-    #[error("{}: row {row}, column `{column}`: found `{found}`, expected {expected}", path.display())]
-    Cell {
+    /// A `summary.json` holds a metric outside its range.
+    #[error("{}: `{metric}` is {found}, expected a number in [0, 1]", path.display())]
+    Range {
         /// The file.
         path: PathBuf,
-        /// Line number in the file, the header being row 1.
-        row: u64,
-        /// The column.
-        column: String,
-        /// The cell's text.
-        found: String,
-        /// What would have been accepted.
-        expected: &'static str,
+        /// The metric.
+        metric: String,
+        /// Its value there.
+        found: f64,
     },
-    /// A table is not valid CSV.
-    #[error("{}: not a readable CSV table: {reason}", path.display())]
-    Csv {
-        /// The file.
-        path: PathBuf,
+    /// Two arms cannot be compared image by image.
+    #[error("{setting}: `{method}` and `{control}` were evaluated on different images")]
+    DifferentImages {
+        /// The setting.
+        setting: String,
+        /// The first arm.
+        method: String,
+        /// The second arm.
+        control: String,
+    },
+    /// A paired gain cannot be computed.
+    #[error("{setting}: gain of `{method}` over `{control}`: {source}")]
+    Gain {
+        /// The setting.
+        setting: String,
+        /// The first arm.
+        method: String,
+        /// The second arm.
+        control: String,
         /// What is wrong.
-        reason: String,
+        source: MetricError,
     },
     /// A buffer's length does not fit the shape it came with.
     #[error("{what} of {height} x {width} pixels needs {expected} bytes, found {found}")]
     Buffer {
-        /// "image" or "mask".
+        /// `image` or `mask`.
         what: &'static str,
         /// Rows.
         height: usize,

@@ -1,7 +1,8 @@
 //! What a localization experiment found, in forms that people read.
 //!
-//! [`Results`] is `results.json`, [`RateRow`] a line of `demographics.csv`, [`markdown_table`] the table of a README,
-//! [`overlay()`] draws outlines of masks over an image, and [`render`] makes one HTML page that holds everything.
+//! [`Report::of_run`] reads the folder of a run, [`results()`] only its numbers; [`markdown_table`] makes the tables of a README,
+//! [`overlay()`] draws outlines of masks over an image, [`PanelMaker`] keeps such pictures, and [`render`] makes one HTML page
+//! that holds everything.
 //!
 //! ```
 //! use htl_report::{Arm, Metrics, Report, Results, Setting, render};
@@ -17,27 +18,27 @@
 //! ```
 mod axis;
 mod error;
-mod files;
 mod markdown;
+mod numbers;
 mod overlay;
 mod page;
 mod panels;
-mod rates;
 mod report;
-mod results;
+mod run;
 mod summary;
 mod words;
 
 pub use error::ReportError;
-pub use markdown::markdown_table;
-pub use overlay::{Colour, MAX_SCALE, overlay};
-pub use panels::{MaskSet, mask_panels};
-pub use rates::{RATE_COLUMNS, RateRow, read_rates, write_rates};
-pub use report::{CurvePoint, GalleryItem, Panel, RateTable, Report, render};
-pub use results::{
+pub use htl_vocabulary::results::{
     Arm, Dataset, Gain, HtlSet, Metrics, PRIMARY_METRIC, Results, SIGNIFICANT_DIGITS, SeedResult, Setting,
     round_significant,
 };
+pub use htl_vocabulary::{Estimate, RateRow};
+pub use markdown::markdown_table;
+pub use numbers::results;
+pub use overlay::{Colour, MAX_SCALE, overlay};
+pub use panels::{PanelMaker, Picture};
+pub use report::{CurvePoint, GalleryItem, Panel, RateTable, Report, render};
 
 /// The README's example, run as a test.
 #[doc = include_str!("../README.md")]

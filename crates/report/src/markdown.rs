@@ -1,94 +1,103 @@
 use std::fmt::Write;
 
-use crate::summary::Verdict;
-use crate::{Arm, Metrics, PRIMARY_METRIC, Results, words};
+use htl_vocabulary::results::{Arm, PRIMARY_METRIC, Results, comparison_arms};
+use htl_vocabulary::setting;
 
-const HEADER: &str = "\
-| Setting | Arm | Jaccard (each seed) | Thresholded Jaccard | Dice | Gain over baseline, Jaccard points (95 % interval) |
-| --- | --- | --- | --- | --- | --- |
-";
+use crate::summary::{Verdict, arms_in_order};
+use crate::words;
 
-/// The results as a Markdown table, one row per setting and arm and one per predictor that learns nothing, for a README.
+/// Printed beside the primary metric.
+const SECOND: &str = "threshold_jaccard";
+
+/// The results as two Markdown tables for a README: a row per arm and per predictor that learns nothing, then a row per
+/// paired gain in the primary metric.
 ///
-/// The same results give the same text, so that a test can hold a README against the committed `results.json`. An interval
-/// of fewer than five seeds is marked `descriptive`.
+/// Means are over seeds, with the standard deviation where there are several. The same results give the same text, so
+/// that a test can hold a README against the committed `results.json`. An interval of fewer than five seeds is marked
+/// `descriptive`.
 pub fn markdown_table(results: &Results) -> String {
-    let mut table = HEADER.to_owned();
+    let metrics = [PRIMARY_METRIC, SECOND];
+    let [first, second] = metrics.map(words::metric);
+    let mut text = String::new();
+    row(&mut text, &["Setting", "Arm", &first, &second, "Seeds"]);
+    row(&mut text, &["---"; 5]);
     for (key, setting) in &results.settings {
-        let arms = setting.arms.iter().map(|(name, arm)| (words::arm(name), name, arm));
-        let oracle = setting
-            .oracle_tuned
-            .iter()
-            .map(|(name, arm)| (format!("{} (oracle-tuned)", words::arm(name)), name, arm));
-        for (shown, name, arm) in arms.chain(oracle) {
-            let gain = setting
-                .gain
-                .get(&format!("{name}-vs-baseline"))
-                .and_then(|g| g.get(PRIMARY_METRIC));
-            let gain = gain.map_or_else(String::new, |g| match Verdict::of(PRIMARY_METRIC, g) {
-                Verdict::Undefined => words::UNDEFINED.to_owned(),
-                verdict => {
-                    let remark = if verdict == Verdict::Descriptive {
-                        ", descriptive"
-                    } else {
-                        ""
-                    };
-                    let change = words::difference(PRIMARY_METRIC, g.mean);
-                    format!("{change} ({}{remark})", words::interval(PRIMARY_METRIC, g.ci95))
-                }
-            });
-            let cells = [
-                words::setting(key),
-                shown,
-                seeds(arm),
-                mean(arm, "threshold_jaccard"),
-                mean(arm, "dice"),
-                gain,
-            ];
-            push(&mut table, &cells);
+        let mut shown = match setting::named(key) {
+            Some(known) => format!("{} ({})", known.label, known.labels),
+            None => words::setting(key),
+        };
+        for (name, arm) in arms_in_order(&setting.arms).chain(arms_in_order(&setting.oracle_tuned)) {
+            let [first, second] = metrics.map(|metric| mean_and_sd(metric, arm));
+            let seeds = arm.seeds.len().to_string();
+            row(
+                &mut text,
+                &[&std::mem::take(&mut shown), &words::arm(name), &first, &second, &seeds],
+            );
         }
     }
-    for (name, metrics) in &results.trivial {
-        let of = |metric: &str| value(metrics, metric);
-        let cells = [
-            "learns nothing".to_owned(),
-            words::trivial(name),
-            of(PRIMARY_METRIC),
-            of("threshold_jaccard"),
-            of("dice"),
-            String::new(),
-        ];
-        push(&mut table, &cells);
+    let mut shown = "Learns nothing";
+    for (name, values) in &results.trivial {
+        let [first, second] = metrics.map(|metric| words::value(metric, values.get(metric).copied()));
+        row(
+            &mut text,
+            &[
+                std::mem::take(&mut shown),
+                &words::trivial(name),
+                &first,
+                &second,
+                words::UNDEFINED,
+            ],
+        );
     }
-    table
+    text.push('\n');
+    let unit = words::points(PRIMARY_METRIC);
+    row(
+        &mut text,
+        &[
+            "Setting",
+            "Comparison",
+            &format!("Gain in {first},{unit}"),
+            "95 % interval",
+        ],
+    );
+    row(&mut text, &["---"; 4]);
+    for (key, setting) in &results.settings {
+        let mut shown = words::setting(key);
+        for (pair, gains) in &setting.gain {
+            let (Some((a, b)), Some(gain)) = (comparison_arms(pair), gains.get(PRIMARY_METRIC)) else {
+                continue;
+            };
+            let comparison = format!("{} against {}", words::arm(a), words::arm_in_sentence(b));
+            let mut interval = words::interval(PRIMARY_METRIC, gain.ci95);
+            if Verdict::of(PRIMARY_METRIC, gain) == Verdict::Descriptive {
+                interval.push_str(" (descriptive)");
+            }
+            let change = words::difference(PRIMARY_METRIC, gain.mean);
+            row(
+                &mut text,
+                &[&std::mem::take(&mut shown), &comparison, &change, &interval],
+            );
+        }
+    }
+    text
 }
 
-fn push(table: &mut String, cells: &[String]) {
+fn row(text: &mut String, cells: &[&str]) {
     let safe: Vec<String> = cells
         .iter()
-        .map(|c| c.replace('|', "\\|").replace(['\n', '\r'], " "))
+        .map(|cell| cell.replace('|', "\\|").replace(['\n', '\r'], " "))
         .collect();
     // Writing into a string cannot fail.
-    let _ = writeln!(table, "| {} |", safe.join(" | "));
+    let _ = writeln!(text, "| {} |", safe.join(" | "));
 }
 
-fn mean(arm: &Arm, metric: &str) -> String {
-    words::value(metric, arm.mean(metric))
-}
-
-fn value(metrics: &Metrics, metric: &str) -> String {
-    words::value(metric, metrics.get(metric).copied())
-}
-
-fn seeds(arm: &Arm) -> String {
-    let each: Vec<String> = arm
-        .values(PRIMARY_METRIC)
-        .map(|(_, v)| words::value(PRIMARY_METRIC, Some(v)))
-        .collect();
-    let mean = words::value(PRIMARY_METRIC, arm.mean(PRIMARY_METRIC));
-    if each.len() > 1 {
-        format!("**{mean}** ({})", each.join(", "))
-    } else {
-        format!("**{mean}**")
-    }
+/// Mean over seeds, with the standard deviation where there are several.
+fn mean_and_sd(metric: &str, arm: &Arm) -> String {
+    let values: Vec<f64> = arm.values(metric).map(|(_, value)| value).collect();
+    let shown = words::value(metric, arm.mean(metric));
+    let Some(mean) = arm.mean(metric).filter(|_| values.len() > 1) else {
+        return shown;
+    };
+    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (values.len() - 1) as f64;
+    format!("{shown} ± {}", words::value(metric, Some(variance.sqrt())))
 }

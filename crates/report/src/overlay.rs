@@ -23,6 +23,10 @@ impl Colour {
     pub const SPARSE: Self = Self([255, 221, 51]);
 }
 
+/// Goes up with every change of what [`overlay`] draws or of how it is encoded, so that a kept picture is not taken for a
+/// new one.
+pub(crate) const DRAWING_VERSION: u32 = 1;
+
 /// Largest magnification [`overlay`] accepts.
 pub const MAX_SCALE: usize = 16;
 

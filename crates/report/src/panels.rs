@@ -1,51 +1,139 @@
-use crate::overlay::{Colour, overlay};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use htl_vocabulary::write_whole;
+use sha2::{Digest, Sha256};
+
+use crate::overlay::{Colour, DRAWING_VERSION, overlay};
 use crate::{Panel, ReportError};
 
-/// Masks of one image, where known: `height * width` bytes each, 0 is background.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct MaskSet<'a> {
-    /// What an annotator drew.
-    pub truth: Option<&'a [u8]>,
-    /// What the dense population says.
-    pub dense: Option<&'a [u8]>,
-    /// What the pruned population says.
-    pub sparse: Option<&'a [u8]>,
+/// An RGB image to draw on.
+#[derive(Debug, Clone, Copy)]
+pub struct Picture<'a> {
+    /// `height * width * 3` bytes, row by row, red first.
+    pub rgb: &'a [u8],
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// Magnification, from 1 to [`MAX_SCALE`](crate::MAX_SCALE).
+    pub scale: usize,
 }
 
-/// The pictures of a gallery item: the image alone, then one with each known outline. Dense and sparse outlines lie over
-/// the truth where that is known.
+/// Draws the panels of a page, and keeps them in a folder for the next page, which then draws only what changed.
 ///
-/// # Shapes
-/// As [`overlay`](crate::overlay()).
-///
-/// # Errors
-/// As [`overlay`](crate::overlay()).
-pub fn mask_panels(
-    rgb: &[u8],
-    height: usize,
-    width: usize,
-    masks: MaskSet<'_>,
-    scale: usize,
-) -> Result<Vec<Panel>, ReportError> {
-    let panel = |title: &str, outlines: &[(&[u8], Colour)]| {
-        Ok::<_, ReportError>(Panel {
-            title: title.to_owned(),
-            png: overlay(rgb, height, width, outlines, scale)?,
-        })
-    };
-    let truth = masks.truth.map(|mask| (mask, Colour::TRUTH));
-    let mut panels = vec![panel("Image", &[])?];
-    if let Some(truth) = truth {
-        panels.push(panel("Truth", &[truth])?);
-    }
-    for (title, mask, colour) in [
-        ("Dense", masks.dense, Colour::DENSE),
-        ("Sparse", masks.sparse, Colour::SPARSE),
-    ] {
-        if let Some(mask) = mask {
-            let outlines: Vec<_> = truth.into_iter().chain([(mask, colour)]).collect();
-            panels.push(panel(title, &outlines)?);
+/// A kept panel is named by a hash of everything that it is made of: image, masks, colours, scale, and the version of the
+/// drawing. What the folder holds besides panels is left alone.
+#[derive(Debug)]
+pub struct PanelMaker {
+    folder: Option<PathBuf>,
+    used: Mutex<BTreeSet<String>>,
+}
+
+/// Ending of a kept panel's name.
+const ENDING: &str = ".panel.png";
+
+impl PanelMaker {
+    /// Keeps nothing.
+    pub fn without_cache() -> Self {
+        Self {
+            folder: None,
+            used: Mutex::default(),
         }
     }
-    Ok(panels)
+
+    /// Takes panels from a folder, and puts new ones there. The folder is made when it is needed.
+    pub fn with_cache(folder: impl Into<PathBuf>) -> Self {
+        Self {
+            folder: Some(folder.into()),
+            used: Mutex::default(),
+        }
+    }
+
+    /// One panel: the picture with the outlines of the masks, as [`overlay()`] draws them.
+    ///
+    /// # Errors
+    /// As [`overlay()`], and [`ReportError::Io`] if the panel cannot be kept.
+    pub fn panel(&self, title: &str, picture: Picture<'_>, masks: &[(&[u8], Colour)]) -> Result<Panel, ReportError> {
+        let Picture {
+            rgb,
+            height,
+            width,
+            scale,
+        } = picture;
+        let draw = || overlay(rgb, height, width, masks, scale);
+        let title = title.to_owned();
+        let Some(folder) = &self.folder else {
+            return Ok(Panel { title, png: draw()? });
+        };
+        let name = name(picture, masks);
+        let path = folder.join(&name);
+        let png = match std::fs::read(&path) {
+            Ok(png) if is_whole(&png) => png,
+            _ => {
+                let png = draw()?;
+                write_whole(&path, &png).map_err(|source| ReportError::Io {
+                    path,
+                    action: "write",
+                    source,
+                })?;
+                png
+            }
+        };
+        if let Ok(mut used) = self.used.lock() {
+            used.insert(name);
+        }
+        Ok(Panel { title, png })
+    }
+
+    /// Deletes kept panels that were not asked for since this was made: those of an earlier state of the run.
+    ///
+    /// # Errors
+    /// [`ReportError::Io`] if a panel cannot be deleted.
+    pub fn delete_unused(&self) -> Result<(), ReportError> {
+        let (Some(folder), Ok(used)) = (&self.folder, self.used.lock()) else {
+            return Ok(());
+        };
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if is_panel(&name) && !used.contains(&name) {
+                std::fs::remove_file(entry.path()).map_err(|source| ReportError::Io {
+                    path: entry.path(),
+                    action: "delete",
+                    source,
+                })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_panel(name: &str) -> bool {
+    let stem = name.strip_suffix(ENDING).unwrap_or_default();
+    stem.len() == 64 && stem.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Whether a PNG begins and ends as one: what a disk lost is drawn again.
+fn is_whole(png: &[u8]) -> bool {
+    png.starts_with(b"\x89PNG\r\n\x1a\n") && png.ends_with(b"IEND\xaeB`\x82")
+}
+
+fn name(picture: Picture<'_>, masks: &[(&[u8], Colour)]) -> String {
+    let mut hash = Sha256::new();
+    let mut part = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    };
+    part(&DRAWING_VERSION.to_le_bytes());
+    for number in [picture.height, picture.width, picture.scale] {
+        part(&(number as u64).to_le_bytes());
+    }
+    part(picture.rgb);
+    for (mask, colour) in masks {
+        part(&colour.0);
+        part(mask);
+    }
+    let hex: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    hex + ENDING
 }

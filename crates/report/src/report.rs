@@ -1,9 +1,9 @@
 use std::path::Path;
 
+use htl_vocabulary::{RateRow, Results, write_whole};
 use indexmap::IndexMap;
 
-use crate::files::write_atomically;
-use crate::{RateRow, ReportError, Results};
+use crate::ReportError;
 
 /// Everything one page shows. Empty parts are said to be empty, not left out silently.
 #[derive(Debug, Clone, Default)]
@@ -85,12 +85,16 @@ pub struct Panel {
 }
 
 impl Report {
-    /// Writes the page under a temporary name in the same folder and renames it into place.
+    /// Writes the page: whole, or not at all.
     ///
     /// # Errors
     /// As [`render`], and [`ReportError::Io`].
     pub fn write(&self, path: &Path) -> Result<(), ReportError> {
-        write_atomically(path, render(self)?.as_bytes())
+        write_whole(path, render(self)?).map_err(|source| ReportError::Io {
+            path: path.to_owned(),
+            action: "write",
+            source,
+        })
     }
 }
 

@@ -1,7 +1,14 @@
 //! What the numbers say, in sentences that claim no more than the intervals support.
 
-use crate::words::{self, Better};
-use crate::{Gain, PRIMARY_METRIC, Results, Setting};
+use htl_metrics::{Better, Metric};
+use htl_vocabulary::arm;
+use htl_vocabulary::results::{Arm, Gain, PRIMARY_METRIC, Results, Setting, comparison_arms, comparison_key};
+use indexmap::IndexMap;
+
+use crate::words;
+
+/// Arms that are compared with the main one by their means where no paired gain was computed.
+const REFERENCES: [arm::Arm; 3] = [arm::LABELLED_ONLY, arm::FILLED_BOX, arm::ELLIPSE];
 
 /// What a gain and its interval allow one to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +21,8 @@ pub(crate) enum Verdict {
     NotShown,
     /// Too few seeds for a test.
     Descriptive,
+    /// Tested, but a metric of which neither more nor less is good, or none that is known.
+    NoDirection,
     /// No finite number.
     Undefined,
 }
@@ -30,9 +39,10 @@ impl Verdict {
         if gain.seeds.is_some_and(|n| n < Gain::SEEDS_FOR_A_TEST) || gain.note.as_deref() == Some("descriptive") {
             return Self::Descriptive;
         }
-        let (good, bad) = match words::better(metric) {
-            Better::Higher => (lo > 0.0, hi < 0.0),
-            Better::Lower => (hi < 0.0, lo > 0.0),
+        let (good, bad) = match Metric::named(metric).and_then(|metric| metric.better) {
+            Some(Better::Higher) => (lo > 0.0, hi < 0.0),
+            Some(Better::Lower) => (hi < 0.0, lo > 0.0),
+            None => return Self::NoDirection,
         };
         match (good, bad) {
             (true, _) if p < 0.05 => Self::Better,
@@ -48,6 +58,7 @@ impl Verdict {
             Self::Worse => "Worse",
             Self::NotShown => "No difference shown",
             Self::Descriptive => "Descriptive only",
+            Self::NoDirection => "Neither good nor bad",
             Self::Undefined => "Not measured",
         }
     }
@@ -62,16 +73,18 @@ impl Verdict {
     }
 }
 
-/// `htl-vs-baseline` to its two arms.
-pub(crate) fn pair(key: &str) -> Option<(&str, &str)> {
-    key.split_once("-vs-")
+/// Arms in the order of the registry; others follow as they come.
+pub(crate) fn arms_in_order(arms: &IndexMap<String, Arm>) -> impl Iterator<Item = (&str, &Arm)> {
+    let mut all: Vec<_> = arms.iter().map(|(name, arm)| (name.as_str(), arm)).collect();
+    all.sort_by_key(|(name, _)| arm::position(name));
+    all.into_iter()
 }
 
 /// Seeds behind a gain: as stated, else the fewer of the two arms.
 pub(crate) fn seeds_of(setting: &Setting, key: &str, gain: &Gain) -> usize {
     gain.seeds.unwrap_or_else(|| {
         let count = |arm: &str| setting.arms.get(arm).map_or(0, |a| a.seeds.len());
-        pair(key).map_or(0, |(a, b)| count(a).min(count(b)))
+        comparison_arms(key).map_or(0, |(a, b)| count(a).min(count(b)))
     })
 }
 
@@ -92,7 +105,7 @@ pub(crate) fn opening(results: &Results) -> String {
     format!(
         "{} {} in {} {}, {trained}, on {}: {} training, {} validation and {} test images. All figures are test results, per \
          image and averaged, unless a line says otherwise.",
-        capital(&spelt(arms)),
+        words::capital(&spelt(arms)),
         if arms == 1 { "arm" } else { "arms" },
         spelt(results.settings.len()),
         if results.settings.len() == 1 {
@@ -114,19 +127,12 @@ fn spelt(n: usize) -> String {
     SMALL.get(n).map_or_else(|| n.to_string(), |s| (*s).to_owned())
 }
 
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters
-        .next()
-        .map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
-}
-
 /// What one setting's numbers say about the primary metric.
 pub(crate) fn sentences(results: &Results, key: &str, setting: &Setting) -> Vec<String> {
     let mut said = Vec::new();
     said.extend(against_nothing(results, setting));
     for (pair_key, gains) in &setting.gain {
-        if let (Some(pair), Some(gain)) = (pair(pair_key), gains.get(PRIMARY_METRIC)) {
+        if let (Some(pair), Some(gain)) = (comparison_arms(pair_key), gains.get(PRIMARY_METRIC)) {
             said.push(gain_sentence(
                 pair,
                 PRIMARY_METRIC,
@@ -135,8 +141,8 @@ pub(crate) fn sentences(results: &Results, key: &str, setting: &Setting) -> Vec<
             ));
         }
     }
-    for reference in ["labelled-only", "filled-box", "inscribed-ellipse", "ellipse"] {
-        said.extend(against_reference(setting, reference));
+    for reference in REFERENCES {
+        said.extend(against_reference(setting, reference.key));
     }
     said.extend(conclusion(setting));
     if said.is_empty() {
@@ -145,9 +151,12 @@ pub(crate) fn sentences(results: &Results, key: &str, setting: &Setting) -> Vec<
     said
 }
 
-/// The arm others are compared with: `baseline`, else the first.
+/// The arm others are compared with: the baseline, else the first.
 pub(crate) fn main_arm(setting: &Setting) -> Option<(&str, f64)> {
-    let named = setting.arms.get_key_value("baseline").or_else(|| setting.arms.first());
+    let named = setting
+        .arms
+        .get_key_value(arm::BASELINE.key)
+        .or_else(|| setting.arms.first());
     named.and_then(|(name, arm)| Some((name.as_str(), arm.mean(PRIMARY_METRIC)?)))
 }
 
@@ -161,7 +170,7 @@ fn against_nothing(results: &Results, setting: &Setting) -> Option<String> {
     };
     let start = format!(
         "{} reaches Jaccard {} ({of})",
-        capital(&words::arm_in_sentence(arm)),
+        words::capital(&words::arm_in_sentence(arm)),
         words::value(PRIMARY_METRIC, Some(mean))
     );
     let best = results
@@ -188,7 +197,7 @@ fn against_nothing(results: &Results, setting: &Setting) -> Option<String> {
 }
 
 fn gain_sentence((a, b): (&str, &str), metric: &str, gain: &Gain, seeds: usize) -> String {
-    let (a, b) = (capital(&words::arm_in_sentence(a)), words::arm_in_sentence(b));
+    let (a, b) = (words::capital(&words::arm_in_sentence(a)), words::arm_in_sentence(b));
     let name = words::metric_in_sentence(metric);
     let verdict = Verdict::of(metric, gain);
     let change = words::difference(metric, gain.mean);
@@ -206,6 +215,10 @@ fn gain_sentence((a, b): (&str, &str), metric: &str, gain: &Gain, seeds: usize) 
                 "{a} changed test {name} by {change}{unit} against {b} (95\u{a0}% interval {interval}{seeds}: descriptive)."
             )
         }
+        Verdict::NoDirection => format!(
+            "{a} changed test {name} by {change}{unit} against {b} (95\u{a0}% interval {interval}{seeds}, {}).",
+            p_text(gain.p)
+        ),
         Verdict::NotShown => format!(
             "{a} changed test {name} by {change}{unit} against {b} (95\u{a0}% interval {interval}{seeds}, {}): no \
              difference is shown.",
@@ -236,7 +249,7 @@ fn p_text(p: Option<f64>) -> String {
 fn against_reference(setting: &Setting, reference: &str) -> Option<String> {
     let (arm, mean) = main_arm(setting)?;
     let other = setting.arms.get(reference)?.mean(PRIMARY_METRIC)?;
-    let paired = setting.gain.contains_key(&format!("{arm}-vs-{reference}"));
+    let paired = setting.gain.contains_key(&comparison_key(arm, reference));
     if paired || arm == reference {
         return None;
     }
@@ -252,10 +265,24 @@ fn against_reference(setting: &Setting, reference: &str) -> Option<String> {
     ))
 }
 
+/// The comparison that the experiment is about: the method against the baseline.
+pub(crate) fn main_comparison() -> String {
+    comparison_key(arm::HTL.key, arm::BASELINE.key)
+}
+
+/// What the method's gain over random attention allows one to say, where it was computed.
+pub(crate) fn control_verdict(setting: &Setting) -> Option<Verdict> {
+    verdict(setting, &comparison_key(arm::HTL.key, arm::RANDOM.key))
+}
+
+fn verdict(setting: &Setting, comparison: &str) -> Option<Verdict> {
+    let gain = setting.gain.get(comparison)?.get(PRIMARY_METRIC)?;
+    Some(Verdict::of(PRIMARY_METRIC, gain))
+}
+
 /// What may be said about attending to hard-to-learn samples: a gain counts only above baseline and control alike.
 fn conclusion(setting: &Setting) -> Option<String> {
-    let verdict = |key: &str| Some(Verdict::of(PRIMARY_METRIC, setting.gain.get(key)?.get(PRIMARY_METRIC)?));
-    let (baseline, random) = (verdict("htl-vs-baseline")?, verdict("htl-vs-random"));
+    let (baseline, random) = (verdict(setting, &main_comparison())?, control_verdict(setting));
     let text = match (baseline, random) {
         (Verdict::Undefined, _) => return None,
         (Verdict::Descriptive, _) | (_, Some(Verdict::Descriptive)) => {
@@ -277,8 +304,7 @@ fn conclusion(setting: &Setting) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Arm, Metrics};
-    use indexmap::IndexMap;
+    use htl_vocabulary::results::Metrics;
 
     fn setting(vs_baseline: Gain, vs_random: Gain) -> Setting {
         let arm = |v: f64| Arm::new((0..3).map(|s| (s, Metrics::from([("jaccard".to_owned(), v)]))));
@@ -341,7 +367,10 @@ mod tests {
     #[test]
     fn a_low_distance_is_the_good_side() {
         let gain = Gain::new(-2.0, [-3.0, -1.0], Some(0.01), 6);
-        assert_eq!(Verdict::of("boundary_distance", &gain), Verdict::Better);
+        for distance in ["hd95", "surface_distance"] {
+            assert_eq!(Verdict::of(distance, &gain), Verdict::Better);
+        }
+        assert_eq!(Verdict::of("map_quantile", &gain), Verdict::NoDirection);
         assert_eq!(Verdict::of("jaccard", &gain), Verdict::Worse);
         let p_disagrees = Gain::new(2.0, [1.0, 3.0], Some(0.2), 6);
         assert_eq!(Verdict::of("jaccard", &p_disagrees), Verdict::NotShown);

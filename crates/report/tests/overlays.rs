@@ -1,6 +1,6 @@
 //! Outlines lie where the mask's edge is, in the mask's colour, and nowhere else.
 
-use htl_report::{Colour, MaskSet, ReportError, mask_panels, overlay};
+use htl_report::{Colour, PanelMaker, Picture, ReportError, overlay};
 
 const H: usize = 20;
 const W: usize = 30;
@@ -106,32 +106,136 @@ fn wrong_buffers_are_refused() {
     assert!(overlay(&[], usize::MAX, usize::MAX, &[], 1).is_err());
 }
 
+/// One pixel high or wide, where a line is wider than the picture.
 #[test]
-fn panels_show_what_is_known() {
-    let mask = square();
-    let titles = |masks| -> Vec<String> {
-        mask_panels(&grey(), H, W, masks, 2)
-            .unwrap()
-            .into_iter()
-            .map(|p| p.title)
-            .collect()
-    };
-    assert_eq!(titles(MaskSet::default()), ["Image"]);
-    assert_eq!(
-        titles(MaskSet {
-            dense: Some(&mask),
-            ..MaskSet::default()
-        }),
-        ["Image", "Dense"]
+fn the_narrowest_images_are_drawn() {
+    for (height, width) in [(1, 1), (1, 16), (64, 1), (2, 64), (1, 300)] {
+        for scale in [1, 2, 16] {
+            let n = height * width;
+            for mask in [vec![1; n], (0..n).map(|i| u8::from(i % 3 == 1)).collect()] {
+                let png = overlay(&vec![128; 3 * n], height, width, &[(&mask, Colour::DENSE)], scale).unwrap();
+                let size = (
+                    u32::try_from(width * scale).unwrap(),
+                    u32::try_from(height * scale).unwrap(),
+                );
+                assert_eq!(decode(&png).dimensions(), size);
+            }
+        }
+    }
+}
+
+/// Golden: what is drawn. Whoever changes it raises `DRAWING_VERSION` in overlay.rs, so that no run shows pictures that it
+/// kept of before, and writes it anew with `UPDATE_GOLDEN=1 cargo test -p htl-report`.
+#[test]
+fn the_drawing_is_that_of_its_version() {
+    let rgb: Vec<u8> = (0..H * W * 3).map(|i| (40 + 5 * (i % 31)) as u8).collect();
+    let (dense, sparse) = (
+        square(),
+        (0..H * W).map(|i| u8::from(i % W > i / W)).collect::<Vec<_>>(),
     );
-    let full = MaskSet {
-        truth: Some(&mask),
-        dense: Some(&mask),
-        sparse: Some(&mask),
-    };
-    assert_eq!(titles(full), ["Image", "Truth", "Dense", "Sparse"]);
+    let masks: [(&[u8], Colour); 2] = [(&dense, Colour::DENSE), (&sparse, Colour::SPARSE)];
+    let png = overlay(&rgb, H, W, &masks, 4).unwrap();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixture/overlay.png");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(path, &png).unwrap();
+    }
+    let (drawn, golden) = (decode(&png), decode(&std::fs::read(path).unwrap()));
+    // Rounding of the last bit may differ between machines.
+    let apart = drawn
+        .iter()
+        .zip(golden.iter())
+        .filter(|(a, b)| a.abs_diff(**b) > 1)
+        .count();
+    assert!(
+        drawn.dimensions() == golden.dimensions() && apart == 0,
+        "{apart} bytes differ"
+    );
+}
+
+fn picture(rgb: &[u8]) -> Picture<'_> {
+    Picture {
+        rgb,
+        height: H,
+        width: W,
+        scale: 2,
+    }
+}
+
+fn kept(folder: &std::path::Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+/// A kept panel is taken as it is, and another made for whatever it is made of differently.
+#[test]
+fn panels_are_drawn_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (grey, mask) = (grey(), square());
+    let first = PanelMaker::with_cache(folder.path().join("panels"));
+    let panel = first.panel("dense", picture(&grey), &[(&mask, Colour::DENSE)]).unwrap();
+    let drawn = PanelMaker::without_cache()
+        .panel("dense", picture(&grey), &[(&mask, Colour::DENSE)])
+        .unwrap();
+    assert_eq!(panel, drawn);
+    let names = kept(&folder.path().join("panels"));
+    assert_eq!(names.len(), 1);
+
+    // Marked, to be told from a new drawing.
+    let path = folder.path().join("panels").join(&names[0]);
+    let mut marked = std::fs::read(&path).unwrap();
+    marked[40] ^= 1;
+    std::fs::write(&path, &marked).unwrap();
+    let again = PanelMaker::with_cache(folder.path().join("panels"));
     assert_eq!(
-        mask_panels(&grey(), H, W, full, 2).unwrap(),
-        mask_panels(&grey(), H, W, full, 2).unwrap()
+        again
+            .panel("dense", picture(&grey), &[(&mask, Colour::DENSE)])
+            .unwrap()
+            .png,
+        marked
+    );
+
+    let mut other = grey.clone();
+    other[0] = 1;
+    again
+        .panel("dense", picture(&other), &[(&mask, Colour::DENSE)])
+        .unwrap();
+    again
+        .panel("dense", picture(&grey), &[(&mask, Colour::SPARSE)])
+        .unwrap();
+    again.panel("dense", picture(&grey), &[]).unwrap();
+    let wider = Picture {
+        scale: 3,
+        ..picture(&grey)
+    };
+    again.panel("dense", wider, &[(&mask, Colour::DENSE)]).unwrap();
+    assert_eq!(kept(&folder.path().join("panels")).len(), 5);
+}
+
+/// Half a file is drawn again; what is no longer shown goes, and nothing else.
+#[test]
+fn the_folder_of_panels_is_kept_tidy() {
+    let folder = tempfile::tempdir().unwrap();
+    let grey = grey();
+    let first = PanelMaker::with_cache(folder.path());
+    let whole = first.panel("image", picture(&grey), &[]).unwrap();
+    let old = kept(folder.path());
+    std::fs::write(folder.path().join(&old[0]), &whole.png[..20]).unwrap();
+    std::fs::write(folder.path().join("notes.txt"), "mine").unwrap();
+    let second = PanelMaker::with_cache(folder.path());
+    assert_eq!(second.panel("image", picture(&grey), &[]).unwrap(), whole);
+
+    let third = PanelMaker::with_cache(folder.path());
+    third
+        .panel("image", picture(&grey), &[(&square(), Colour::DENSE)])
+        .unwrap();
+    third.delete_unused().unwrap();
+    let left = kept(folder.path());
+    assert!(
+        left.len() == 2 && left.contains(&"notes.txt".to_owned()) && !left.contains(&old[0]),
+        "{left:?}"
     );
 }

@@ -1,6 +1,8 @@
 //! The page as a browser sees it: complete, well formed, self-contained, escaped, and free of numbers that are none.
 
-use htl_report::{Arm, CurvePoint, Gain, GalleryItem, Metrics, Panel, RateRow, RateTable, Report, Setting, render};
+use htl_report::{
+    Arm, CurvePoint, Estimate, Gain, GalleryItem, Metrics, Panel, RateRow, RateTable, Report, Setting, render,
+};
 use scraper::{Html, Selector};
 
 mod fixture;
@@ -165,13 +167,7 @@ fn names_from_outside_are_text() {
     report.results.profile = evil.to_owned();
     let (_, mut setting) = report.results.settings.pop().unwrap();
     let arm = setting.arms.first().unwrap().1.clone();
-    setting.arms.insert(
-        evil.to_owned(),
-        Arm {
-            note: Some(evil.to_owned()),
-            ..arm
-        },
-    );
+    setting.arms.insert(evil.to_owned(), arm);
     setting.notes.push(evil.to_owned());
     let gain = setting.gain.first().unwrap().1.clone();
     setting.gain.insert(format!("{evil}-vs-{evil}"), gain);
@@ -193,7 +189,13 @@ fn names_from_outside_are_text() {
     report.rates.push(RateTable {
         title: evil.to_owned(),
         note: evil.to_owned(),
-        rows: vec![RateRow::new(evil, evil, 4, 2, [0.1, 0.9])],
+        rows: vec![RateRow {
+            attribute: evil.to_owned(),
+            level: evil.to_owned(),
+            n: 4,
+            htl: 2,
+            ..RateRow::default()
+        }],
     });
     let (page, html) = page(&report);
     assert!(!page.contains("<script"));
@@ -241,11 +243,20 @@ fn numbers_that_are_none_become_dashes() {
         validation: Some(f64::INFINITY),
         ..CurvePoint::default()
     }];
+    let estimate = |value| {
+        Some(Estimate {
+            value,
+            lo: nan,
+            hi: nan,
+        })
+    };
     report.rates[0].rows = vec![RateRow {
-        rate: Some(nan),
-        rate_ratio: Some(f64::INFINITY),
+        attribute: "sex".to_owned(),
+        level: "x".to_owned(),
+        rate: estimate(nan),
+        rate_ratio: estimate(f64::INFINITY),
         p_adjusted: Some(nan),
-        ..RateRow::new("sex", "x", 0, 0, [nan, nan])
+        ..RateRow::default()
     }];
     report.gallery[0].scores.insert("score".to_owned(), nan);
     page(&report);

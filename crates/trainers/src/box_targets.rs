@@ -2,7 +2,7 @@
 
 use htl_datasets::{ImageSet, PixelBox, box_mask, ellipse_mask, lab_from_srgb};
 
-use crate::config::BoxTargets;
+use crate::objective::BoxTargets;
 
 /// The pseudo-mask of each image of a set, `[size * size]` values 0 or 1.
 pub(crate) fn box_targets(images: &ImageSet, boxes: &[PixelBox], targets: BoxTargets) -> Vec<Vec<f32>> {

@@ -111,3 +111,8 @@ pub const ARMS: &[Arm] = &[
 pub fn named(key: &str) -> Option<&'static Arm> {
     ARMS.iter().find(|arm| arm.key == key)
 }
+
+/// Position of a key in [`ARMS`]; unknown ones come last.
+pub fn position(key: &str) -> usize {
+    ARMS.iter().position(|arm| arm.key == key).unwrap_or(ARMS.len())
+}

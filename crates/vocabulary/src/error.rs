@@ -60,11 +60,11 @@ pub enum FormatError {
     },
 }
 
-/// Reads a JSON file; the error names the field that does not fit.
-pub(crate) fn read_json<T: serde::de::DeserializeOwned>(
-    path: &std::path::Path,
-    what: &'static str,
-) -> Result<T, FormatError> {
+/// Reads a JSON file; `what` says which kind of file it should be: `results.json`, `summary.json`.
+///
+/// # Errors
+/// [`FormatError::Io`] if it cannot be read, [`FormatError::Json`] naming the field that does not fit.
+pub fn read_json<T: serde::de::DeserializeOwned>(path: &std::path::Path, what: &'static str) -> Result<T, FormatError> {
     let text = std::fs::read_to_string(path).map_err(|source| FormatError::Io {
         path: path.to_owned(),
         action: "read",

@@ -6,6 +6,10 @@ pub const RUN: &str = "run.json";
 pub const RESULTS: &str = "results.json";
 /// The page about a run.
 pub const REPORT: &str = "report.html";
+/// Held by the `htl report` that is writing the page.
+pub const REPORT_LOCK: &str = ".report.lock";
+/// The folder of the page's pictures, kept for the next page.
+pub const PANELS_FOLDER: &str = "panels";
 /// Versions, seeds, hashes, times and machine of a run.
 pub const MANIFEST: &str = "manifest.json";
 /// The folder of a run's score tables.

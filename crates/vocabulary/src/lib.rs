@@ -17,16 +17,20 @@ mod rates;
 pub mod results;
 pub mod run_file;
 pub mod setting;
+mod shell;
+pub mod sparsity;
 pub mod trivial;
 mod whole;
 
 pub use arm::Arm;
-pub use error::FormatError;
+pub use error::{FormatError, read_json};
 pub use history::{HistoryRow, read_history, write_history};
 pub use rates::{Estimate, RATE_COLUMNS, RateRow, rates_csv, read_rates, write_rates};
 pub use results::Results;
 pub use run_file::RunFile;
 pub use setting::Setting;
+pub use shell::shell_word;
+pub use sparsity::SparsityChoice;
 pub use whole::{write_whole, write_whole_with};
 
 /// The README's example, run as a test.

@@ -224,6 +224,29 @@ mod tests {
     }
 
     #[test]
+    fn columns_are_found_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("demographics.csv");
+        let header = RATE_COLUMNS.join(",");
+        std::fs::write(
+            &path,
+            format!("\u{feff}{header},extra\nsex,\"f, m\",4,2,0.5,nan,inf,,,,,,,,,x\n"),
+        )
+        .unwrap();
+        let rows = read_rates(&path).unwrap();
+        let rate = rows[0].rate.unwrap();
+        assert_eq!((rows[0].level.as_str(), rows[0].n, rate.value), ("f, m", 4, 0.5));
+        assert!(rate.lo.is_nan() && rate.hi.is_nan());
+        std::fs::write(&path, format!("{header}\nsex,f\n")).unwrap();
+        assert!(
+            read_rates(&path)
+                .unwrap_err()
+                .to_string()
+                .contains("not a readable CSV table")
+        );
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("demographics.csv");

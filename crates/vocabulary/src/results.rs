@@ -61,9 +61,6 @@ pub struct Setting {
     /// One sentence on what the networks could see.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// Training images whose label (mask, box, class) was used.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub labelled: Option<usize>,
     /// Sparsity chosen on validation for the pruned population, in [0, 1).
     #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "rounded_option")]
     pub sparsity: Option<f64>,
@@ -72,7 +69,7 @@ pub struct Setting {
     pub htl: Option<HtlSet>,
     /// Arm (`baseline`, `htl`, `random`, ...) to its seeds.
     pub arms: IndexMap<String, Arm>,
-    /// `"a-vs-b"` to metric to the paired gain of a over b.
+    /// [`comparison_key`] to metric to the paired gain of the first arm over the second.
     #[serde(default)]
     pub gain: IndexMap<String, IndexMap<String, Gain>>,
     /// Rows whose threshold was tuned with masks that the setting does not have: an upper bound, never a result.
@@ -99,15 +96,9 @@ pub struct HtlSet {
 pub struct Arm {
     /// Test metrics per seed.
     pub seeds: Vec<SeedResult>,
-    /// One sentence on what the arm does; a built-in sentence is used for the known names.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub note: Option<String>,
     /// Gradient steps per training.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gradient_steps: Option<u64>,
-    /// Images seen per training, populations and fine-tuning included where the arm needs them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub image_steps: Option<u64>,
 }
 
 /// Test metrics of one seed.
@@ -138,6 +129,19 @@ pub struct Gain {
     /// A remark: `descriptive`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+}
+
+/// Between the two arms of a comparison's key.
+const VERSUS: &str = "-vs-";
+
+/// The key of a comparison in [`Setting::gain`]: `htl-vs-baseline`.
+pub fn comparison_key(method: &str, control: &str) -> String {
+    format!("{method}{VERSUS}{control}")
+}
+
+/// The two arms of a [`comparison_key`]; `None` if it is not one.
+pub fn comparison_arms(key: &str) -> Option<(&str, &str)> {
+    key.split_once(VERSUS)
 }
 
 impl Arm {

@@ -18,6 +18,9 @@ pub struct RunFile {
     pub device: String,
     /// Data folder: relative to the run's folder where it lies inside, else as it was given.
     pub data: String,
+    /// `--data` as it was given to the run; `None` for the data that come with the repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_given: Option<String>,
     /// Name and size of the data.
     pub dataset: Dataset,
     /// By setting.

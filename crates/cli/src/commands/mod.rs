@@ -3,6 +3,7 @@
 pub mod analyze;
 pub mod bench;
 pub mod check;
+mod choices;
 pub mod data;
 pub mod evaluate;
 pub mod experiment;
@@ -19,7 +20,7 @@ pub mod stage;
 pub mod status;
 pub mod train;
 
-use std::{io::Write, path::Path};
+use std::io::Write;
 
 use anyhow::Context;
 
@@ -29,31 +30,6 @@ pub fn print(line: &str) -> anyhow::Result<()> {
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         other => other.context("cannot write to standard output"),
     }
-}
-
-/// Writes under a temporary name in the same folder, then renames.
-fn write_atomically(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let folder = path
-        .parent()
-        .filter(|p| !p.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let write = || -> std::io::Result<()> {
-        std::fs::create_dir_all(folder)?;
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(bytes)?;
-        file.persist(path).map_err(|e| e.error)?;
-        Ok(())
-    };
-    write().with_context(|| format!("cannot write {}", path.display()))
-}
-
-/// Rows as CSV, written atomically.
-fn write_csv<R: serde::Serialize>(path: &Path, rows: impl IntoIterator<Item = R>) -> anyhow::Result<()> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    for row in rows {
-        writer.serialize(row)?;
-    }
-    write_atomically(path, &writer.into_inner()?)
 }
 
 /// A split by its word.

@@ -1,7 +1,10 @@
+use htl_vocabulary::arm;
+use htl_vocabulary::results::{Arm, Metrics, PRIMARY_METRIC, Results, Setting};
 use serde::Serialize;
 
 use crate::axis::{Axis, Tick};
-use crate::{Arm, Metrics, PRIMARY_METRIC, Results, Setting, words};
+use crate::summary::arms_in_order;
+use crate::words;
 
 use super::style_of;
 
@@ -49,7 +52,7 @@ fn table(results: &Results, key: &str, setting: &Setting) -> SettingTable {
     let more = further_metrics(results, setting);
     let learnt = || setting.arms.iter().chain(&setting.oracle_tuned);
     let axis = axis(results, setting);
-    let row = |(name, arm): (&String, &Arm)| arm_row(results, name, arm, &axis, &more);
+    let row = |(name, arm): (&str, &Arm)| arm_row(results, name, arm, &axis, &more);
     let trivial = results
         .trivial
         .iter()
@@ -61,8 +64,8 @@ fn table(results: &Results, key: &str, setting: &Setting) -> SettingTable {
         facts: facts(setting, learnt().map(|(_, arm)| arm)),
         notes: setting.notes.clone(),
         ticks: axis.ticks(|share| share * 100.0),
-        arms: setting.arms.iter().map(row).collect(),
-        oracle: setting.oracle_tuned.iter().map(row).collect(),
+        arms: arms_in_order(&setting.arms).map(row).collect(),
+        oracle: arms_in_order(&setting.oracle_tuned).map(row).collect(),
         trivial,
         more: more.iter().map(|m| words::metric(m)).collect(),
     }
@@ -138,9 +141,6 @@ fn trivial_row(name: &str, metrics: &Metrics, axis: &Axis, more: &[String]) -> R
 
 fn facts<'a>(setting: &Setting, arms: impl Iterator<Item = &'a Arm>) -> Vec<String> {
     let mut facts = Vec::new();
-    if let Some(n) = setting.labelled {
-        facts.push(format!("{n} labelled training images"));
-    }
     if let Some(s) = setting.sparsity.filter(|s| s.is_finite()) {
         facts.push(format!("pruned to sparsity {}", words::minus(format!("{s:.2}"))));
     }
@@ -169,18 +169,17 @@ pub(super) struct Term {
 /// What the arms are, once for all settings.
 pub(super) fn terms(results: &Results) -> Vec<Term> {
     let mut terms = Vec::new();
-    for (name, arm) in results
+    let names = results
         .settings
         .values()
-        .flat_map(|s| s.arms.iter().chain(&s.oracle_tuned))
-    {
-        let note = arm.note.clone().unwrap_or_else(|| words::arm_note(name).to_owned());
+        .flat_map(|s| s.arms.keys().chain(s.oracle_tuned.keys()));
+    for known in names.filter_map(|name| arm::named(name)) {
         let term = Term {
-            name: words::arm(name),
-            style: style_of(results, name),
-            note,
+            name: known.label.to_owned(),
+            style: style_of(results, known.key),
+            note: known.about.to_owned(),
         };
-        if !term.note.is_empty() && !terms.contains(&term) {
+        if !terms.contains(&term) {
             terms.push(term);
         }
     }

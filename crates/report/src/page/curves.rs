@@ -2,7 +2,8 @@ use indexmap::IndexMap;
 use serde::Serialize;
 
 use crate::axis::{Axis, Tick};
-use crate::{CurvePoint, Results, words};
+use crate::{CurvePoint, words};
+use htl_vocabulary::Results;
 
 use super::style_of;
 

@@ -1,8 +1,9 @@
+use htl_vocabulary::results::{Gain, PRIMARY_METRIC, Results, comparison_arms};
 use serde::Serialize;
 
 use crate::axis::{Axis, Tick};
 use crate::summary::{self, Verdict};
-use crate::{Gain, PRIMARY_METRIC, Results, words};
+use crate::words;
 
 use super::style_of;
 
@@ -93,7 +94,7 @@ pub(super) fn view(results: &Results) -> Forest {
 
 /// `HTL attention vs random attention`: the second name in lower case, unless it is an abbreviation.
 fn comparison(pair: &str) -> String {
-    let Some((a, b)) = summary::pair(pair) else {
+    let Some((a, b)) = comparison_arms(pair) else {
         return words::spell(pair);
     };
     let (a, b) = (words::arm(a), words::arm(b));
@@ -115,7 +116,7 @@ fn row(results: &Results, pair: &str, gain: &Gain, axis: &Axis, seeds: usize) ->
     });
     Row {
         label: comparison(pair),
-        style: summary::pair(pair).map_or(0, |(a, _)| style_of(results, a)),
+        style: comparison_arms(pair).map_or(0, |(a, _)| style_of(results, a)),
         mark,
         change: words::difference(PRIMARY_METRIC, gain.mean),
         interval: words::interval(PRIMARY_METRIC, gain.ci95),

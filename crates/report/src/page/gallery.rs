@@ -79,7 +79,7 @@ fn score(value: f64) -> String {
 fn picture(panel: &Panel) -> Picture {
     let data = base64::engine::general_purpose::STANDARD.encode(&panel.png);
     Picture {
-        title: words::arm(&panel.title),
+        title: words::capital(&panel.title),
         data: Value::from_safe_string(data),
         size: png_size(&panel.png),
     }

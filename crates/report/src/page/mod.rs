@@ -7,6 +7,7 @@ mod gallery;
 mod rates;
 mod summary;
 
+use htl_vocabulary::arm::{self, Arm};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior, Value};
@@ -18,7 +19,14 @@ const TEMPLATE: &str = include_str!("../../templates/report.html");
 const STYLE: &str = include_str!("../../templates/style.css");
 
 /// Arms with a colour and mark of their own; others take what is left, in order.
-const STYLED_ARMS: [&str; 6] = ["baseline", "htl", "random", "labelled-only", "htl-query", "sham"];
+const STYLED_ARMS: [Arm; 6] = [
+    arm::BASELINE,
+    arm::HTL,
+    arm::RANDOM,
+    arm::LABELLED_ONLY,
+    arm::HTL_QUERY,
+    arm::SHAM,
+];
 const STYLES: usize = 8;
 
 /// What the template sees.
@@ -40,8 +48,8 @@ struct Page<'a> {
     examples: Vec<gallery::Group>,
     gallery_outlines: Vec<&'static str>,
     example_outlines: Vec<&'static str>,
-    notes: Vec<&'a str>,
-    commands: Vec<&'a str>,
+    notes: &'a [String],
+    commands: &'a [String],
     attribution: &'a [String],
     provenance: Vec<Fact<'a>>,
 }
@@ -62,7 +70,7 @@ struct Fact<'a> {
 
 /// Index of the colour and mark of an arm, the same in every figure of a page.
 fn style_of(results: &Results, arm: &str) -> usize {
-    let known = |name: &str| STYLED_ARMS.iter().position(|k| *k == name);
+    let known = |name: &str| STYLED_ARMS.iter().position(|arm| arm.key == name);
     known(arm).unwrap_or_else(|| {
         let mut others: Vec<&str> = Vec::new();
         for name in results
@@ -125,15 +133,6 @@ pub(crate) fn render(report: &Report) -> Result<String, ReportError> {
         .iter()
         .map(|(name, value)| Fact { name, value })
         .collect();
-    let again = format!("cargo xtask reproduce --profile {}", results.profile);
-    let commands: Vec<&str> = match report.reproduce.as_slice() {
-        [] => vec![&again],
-        given => given.iter().map(String::as_str).collect(),
-    };
-
-    // The page says this anyway.
-    let told = |note: &&str| note.trim() != "For research use, not a medical device.";
-    let notes = report.notes.iter().map(String::as_str).filter(told).collect();
     let page = Page {
         style: Value::from_safe_string(STYLE.to_owned()),
         title: &report.title,
@@ -151,8 +150,8 @@ pub(crate) fn render(report: &Report) -> Result<String, ReportError> {
         examples: gallery::view(&report.examples),
         gallery_outlines: gallery::outlines(&report.gallery),
         example_outlines: gallery::outlines(&report.examples),
-        notes,
-        commands,
+        notes: &report.notes,
+        commands: &report.reproduce,
         attribution: &report.attribution,
         provenance,
     };

@@ -2,7 +2,7 @@ use indexmap::IndexMap;
 use serde::Serialize;
 
 use crate::axis::{Axis, Tick};
-use crate::{RateRow, RateTable, words};
+use crate::{Estimate, RateRow, RateTable, words};
 
 #[derive(Serialize)]
 pub(super) struct Rates {
@@ -57,7 +57,11 @@ pub(super) fn view(tables: &[RateTable]) -> Vec<Rates> {
 }
 
 fn rates(table: &RateTable) -> Rates {
-    let ends = table.rows.iter().flat_map(|r| [r.rate, r.rate_lo, r.rate_hi]).flatten();
+    let ends = table
+        .rows
+        .iter()
+        .filter_map(|r| r.rate)
+        .flat_map(|r| [r.value, r.lo, r.hi]);
     let axis = Axis::around(ends.chain([0.0]).map(|v| v * 100.0), 3);
     let attributes = by_attribute(&table.rows).into_iter().map(|(key, rows)| {
         let (n, htl) = rows.iter().fold((0, 0), |(n, htl), r| (n + r.n, htl + r.htl));
@@ -72,10 +76,7 @@ fn rates(table: &RateTable) -> Rates {
         note: table.note.clone(),
         ticks: axis.ticks(|share| share * 100.0),
         attributes: attributes.collect(),
-        compared: table
-            .rows
-            .iter()
-            .any(|r| r.rate_ratio.or(r.odds_ratio).or(r.p).is_some_and(f64::is_finite)),
+        compared: table.rows.iter().any(|r| ratio(r).or(r.p).is_some_and(f64::is_finite)),
     }
 }
 
@@ -87,29 +88,40 @@ fn by_attribute(rows: &[RateRow]) -> IndexMap<&str, Vec<&RateRow>> {
     groups
 }
 
+/// How much more often a level is hard to learn than the others, by either ratio.
+fn ratio(r: &RateRow) -> Option<f64> {
+    r.rate_ratio.or(r.odds_ratio).map(|ratio| ratio.value)
+}
+
 fn row(r: &RateRow, axis: &Axis) -> Row {
     let at = |v: f64| axis.percent(v * 100.0);
-    let known = [r.rate, r.rate_lo, r.rate_hi].map(|v| v.filter(|v| v.is_finite()));
-    let mark = match known {
-        [Some(rate), lo, hi] => Some(Mark {
-            at: at(rate),
-            lo: at(lo.unwrap_or(rate)),
-            hi: at(hi.unwrap_or(rate)),
-        }),
-        _ => None,
+    let mark = r.rate.filter(|rate| rate.value.is_finite()).map(|rate| {
+        let end = |end: f64| at(if end.is_finite() { end } else { rate.value });
+        Mark {
+            at: at(rate.value),
+            lo: end(rate.lo),
+            hi: end(rate.hi),
+        }
+    });
+    let printed = |estimate: Option<Estimate>, number: fn(Option<f64>) -> String| {
+        let part = |of: fn(Estimate) -> f64| number(estimate.map(of));
+        (part(|e| e.value), span(part(|e| e.lo), part(|e| e.hi)))
     };
+    let (rate, interval) = printed(r.rate, words::percent);
+    let (ratio, ratio_interval) = printed(r.rate_ratio, words::ratio);
+    let (odds, odds_interval) = printed(r.odds_ratio, words::ratio);
     Row {
         level: level(&r.level),
         n: r.n,
         htl: r.htl,
-        rate: words::percent(r.rate),
-        interval: span(words::percent(r.rate_lo), words::percent(r.rate_hi)),
+        rate,
+        interval,
         mark,
         few: r.n < FEW,
-        ratio: words::ratio(r.rate_ratio),
-        ratio_interval: span(words::ratio(r.rate_ratio_lo), words::ratio(r.rate_ratio_hi)),
-        odds: words::ratio(r.odds_ratio),
-        odds_interval: span(words::ratio(r.odds_ratio_lo), words::ratio(r.odds_ratio_hi)),
+        ratio,
+        ratio_interval,
+        odds,
+        odds_interval,
         p: words::p(r.p),
         p_adjusted: words::p(r.p_adjusted),
     }
@@ -147,7 +159,10 @@ fn sentence(table: &RateTable) -> String {
     };
     let tested = || table.rows.iter().filter(|r| r.p_adjusted.is_some_and(f64::is_finite));
     let describe = |r: &RateRow| {
-        let (name, rate) = (words::attribute_in_sentence(&r.attribute), words::percent(r.rate));
+        let (name, rate) = (
+            words::attribute_in_sentence(&r.attribute),
+            words::percent(r.rate.map(|rate| rate.value)),
+        );
         format!("{name} {} ({} of {}, {rate})", level(&r.level), r.htl, r.n)
     };
     let apart: Vec<&RateRow> = tested().filter(|r| r.p_adjusted.is_some_and(|p| p < 0.05)).collect();
@@ -160,11 +175,9 @@ fn sentence(table: &RateTable) -> String {
         );
     }
     let side = |more: bool| {
-        let of = apart.iter().filter(|r| {
-            r.rate_ratio
-                .or(r.odds_ratio)
-                .is_some_and(|x| x.is_finite() && (x > 1.0) == more)
-        });
+        let of = apart
+            .iter()
+            .filter(|r| ratio(r).is_some_and(|x| x.is_finite() && (x > 1.0) == more));
         of.map(|r| describe(r)).collect::<Vec<_>>().join(", ")
     };
     let groups = [("more", side(true)), ("less", side(false))];

@@ -1,8 +1,9 @@
+use htl_vocabulary::results::{Gain, PRIMARY_METRIC, Results, comparison_arms};
 use serde::Serialize;
 
 use crate::axis::Axis;
 use crate::summary::{self, Verdict};
-use crate::{PRIMARY_METRIC, RateTable, Results, words};
+use crate::{RateTable, words};
 
 use super::rates;
 
@@ -49,11 +50,11 @@ pub(super) fn view(results: &Results, tables: &[RateTable]) -> Summary {
 }
 
 /// The gain that the card shows: HTL against baseline, else the first.
-fn main_gain<'a>(results: &'a Results, key: &str) -> Option<(&'a str, &'a crate::Gain)> {
+fn main_gain<'a>(results: &'a Results, key: &str) -> Option<(&'a str, &'a Gain)> {
     let setting = results.settings.get(key)?;
     let (name, gains) = setting
         .gain
-        .get_key_value("htl-vs-baseline")
+        .get_key_value(&summary::main_comparison())
         .or_else(|| setting.gain.first())?;
     Some((name, gains.get(PRIMARY_METRIC)?))
 }
@@ -61,15 +62,12 @@ fn main_gain<'a>(results: &'a Results, key: &str) -> Option<(&'a str, &'a crate:
 fn card(results: &Results, key: &str) -> Option<Card> {
     let (name, gain) = main_gain(results, key)?;
     let setting = results.settings.get(key)?;
-    let (a, b) = summary::pair(name)?;
+    let (a, b) = comparison_arms(name)?;
     let verdict = Verdict::of(PRIMARY_METRIC, gain);
     // Above the baseline is not yet better: the control decides.
-    let control = || {
-        let gain = setting.gain.get("htl-vs-random")?.get(PRIMARY_METRIC)?;
-        Some(Verdict::of(PRIMARY_METRIC, gain))
-    };
+    let control = || summary::control_verdict(setting);
     let (label, class) = match verdict {
-        Verdict::Better if name == "htl-vs-baseline" && control() != Some(Verdict::Better) => {
+        Verdict::Better if name == summary::main_comparison() && control() != Some(Verdict::Better) => {
             ("Not shown above random", Verdict::NotShown.class())
         }
         other => (other.label(), other.class()),

@@ -5,13 +5,12 @@ use std::{collections::BTreeMap, path::Path};
 use anyhow::Context;
 use candle_core::Device;
 use htl_datasets::{DataFolder, RgbImage, Sample, Split};
+use htl_inference::{NetworkPredictor, Predictor, map_of};
 use htl_metrics::resize_bilinear;
 use htl_mining::{Population, ScoreTable, column};
-use htl_models::Checkpoint;
-use htl_report::{Colour, GalleryItem, Panel, overlay};
+use htl_report::{Colour, GalleryItem, Panel, PanelMaker, Picture};
+use htl_vocabulary::{RunFile, arm, file, setting};
 use indexmap::IndexMap;
-
-use crate::run_file::RunFile;
 
 /// Pictures in each gallery.
 const HARDEST: usize = 8;
@@ -21,7 +20,7 @@ const EXAMPLES: usize = 6;
 const SIDE: usize = 256;
 
 /// The hardest images by out-of-fold disagreement.
-pub fn hardest(run: &RunFile, root: &Path, data: &DataFolder) -> anyhow::Result<Vec<GalleryItem>> {
+pub fn hardest(run: &RunFile, root: &Path, data: &DataFolder, panels: &PanelMaker) -> anyhow::Result<Vec<GalleryItem>> {
     let populations = run
         .analysis
         .maps
@@ -56,46 +55,50 @@ pub fn hardest(run: &RunFile, root: &Path, data: &DataFolder) -> anyhow::Result<
         };
         let planes = population.planes(position)?;
         let (height, width) = population.size();
-        let picture = Picture::of(sample)?;
-        let mut panels = vec![picture.panel("image", &[])?];
-        if let Some(truth) = picture.truth(sample)? {
-            panels.push(picture.panel("truth", &[(truth, Colour::TRUTH)])?);
+        let photo = Photo::of(sample, panels)?;
+        let mut shown = vec![photo.panel("image", None)?];
+        if let Some(truth) = photo.truth(sample)? {
+            shown.push(photo.panel("truth", Some((&truth, Colour::TRUTH)))?);
         }
         for ((title, colour), plane) in [("dense", Colour::DENSE), ("sparse", Colour::SPARSE)]
             .into_iter()
             .zip(&planes)
         {
-            panels.push(picture.panel(title, &[(picture.mask(plane, height, width)?, colour)])?);
+            shown.push(photo.panel(title, Some((&photo.mask(plane, height, width)?, colour)))?);
         }
-        let shown = [column::DISAGREEMENT, column::SHAM, column::DENSE_ERROR];
-        let scores = shown
+        let scores = [column::DISAGREEMENT, column::SHAM, column::DENSE_ERROR]
             .iter()
             .filter_map(|name| Some((name.replace('_', " "), *scores.get(*name)?)))
             .collect();
-        let (image_id, setting) = (id.clone(), String::new());
         items.push(GalleryItem {
-            image_id,
-            setting,
+            image_id: id.clone(),
             caption: caption(sample),
             scores,
-            panels,
+            panels: shown,
+            ..GalleryItem::default()
         });
     }
     Ok(items)
 }
 
 /// Test images evenly spread over the sorted ids, with the predictions of the first seed's baseline and attended network.
-pub fn examples(run: &RunFile, root: &Path, data: &DataFolder, device: &Device) -> anyhow::Result<Vec<GalleryItem>> {
-    let Some(setting) = run.settings.get("supervised") else {
+pub fn examples(
+    run: &RunFile,
+    root: &Path,
+    data: &DataFolder,
+    device: &Device,
+    panels: &PanelMaker,
+) -> anyhow::Result<Vec<GalleryItem>> {
+    let Some(files) = run.settings.get(setting::SUPERVISED.key) else {
         return Ok(Vec::new());
     };
-    let mut networks = Vec::new();
-    for (arm, colour) in [("baseline", Colour::DENSE), ("htl", Colour::SPARSE)] {
-        let Some(first) = setting.arms.get(arm).and_then(|seeds| seeds.first()) else {
+    let mut predictors = Vec::new();
+    for (arm, colour) in [(arm::BASELINE, Colour::DENSE), (arm::HTL, Colour::SPARSE)] {
+        let Some(first) = files.arms.get(arm.key).and_then(|seeds| seeds.first()) else {
             continue;
         };
-        let path = root.join(&first.folder).join(htl_trainers::names::CHECKPOINT);
-        networks.push((arm, colour, Checkpoint::load(&path, device)?));
+        let path = root.join(&first.folder).join(file::CHECKPOINT);
+        predictors.push((arm, colour, NetworkPredictor::load(&path, device)?));
     }
     let test: Vec<&Sample> = data
         .split(Split::Test)
@@ -106,38 +109,37 @@ pub fn examples(run: &RunFile, root: &Path, data: &DataFolder, device: &Device) 
     let mut items = Vec::new();
     for index in 0..count {
         let sample = test[index * test.len() / count];
-        let picture = Picture::of(sample)?;
-        let mut panels = Vec::new();
-        if let Some(truth) = picture.truth(sample)? {
-            panels.push(picture.panel("truth", &[(truth, Colour::TRUTH)])?);
+        let photo = Photo::of(sample, panels)?;
+        let mut shown = Vec::new();
+        if let Some(truth) = photo.truth(sample)? {
+            shown.push(photo.panel("truth", Some((&truth, Colour::TRUTH)))?);
         }
-        for (arm, colour, (meta, network)) in &networks {
-            let map: Vec<f32> = htl_trainers::map_of(network, &picture.rgb, &meta.preprocessing, device)?
-                .flatten_all()?
-                .to_vec1()?;
-            let size = meta.preprocessing.size;
-            panels.push(picture.panel(arm, &[(picture.mask(&map, size, size)?, *colour)])?);
+        for (arm, colour, predictor) in &predictors {
+            let map = map_of(predictor, &sample.image_id, &photo.rgb)?;
+            let size = predictor.preprocessing().size;
+            shown.push(photo.panel(arm.label, Some((&photo.mask(&map, size, size)?, *colour)))?);
         }
         items.push(GalleryItem {
             image_id: sample.image_id.clone(),
-            setting: String::new(),
             caption: caption(sample),
-            scores: IndexMap::new(),
-            panels,
+            panels: shown,
+            ..GalleryItem::default()
         });
     }
     Ok(items)
 }
 
-/// An image to draw on.
-struct Picture {
+/// An image of the data folder, to draw on.
+struct Photo<'a> {
     rgb: RgbImage,
+    panels: &'a PanelMaker,
 }
 
-impl Picture {
-    fn of(sample: &Sample) -> anyhow::Result<Self> {
+impl<'a> Photo<'a> {
+    fn of(sample: &Sample, panels: &'a PanelMaker) -> anyhow::Result<Self> {
         Ok(Self {
             rgb: htl_datasets::read_rgb(&sample.image)?,
+            panels,
         })
     }
 
@@ -150,21 +152,24 @@ impl Picture {
         Ok(Some(htl_datasets::read_mask(path)?.into_raw()))
     }
 
-    /// A map's mask at the picture's size.
+    /// A map's mask at the image's size.
     fn mask(&self, map: &[f32], height: usize, width: usize) -> anyhow::Result<Vec<u8>> {
         let resized = resize_bilinear(map, (height, width), self.size())?;
         Ok(resized.iter().map(|p| u8::from(*p > 0.5)).collect())
     }
 
-    fn panel(&self, title: &str, masks: &[(Vec<u8>, Colour)]) -> anyhow::Result<Panel> {
+    fn panel(&self, title: &str, outline: Option<(&[u8], Colour)>) -> anyhow::Result<Panel> {
         let (height, width) = self.size();
-        let masks: Vec<(&[u8], Colour)> = masks.iter().map(|(mask, colour)| (mask.as_slice(), *colour)).collect();
-        let scale = (SIDE / height.max(width).max(1)).clamp(1, htl_report::MAX_SCALE);
-        let png = overlay(self.rgb.as_raw(), height, width, &masks, scale).with_context(|| format!("panel {title}"))?;
-        Ok(Panel {
-            title: title.to_owned(),
-            png,
-        })
+        let picture = Picture {
+            rgb: self.rgb.as_raw(),
+            height,
+            width,
+            scale: (SIDE / height.max(width).max(1)).clamp(1, htl_report::MAX_SCALE),
+        };
+        let outlines: Vec<_> = outline.into_iter().collect();
+        self.panels
+            .panel(title, picture, &outlines)
+            .with_context(|| format!("panel {title}"))
     }
 }
 

@@ -1,7 +1,7 @@
 //! `htl report`: the numbers of a run, and the page that shows them.
 
 mod gallery;
-mod numbers;
+mod lock;
 
 use std::path::{Path, PathBuf};
 
@@ -9,10 +9,8 @@ use anyhow::Context;
 use candle_core::Device;
 use clap::Args;
 use htl_datasets::{DataFolder, Manifest};
-use htl_report::{CurvePoint, RateTable, Report, read_rates};
-use indexmap::IndexMap;
-
-use crate::run_file::RunFile;
+use htl_report::{PanelMaker, Report};
+use htl_vocabulary::{RunFile, file};
 
 /// `htl report`.
 #[derive(Args)]
@@ -24,109 +22,40 @@ pub struct ReportCommand {
 
 impl ReportCommand {
     pub fn run(self, device: &Device) -> anyhow::Result<()> {
-        let run = RunFile::read(&self.run)?;
         let root = &self.run;
-        let device_name = htl_device::name(device);
-        let results = numbers::results(&run, device_name, root)?;
-        results.write(&root.join("results.json"))?;
+        let is_run = || {
+            format!(
+                "is {} the --out folder of a finished `cargo xtask reproduce`?",
+                root.display()
+            )
+        };
+        // Before anything is written there; and again when no other report can be writing.
+        RunFile::read(root).with_context(is_run)?;
+        let _lock = lock::lock(root)?;
+        let run = RunFile::read(root).with_context(is_run)?;
+        let mut report = Report::of_run(&run, root)?;
+        report.results.write(&root.join(file::RESULTS))?;
 
-        let data_path = if run.data.is_relative() && root.join(&run.data).exists() {
-            root.join(&run.data)
-        } else {
-            run.data.clone()
+        let data_path = match root.join(&run.data) {
+            inside if inside.exists() => inside,
+            _ => PathBuf::from(&run.data),
         };
         let data = DataFolder::open(&data_path)?;
-        let rates = read_rates(&root.join(&run.analysis.demographics))?;
-        let report = Report {
-            title: format!("Who is hard to localize: {}", run.dataset.name),
-            curves: curves(&run, root)?,
-            rates: vec![RateTable {
-                title: "Training images, out-of-fold".into(),
-                note: "Every image is judged by dense and pruned networks of the other fold, which never saw it."
-                    .into(),
-                rows: rates,
-            }],
-            gallery: gallery::hardest(&run, root, &data)?,
-            examples: gallery::examples(&run, root, &data, device)?,
-            notes: notes(&run),
-            reproduce: vec![reproduce(&run)],
-            attribution: attribution(&data_path),
-            provenance: IndexMap::from([
-                ("htl".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-                ("profile".to_owned(), run.profile.clone()),
-                ("device".to_owned(), device_name.to_owned()),
-            ]),
-            results,
-        };
-        let page = root.join("report.html");
+        let panels = PanelMaker::with_cache(root.join(file::PANELS_FOLDER));
+        report.gallery = gallery::hardest(&run, root, &data, &panels)?;
+        report.examples = gallery::examples(&run, root, &data, device, &panels)?;
+        report.attribution = attribution(&data_path);
+        let page = root.join(file::REPORT);
         report.write(&page)?;
+        panels.delete_unused()?;
         eprintln!("{}", page.display());
         Ok(())
     }
 }
 
-/// The command that makes this run again.
-fn reproduce(run: &RunFile) -> String {
-    let data = match run.dataset.name.as_str() {
-        "embedded" => String::new(),
-        name => format!(" --data {name}"),
-    };
-    format!("cargo xtask reproduce --profile {}{data}", run.profile)
-}
-
-fn curves(run: &RunFile, root: &Path) -> anyhow::Result<Vec<CurvePoint>> {
-    let mut points = Vec::new();
-    for (setting, entry) in &run.settings {
-        let measure = match setting.as_str() {
-            "weakly-supervised" => "balanced class accuracy",
-            "weakly-supervised-boxes" => "box IoU",
-            _ => "Jaccard",
-        };
-        for (arm, seeds) in &entry.arms {
-            for seed in seeds {
-                let Some(history) = &seed.history else { continue };
-                for row in htl_trainers::read_history(&root.join(history))? {
-                    points.push(CurvePoint {
-                        setting: setting.clone(),
-                        arm: arm.clone(),
-                        seed: seed.seed,
-                        step: row.step as u64,
-                        train_loss: Some(row.train_loss),
-                        validation: row.val_quality,
-                        measure: measure.into(),
-                    });
-                }
-            }
-        }
-    }
-    Ok(points)
-}
-
-fn notes(run: &RunFile) -> Vec<String> {
-    let mut notes = vec![
-        "For research use, not a medical device.".to_owned(),
-        "Splits are kept apart by lesion or patient only as far as the metadata names them.".to_owned(),
-        "Learning rate and box refinement were chosen on development images outside this data set; sparsity on its \
-         validation split; nothing on its test split."
-            .to_owned(),
-        "Who is hard is asked of training images by networks that did not see them; rates are descriptive of this data \
-         set, and small groups have wide intervals."
-            .to_owned(),
-    ];
-    if run
-        .settings
-        .values()
-        .flat_map(|s| s.arms.values())
-        .any(|seeds| seeds.len() < 5)
-    {
-        notes.push("Fewer than five seeds: intervals describe these runs and support no claim beyond them.".to_owned());
-    }
-    notes
-}
-
 /// Licence and attribution from the data folder's manifest, where it has one.
 fn attribution(data: &Path) -> Vec<String> {
-    let mut lines = match Manifest::read(&data.join("manifest.json")) {
+    let mut lines = match Manifest::read(&data.join(file::MANIFEST)) {
         Ok(manifest) => vec![format!(
             "Images and masks: {}. {}",
             manifest.licence, manifest.attribution
@@ -135,9 +64,4 @@ fn attribution(data: &Path) -> Vec<String> {
     };
     lines.push("Code: MIT OR Apache-2.0.".to_owned());
     lines
-}
-
-/// Reads a file of the run, naming it in the error.
-fn read_text(path: &Path) -> anyhow::Result<String> {
-    std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
