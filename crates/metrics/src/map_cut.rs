@@ -2,7 +2,8 @@ use crate::error::{MetricError, check_finite_f32};
 use crate::mask::Mask;
 
 /// Where a map of scores becomes a mask. Fixed beforehand, the same wherever maps are compared, mined or judged.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum MapCut {
     /// Set where the value is above this one.
     Above(f32),

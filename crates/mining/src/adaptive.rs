@@ -4,15 +4,14 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::column;
+use crate::comparison::Comparison;
 use crate::error::{MiningError, Result};
+use crate::knockoff::{LEAST_SEEDS, check_q, knockoff_threshold};
 use crate::params::ScoreValidParams;
 use crate::population::Population;
-use crate::scores::{Comparison, View, part, threshold_of};
 use crate::select::{Outcome, Selection, top};
 use crate::table::ScoreTable;
-
-/// The fewest dense seeds that can be split for adaptive selection.
-pub const LEAST_SEEDS: usize = 4;
+use crate::view::{Disagreement, View};
 
 /// Parameters of [`adaptive`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,8 +35,8 @@ impl Default for AdaptiveParams {
     }
 }
 
-/// Adaptive selection (knockoff+): the images on which pruning parts from dense further than a sham does, as many as a
-/// false discovery rate of `q` allows. With fewer than [`LEAST_SEEDS`] dense seeds the outcome is
+/// Adaptive selection (knockoff+): the images on which pruning changes more than a sham does, as many as a false discovery
+/// rate of `q` allows. With fewer than [`LEAST_SEEDS`] dense seeds the outcome is
 /// [`Outcome::TooFewSeeds`] and the set is the top fraction of `table`.
 ///
 /// Images flagged `both_empty` in `table` rank hardest and are in the set whatever their W; they are not counted in
@@ -130,16 +129,12 @@ pub fn split_statistics(comparison: &Comparison<'_>, scoring: &ScoreValidParams)
             found: seeds as f64,
         });
     }
-    let threshold = threshold_of(dense, scoring);
+    let cut = scoring.cut(dense.kind());
     let halves = |population: &Population, id: &str| -> Result<[View; 2]> {
-        let position = population.position(id).ok_or_else(|| MiningError::MissingId {
-            image_id: id.to_string(),
-            place: "a population".into(),
-        })?;
-        let mut first = population.planes(position)?;
+        let mut first = population.planes_of(id)?;
         first.truncate(2 * half);
         let second = first.split_off(half);
-        let view = |planes| View::from_planes(planes, population.size(), threshold);
+        let view = |planes| View::new(planes, population.size(), cut);
         Ok([view(first)?, view(second)?])
     };
     dense
@@ -149,53 +144,10 @@ pub fn split_statistics(comparison: &Comparison<'_>, scoring: &ScoreValidParams)
             let [dense_a, dense_c] = halves(dense, id)?;
             let [pruned_a, pruned_c] = halves(comparison.sparse, id)?;
             let [sham_a, sham_c] = halves(sham, id)?;
-            let distance = |a: &View, b: &View| Ok::<f64, MiningError>(part(a, b, scoring)?.hard);
+            let distance = |a: &View, b: &View| Ok::<f64, MiningError>(Disagreement::between(a, b, scoring)?.hard);
             let one = distance(&dense_a, &pruned_c)? - distance(&dense_a, &sham_c)?;
             let other = distance(&dense_c, &pruned_a)? - distance(&dense_c, &sham_a)?;
             Ok((one + other) / 2.0)
         })
         .collect()
-}
-
-/// The knockoff+ threshold min{t > 0 : (1 + #{W <= -t}) / #{W >= t} <= q} among the sizes of the statistics, `None` if
-/// none does (Barber & Candès 2015).
-///
-/// # Errors
-/// [`MiningError::Parameter`] if q is outside (0, 1) or a statistic is not a number.
-pub fn knockoff_threshold(statistics: &[f64], q: f64) -> Result<Option<f64>> {
-    check_q(q)?;
-    if let Some(&found) = statistics.iter().find(|w| w.is_nan()) {
-        return Err(MiningError::Parameter {
-            name: "W",
-            expected: "a number",
-            found,
-        });
-    }
-    let mut order: Vec<f64> = statistics.iter().copied().filter(|&w| w != 0.0).collect();
-    order.sort_by(|a, b| b.abs().total_cmp(&a.abs()));
-    let (mut positive, mut negative, mut best) = (0usize, 0usize, None);
-    for (i, &w) in order.iter().enumerate() {
-        if w > 0.0 {
-            positive += 1
-        } else {
-            negative += 1
-        }
-        let last_of_its_size = order.get(i + 1).is_none_or(|next| next.abs() < w.abs());
-        if last_of_its_size && positive > 0 && (1 + negative) as f64 <= q * positive as f64 {
-            best = Some(w.abs());
-        }
-    }
-    Ok(best)
-}
-
-fn check_q(q: f64) -> Result<()> {
-    if q > 0.0 && q < 1.0 {
-        Ok(())
-    } else {
-        Err(MiningError::Parameter {
-            name: "q",
-            expected: "in (0, 1)",
-            found: q,
-        })
-    }
 }

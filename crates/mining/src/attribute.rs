@@ -8,7 +8,7 @@ pub const UNKNOWN: &str = "unknown";
 /// Names of the age bands of [`age_band`], youngest first.
 pub const AGE_BANDS: [&str; 5] = ["<30", "30-44", "45-59", "60-74", "75+"];
 
-/// The band of an age in years; `None` for what is no age (negative or not a number).
+/// The band of an age in years; `None` if the value is not a valid age (negative or not a number).
 pub fn age_band(years: f64) -> Option<&'static str> {
     match years {
         y if y.is_nan() || y < 0.0 => None,
@@ -72,21 +72,8 @@ impl Attribute {
         })
     }
 
-    /// Age in years as [`AGE_BANDS`].
-    ///
-    /// # Errors
-    /// [`MiningError::DuplicateId`].
-    pub fn age_bands<I: Into<String>>(name: &str, ages: impl IntoIterator<Item = (I, Option<f64>)>) -> Result<Self> {
-        Self::ordered(
-            name,
-            &AGE_BANDS,
-            ages.into_iter().map(|(id, age)| (id, age.and_then(age_band))),
-        )
-    }
-
-    /// A continuous attribute as three levels of about equal number, named from low to high (`["small", "medium",
-    /// "large"]`). Equal values are never torn apart: a level holds the values up to and including its upper tercile.
-    /// Values that are missing or no number are [`UNKNOWN`].
+    /// A number as three levels of about equal size, named from low to high (`["small", "medium", "large"]`); see
+    /// [`htl_metrics::terciles`]. Missing values and NaN are [`UNKNOWN`].
     ///
     /// # Errors
     /// [`MiningError::DuplicateId`].
@@ -95,30 +82,11 @@ impl Attribute {
         names: [&str; 3],
         values: impl IntoIterator<Item = (I, Option<f64>)>,
     ) -> Result<Self> {
-        let values: Vec<(String, Option<f64>)> = values
-            .into_iter()
-            .map(|(id, value)| (id.into(), value.filter(|v| !v.is_nan())))
-            .collect();
-        let mut sorted: Vec<f64> = values.iter().filter_map(|(_, value)| *value).collect();
-        sorted.sort_by(f64::total_cmp);
-        // The k-th smallest with k = ceil(n / 3), ceil(2 n / 3): the empirical quantile.
-        let cut = |part: usize| sorted.get((sorted.len() * part).div_ceil(3).saturating_sub(1)).copied();
-        let (first, second) = (cut(1), cut(2));
-        let [low, middle, high] = names;
-        let level = |value: f64| {
-            if first.is_some_and(|cut| value <= cut) {
-                low
-            } else if second.is_some_and(|cut| value <= cut) {
-                middle
-            } else {
-                high
-            }
-        };
-        Self::ordered(
-            name,
-            &names,
-            values.into_iter().map(|(id, value)| (id, value.map(level))),
-        )
+        let (ids, values): (Vec<String>, Vec<Option<f64>>) =
+            values.into_iter().map(|(id, value)| (id.into(), value)).unzip();
+        let thirds = htl_metrics::terciles(&values);
+        let levels = thirds.into_iter().map(|third| third.map(|third| third.of(names)));
+        Self::ordered(name, &names, ids.into_iter().zip(levels))
     }
 
     /// The intersection of two attributes, as `sex x age`: its levels are pairs, `female, 30-44`; unknown where either is.

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
-use crate::column;
 use crate::error::{MiningError, Result};
+use crate::score::{CLASS_COLUMNS, ClassContext, SCORES};
 use crate::table::{ScoreRow, ScoreTable};
 
 /// Class predictions of K seeds for the same images, for the classifiers of the weakly-supervised setting.
@@ -70,7 +70,7 @@ pub fn modal_class(votes: &[u32]) -> Option<u32> {
 }
 
 /// Half the sum of absolute differences of two vote shares.
-fn vote_distance(a: &[u32], b: &[u32]) -> f64 {
+pub(crate) fn vote_distance(a: &[u32], b: &[u32]) -> f64 {
     let mut classes: Vec<u32> = a.iter().chain(b).copied().collect();
     classes.sort_unstable();
     classes.dedup();
@@ -82,7 +82,7 @@ fn vote_distance(a: &[u32], b: &[u32]) -> f64 {
         / 2.0
 }
 
-/// Class-level scores: [`column::CLASS_PIE`], [`column::CLASS_DISAGREEMENT`] and, with a sham, [`column::CLASS_SHAM`].
+/// Scores of the predicted classes: [`CLASS_COLUMNS`], rows in the order of the dense population.
 /// [`ScoreTable::join`] puts them beside the map scores.
 ///
 /// # Errors
@@ -96,23 +96,21 @@ pub fn class_scores(
     for id in others.iter().flatten().flat_map(|other| &other.ids) {
         dense.votes(id, "the dense class population")?;
     }
-    let mut table = ScoreTable::new([column::CLASS_PIE, column::CLASS_DISAGREEMENT, column::CLASS_SHAM]);
+    let mut table = ScoreTable::new(CLASS_COLUMNS);
     for id in &dense.ids {
-        let before = dense.votes(id, "the dense class population")?;
-        let after = sparse.votes(id, "the sparse class population")?;
-        let trained = sham
-            .map(|sham| sham.votes(id, "the sham class population"))
-            .transpose()?;
-        let pie = modal_class(&before) != modal_class(&after);
+        let context = ClassContext {
+            dense: dense.votes(id, "the dense class population")?,
+            sparse: sparse.votes(id, "the sparse class population")?,
+            sham: sham
+                .map(|sham| sham.votes(id, "the sham class population"))
+                .transpose()?,
+        };
+        let scores = SCORES.iter().filter(|score| score.is_of_classes());
         table.push(ScoreRow {
             image_id: id.clone(),
             setting: String::new(),
             fold: None,
-            scores: vec![
-                Some(f64::from(u8::from(pie))),
-                Some(vote_distance(&before, &after)),
-                trained.map(|votes| vote_distance(&before, &votes)),
-            ],
+            scores: scores.map(|score| score.of_classes(&context)).collect(),
             htl: false,
         })?;
     }

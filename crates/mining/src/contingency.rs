@@ -1,15 +1,5 @@
+use htl_vocabulary::Estimate;
 use statrs::distribution::{ContinuousCDF, Normal};
-
-/// An estimate with its 95 % interval.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Estimate {
-    /// The estimate.
-    pub value: f64,
-    /// Lower end.
-    pub lo: f64,
-    /// Upper end.
-    pub hi: f64,
-}
 
 /// Quantile of the standard normal distribution that leaves 2.5 % above.
 fn z95() -> f64 {

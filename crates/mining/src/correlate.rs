@@ -1,7 +1,6 @@
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use crate::error::{MiningError, Result};
-use crate::table::ScoreTable;
 
 /// A rank correlation.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -57,14 +56,6 @@ pub fn spearman(x: &[Option<f64>], y: &[Option<f64>]) -> Result<Option<Correlati
         }
     });
     Ok(Some(Correlation { n, rho, p }))
-}
-
-/// [`spearman`] of two score columns.
-///
-/// # Errors
-/// [`MiningError::NoColumn`].
-pub fn correlate(table: &ScoreTable, first: &str, second: &str) -> Result<Option<Correlation>> {
-    spearman(&table.column(first)?, &table.column(second)?)
 }
 
 /// Ranks from 1, ties sharing the mean of theirs.

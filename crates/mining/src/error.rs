@@ -22,7 +22,7 @@ pub enum MiningError {
         /// The shape wanted.
         expected: Vec<usize>,
     },
-    /// Maps that are no floating point numbers.
+    /// Maps that are not floating-point numbers.
     #[error("maps of seed {seed} are {found}, expected floating point: probabilities in [0, 1], not masks or bytes")]
     MapType {
         /// Position of the tensor in the population.
@@ -30,7 +30,7 @@ pub enum MiningError {
         /// Its element type.
         found: String,
     },
-    /// A value that is no probability, or (class activations) not finite.
+    /// A value outside [0, 1].
     #[error("map of image `{image_id}`, seed {seed}, holds {found}, expected {expected}")]
     MapValue {
         /// The image.
@@ -181,7 +181,10 @@ pub enum MiningError {
         /// What is wrong.
         problem: String,
     },
-    /// A file that cannot be read or written.
+    /// A file that cannot be written; the message names it.
+    #[error(transparent)]
+    Write(std::io::Error),
+    /// A file that cannot be read.
     #[error("{}: {source}", path.display())]
     Io {
         /// The file.
@@ -193,6 +196,7 @@ pub enum MiningError {
     #[error(transparent)]
     Metric(#[from] htl_metrics::MetricError),
     /// An error of candle.
+    #[cfg(feature = "candle")]
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
 }

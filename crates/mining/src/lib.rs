@@ -17,47 +17,69 @@
 //! assert_eq!(top(&table, column::DISAGREEMENT, 0.5)?.ids, ["hard"]);
 //! # Ok::<(), htl_mining::MiningError>(())
 //! ```
+#[cfg(feature = "candle")]
 mod adaptive;
 mod adjust;
 mod attribute;
+mod attributes;
 mod classes;
 pub mod column;
+#[cfg(feature = "candle")]
+mod comparison;
 mod contingency;
 mod correlate;
 mod error;
-mod files;
+mod knockoff;
+mod map_kind;
 mod metadata;
 mod overlap;
 mod params;
+#[cfg(feature = "candle")]
 mod population;
+#[cfg(feature = "candle")]
 mod population_file;
 mod query;
 mod rank;
 mod rates;
-mod scores;
+mod score;
 mod select;
 mod table;
+mod view;
 
-pub use adaptive::{AdaptiveParams, LEAST_SEEDS, adaptive, knockoff_threshold, split_statistics};
+#[cfg(feature = "candle")]
+pub use adaptive::{AdaptiveParams, adaptive, split_statistics};
 pub use adjust::Adjustment;
 pub use attribute::{AGE_BANDS, Attribute, UNKNOWN, age_band};
+pub use attributes::{
+    ATTRIBUTES, AttributeRow, Group, Levels, Source, Subject, attribute_named, group_attributes, group_columns,
+    group_levels,
+};
 pub use classes::{ClassPopulation, class_scores, modal_class};
-pub use column::SCORE_COLUMNS;
-pub use contingency::{Estimate, TwoByTwo, wilson};
-pub use correlate::{Correlation, correlate, spearman};
+#[cfg(feature = "candle")]
+pub use comparison::{Comparison, Truth, scores};
+pub use contingency::{TwoByTwo, wilson};
+pub use correlate::{Correlation, spearman};
 pub use error::{MiningError, Result};
-pub use metadata::{ColumnReading, MOST_LEVELS, Metadata, read_column};
+pub use htl_vocabulary::{Estimate, RateRow, write_rates};
+pub use knockoff::{LEAST_SEEDS, knockoff_threshold};
+pub use map_kind::MapKind;
+pub use metadata::Metadata;
 pub use params::{ScoreParams, ScoreValidParams};
-pub use population::{MapKind, Population};
+#[cfg(feature = "candle")]
+pub use population::Population;
+#[cfg(feature = "candle")]
 pub use population_file::Encoding;
 pub use query::{QueryRule, query};
 pub use rank::rank;
-pub use rates::{RATE_COLUMNS, RateRow, demographics, write_rates};
-pub use scores::{Comparison, Truth, scores};
-pub use select::{Outcome, RandomPool, Selection, random_like, top, weights};
+pub use rates::demographics;
+pub use score::{
+    CLASS_COLUMNS, ClassContext, Errors, ImageContext, Measure, Need, SCORE_COLUMNS, SCORES, Score, score_named,
+};
+pub use select::{Outcome, Selection, random_like, top, weights};
 pub use table::{HTL_COLUMN, KEY_COLUMNS, ScoreRow, ScoreTable};
+pub use view::{Disagreement, View};
 
 /// The example of the README, run as a test.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "candle"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,13 +1,16 @@
+use htl_metrics::MapCut;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{MiningError, Result};
+use crate::map_kind::MapKind;
 
 /// Thresholds of the scores; [`ScoreParams::check`] before use.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ScoreParams {
-    /// Threshold on class activation maps after scaling to [0, 1]. Probability maps are always cut at 0.5.
-    pub class_map_threshold: f64,
+    /// Where class activation maps become masks, the same as in evaluation unless set. Probability maps are always cut
+    /// at 0.5.
+    pub class_map_cut: MapCut,
     /// IoU of the modal masks under which an image is a pruning-identified exemplar.
     pub pie_iou: f64,
     /// Unit of the boundary-normalised disagreement: this fraction of the image diagonal, as in Boundary IoU
@@ -22,7 +25,7 @@ pub struct ScoreParams {
 impl Default for ScoreParams {
     fn default() -> Self {
         Self {
-            class_map_threshold: 0.5,
+            class_map_cut: MapKind::ClassActivation.cut(),
             pie_iou: 0.5,
             band: 0.02,
             suspect_max_spread: 0.2,
@@ -37,8 +40,12 @@ impl ScoreParams {
     /// # Errors
     /// [`MiningError::Parameter`] for the first one out of range.
     pub fn check(self) -> Result<ScoreValidParams> {
+        let cut = match self.class_map_cut {
+            MapCut::Above(value) => f64::from(value),
+            MapCut::Quantile(quantile) => quantile,
+        };
         let unit = [
-            ("class_map_threshold", self.class_map_threshold),
+            ("class_map_cut", cut),
             ("pie_iou", self.pie_iou),
             ("suspect_max_spread", self.suspect_max_spread),
             ("suspect_min_error", self.suspect_min_error),
@@ -64,8 +71,18 @@ impl ScoreParams {
 }
 
 /// [`ScoreParams`] that were checked.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ScoreValidParams(ScoreParams);
+
+impl ScoreValidParams {
+    /// Where maps of this kind become masks.
+    pub fn cut(&self, kind: MapKind) -> MapCut {
+        match kind {
+            MapKind::Probability => kind.cut(),
+            MapKind::ClassActivation => self.class_map_cut,
+        }
+    }
+}
 
 impl std::ops::Deref for ScoreValidParams {
     type Target = ScoreParams;

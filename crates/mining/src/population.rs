@@ -3,20 +3,10 @@ use std::collections::{HashMap, HashSet};
 use candle_core::{DType, Device, Tensor};
 use htl_metrics::Mask;
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 
 use crate::error::{MiningError, Result};
-
-/// What the numbers of a map mean.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum MapKind {
-    /// Lesion probabilities in [0, 1], compared as they are, thresholded at 0.5.
-    Probability,
-    /// Class activations of any finite size: each map is scaled to [0, 1] by its own minimum and maximum before it is
-    /// compared. A constant map says nothing about where and becomes all zero.
-    ClassActivation,
-}
+use crate::map_kind::MapKind;
+use crate::view::{View, consensus};
 
 /// K independently seeded trainings of one configuration, each judging the same images.
 ///
@@ -46,10 +36,11 @@ impl Population {
         Self::of_kind(MapKind::Probability, ids, maps)
     }
 
-    /// A population of class activation maps (any finite values), as [`MapKind::ClassActivation`].
+    /// A population of class activation maps, as [`MapKind::ClassActivation`]: each map already scaled to [0, 1] by its
+    /// own minimum and maximum, as [`htl_metrics::ScoreMap`] does.
     ///
     /// # Errors
-    /// As [`Population::new`], but any finite value is accepted.
+    /// As [`Population::new`].
     pub fn class_activation(ids: Vec<String>, maps: Vec<Tensor>) -> Result<Self> {
         Self::of_kind(MapKind::ClassActivation, ids, maps)
     }
@@ -127,14 +118,11 @@ impl Population {
         (0..self.len()).into_par_iter().try_for_each(|i| {
             for seed in 0..self.seeds() {
                 let plane = self.plane(seed, i)?;
-                let (wrong, expected): (fn(&&f32) -> bool, _) = match self.kind {
-                    MapKind::Probability => (
-                        |p| !(0.0..=1.0).contains(*p),
-                        "a probability in [0, 1] (apply the sigmoid to logits)",
-                    ),
-                    MapKind::ClassActivation => (|p| !p.is_finite(), "a finite number"),
+                let expected = match self.kind {
+                    MapKind::Probability => "a probability in [0, 1] (apply the sigmoid to logits)",
+                    MapKind::ClassActivation => "a value in [0, 1] (scale each map by its own minimum and maximum)",
                 };
-                if let Some(&found) = plane.iter().find(wrong) {
+                if let Some(&found) = plane.iter().find(|p| !(0.0..=1.0).contains(*p)) {
                     return Err(MiningError::MapValue {
                         image_id: self.ids[i].clone(),
                         seed,
@@ -187,7 +175,7 @@ impl Population {
         self.maps.get(seed)
     }
 
-    /// One seed's stored plane of one image, without scaling of class activations.
+    /// One seed's plane of one image.
     pub(crate) fn plane(&self, seed: usize, image: usize) -> Result<Vec<f32>> {
         let flat = self.maps[seed].get(image)?.flatten_all()?;
         Ok(match flat.dtype() {
@@ -196,7 +184,7 @@ impl Population {
         })
     }
 
-    /// The K maps of one image, row by row, in [0, 1]: class activations are scaled by their own minimum and maximum.
+    /// The K maps of one image, row by row, in [0, 1].
     ///
     /// # Shapes
     /// - result: K planes of `height * width`
@@ -204,15 +192,19 @@ impl Population {
     /// # Errors
     /// [`MiningError::Candle`] if `image` is out of range.
     pub fn planes(&self, image: usize) -> Result<Vec<Vec<f32>>> {
-        (0..self.seeds())
-            .map(|seed| {
-                let mut plane = self.plane(seed, image)?;
-                if self.kind == MapKind::ClassActivation {
-                    scale_to_unit(&mut plane);
-                }
-                Ok(plane)
-            })
-            .collect()
+        (0..self.seeds()).map(|seed| self.plane(seed, image)).collect()
+    }
+
+    /// [`Population::planes`] by id.
+    ///
+    /// # Errors
+    /// [`MiningError::MissingId`].
+    pub fn planes_of(&self, image_id: &str) -> Result<Vec<Vec<f32>>> {
+        let position = self.position(image_id).ok_or_else(|| MiningError::MissingId {
+            image_id: image_id.to_string(),
+            place: "the population".into(),
+        })?;
+        self.planes(position)
     }
 
     /// Mean of the K maps of one image, `height * width`, in [0, 1].
@@ -223,12 +215,13 @@ impl Population {
         Ok(consensus(&self.planes(image)?))
     }
 
-    /// Modal mask of one image: pixel-wise majority of the K masks (map > 0.5) for odd K, consensus > 0.5 for even K.
+    /// Modal mask of one image: pixel-wise majority of the K masks for odd K, the mask of the consensus for even K; maps
+    /// are cut as [`MapKind::cut`] says.
     ///
     /// # Errors
     /// [`MiningError::Candle`] if `image` is out of range.
     pub fn modal_mask(&self, image: usize) -> Result<Mask> {
-        modal_mask(&self.planes(image)?, self.size(), 0.5)
+        Ok(View::new(self.planes(image)?, self.size(), self.kind.cut())?.modal)
     }
 
     /// The same images judged by some of the seeds, in the order given.
@@ -332,43 +325,6 @@ pub(crate) fn same_images(left: (&str, &Population), right: (&str, &Population))
             place: left.0.to_string(),
         }),
         None => Ok(()),
-    }
-}
-
-/// Mean over seeds, summed in f64 in the order of the seeds.
-pub(crate) fn consensus(planes: &[Vec<f32>]) -> Vec<f32> {
-    let pixels = planes.first().map_or(0, Vec::len);
-    let count = planes.len() as f64;
-    (0..pixels)
-        .map(|p| (planes.iter().map(|plane| f64::from(plane[p])).sum::<f64>() / count) as f32)
-        .collect()
-}
-
-/// Majority of the K masks for odd K, consensus above the threshold for even K.
-pub(crate) fn modal_mask(planes: &[Vec<f32>], (height, width): (usize, usize), threshold: f32) -> Result<Mask> {
-    if planes.len().is_multiple_of(2) {
-        return Ok(Mask::above(height, width, &consensus(planes), threshold)?);
-    }
-    let majority = |p| 2 * planes.iter().filter(|plane| plane[p] > threshold).count() > planes.len();
-    Ok(Mask::new(
-        height,
-        width,
-        (0..height * width).map(|p| u8::from(majority(p))).collect(),
-    )?)
-}
-
-pub(crate) fn scale_to_unit(plane: &mut [f32]) {
-    let (low, high) = plane
-        .iter()
-        .fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), &v| (l.min(v), h.max(v)));
-    // In f64, so that two finite values never differ by infinity.
-    let range = f64::from(high) - f64::from(low);
-    for value in plane {
-        *value = if range > 0.0 {
-            ((f64::from(*value) - f64::from(low)) / range) as f32
-        } else {
-            0.0
-        };
     }
 }
 

@@ -3,11 +3,12 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
+use htl_vocabulary::write_whole_with;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{MiningError, Result};
-use crate::files::write_then_rename;
-use crate::population::{MapKind, Population, scale_to_unit};
+use crate::map_kind::MapKind;
+use crate::population::Population;
 
 /// How maps are written to a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -16,8 +17,8 @@ pub enum Encoding {
     /// 32-bit floating point, exact.
     #[default]
     F32,
-    /// 8 bits, value q / 255, a quarter of the size. The side of 0.5 on which a value lies is kept exactly, so masks
-    /// do not change. Class activations are scaled per image first.
+    /// 8 bits, value q / 255, a quarter of the size. The side of 0.5 on which a value lies is kept exactly, so masks of
+    /// probability maps do not change.
     U8,
 }
 
@@ -33,10 +34,10 @@ const METADATA_KEY: &str = "population";
 
 impl Population {
     /// Writes a safetensors file: `maps.<k>` per seed (`F32` or `U8`), ids and kind as JSON under the key `population`
-    /// of `__metadata__`. Written to a temporary name, then renamed; one image in memory at a time.
+    /// of `__metadata__`. Written whole or not at all; one image in memory at a time.
     ///
     /// # Errors
-    /// [`MiningError::Io`] if the file cannot be written.
+    /// [`MiningError::Write`] if the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>, encoding: Encoding) -> Result<()> {
         let path = path.as_ref();
         let bad = |problem: String| MiningError::PopulationFile {
@@ -70,7 +71,7 @@ impl Population {
         let mut json = serde_json::Value::Object(json).to_string().into_bytes();
         json.resize(json.len().next_multiple_of(8), b' '); // data start at a multiple of eight, as safetensors writes it
         let mut failure = None;
-        write_then_rename(path, |writer| {
+        write_whole_with(path, |writer| {
             writer.write_all(&(json.len() as u64).to_le_bytes())?;
             writer.write_all(&json)?;
             for seed in 0..self.seeds() {
@@ -82,12 +83,12 @@ impl Population {
                             return Err(std::io::Error::other("map could not be read"));
                         }
                     };
-                    writer.write_all(&encode(plane, encoding, self.kind()))?;
+                    writer.write_all(&encode(&plane, encoding))?;
                 }
             }
             Ok(())
         })
-        .map_err(|error| failure.unwrap_or(error))
+        .map_err(|error| failure.unwrap_or(MiningError::Write(error)))
     }
 
     /// Reads a file that [`Population::save`] wrote. Eight-bit maps stay at eight bits in memory.
@@ -166,15 +167,10 @@ impl Population {
     }
 }
 
-fn encode(mut plane: Vec<f32>, encoding: Encoding, kind: MapKind) -> Vec<u8> {
+fn encode(plane: &[f32], encoding: Encoding) -> Vec<u8> {
     match encoding {
         Encoding::F32 => plane.iter().flat_map(|value| value.to_le_bytes()).collect(),
-        Encoding::U8 => {
-            if kind == MapKind::ClassActivation {
-                scale_to_unit(&mut plane);
-            }
-            plane.into_iter().map(quantise).collect()
-        }
+        Encoding::U8 => plane.iter().map(|value| quantise(*value)).collect(),
     }
 }
 

@@ -1,4 +1,4 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
 
 use rand::SeedableRng;
@@ -6,9 +6,9 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::adaptive::LEAST_SEEDS;
 use crate::column;
 use crate::error::{MiningError, Result};
+use crate::knockoff::LEAST_SEEDS;
 use crate::rank::{count_of, rank};
 use crate::table::ScoreTable;
 
@@ -41,6 +41,8 @@ pub enum Outcome {
         /// Fraction taken instead.
         fraction: f64,
     },
+    /// As the `htl` column of a score table marks it.
+    Marked,
     /// A random control.
     Random {
         /// Seed of the draw.
@@ -74,6 +76,7 @@ impl fmt::Display for Outcome {
                 "too few seeds for adaptive selection ({found}, at least {LEAST_SEEDS} needed): top {:.1} % by {column} instead",
                 100.0 * fraction
             ),
+            Self::Marked => f.write_str("as marked in the score table"),
             Self::Random { seed } => write!(f, "random, seed {seed}"),
         }
     }
@@ -89,6 +92,14 @@ pub struct Selection {
 }
 
 impl Selection {
+    /// The images that a score table marks, in the order of its rows.
+    pub fn marked(table: &ScoreTable) -> Self {
+        Self {
+            ids: table.selected(),
+            outcome: Outcome::Marked,
+        }
+    }
+
     /// Number of images.
     pub fn len(&self) -> usize {
         self.ids.len()
@@ -124,29 +135,13 @@ pub fn top(table: &ScoreTable, column: &str, fraction: f64) -> Result<Selection>
     })
 }
 
-/// From which images a random control is drawn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RandomPool {
-    /// From all images, hard ones included: what attention to anything at all does.
-    #[default]
-    All,
-    /// From the images outside the selection.
-    OutsideSelection,
-}
-
-/// A random control: as many images as the selection, drawn without replacement from `ids`; another seed draws anew.
-/// The result does not depend on the order of `ids`.
+/// A random control: as many images as the selection, drawn without replacement from `ids`, selected ones included;
+/// another seed draws anew. The result does not depend on the order of `ids`.
 ///
 /// # Errors
-/// [`MiningError::TooFewImages`] if the pool is smaller than the selection.
-pub fn random_like(selection: &Selection, ids: &[String], pool: RandomPool, seed: u64) -> Result<Selection> {
-    let taken: HashSet<&str> = selection.ids.iter().map(String::as_str).collect();
-    let candidates: Vec<String> = match pool {
-        RandomPool::All => ids.to_vec(),
-        RandomPool::OutsideSelection => ids.iter().filter(|id| !taken.contains(id.as_str())).cloned().collect(),
-    };
-    let ids = draw("random control", candidates, selection.len(), seed)?;
+/// [`MiningError::TooFewImages`] if there are fewer images than the selection has.
+pub fn random_like(selection: &Selection, ids: &[String], seed: u64) -> Result<Selection> {
+    let ids = draw("random control", ids.to_vec(), selection.len(), seed)?;
     Ok(Selection {
         ids,
         outcome: Outcome::Random { seed },

@@ -1,8 +1,9 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
+use htl_vocabulary::write_whole_with;
+
 use crate::error::{MiningError, Result};
-use crate::files::write_then_rename;
 use crate::select::Selection;
 
 /// Columns of `scores.csv` before the score columns.
@@ -296,13 +297,13 @@ impl ScoreTable {
         Ok(())
     }
 
-    /// Writes `scores.csv`: [`KEY_COLUMNS`], the score columns, [`HTL_COLUMN`]; missing values are blank. Written to a
-    /// temporary name, then renamed. Numbers are written so that reading gives the same bits.
+    /// Writes `scores.csv`: [`KEY_COLUMNS`], the score columns, [`HTL_COLUMN`]; missing values are blank. Written
+    /// whole or not at all. Numbers are written so that reading gives the same bits.
     ///
     /// # Errors
-    /// [`MiningError::Io`].
+    /// [`MiningError::Write`].
     pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
-        write_then_rename(path.as_ref(), |file| {
+        let written = write_whole_with(path.as_ref(), |file| {
             let mut writer = csv::Writer::from_writer(file);
             let columns = self.columns.iter().map(String::as_str);
             writer.write_record(KEY_COLUMNS.into_iter().chain(columns).chain([HTL_COLUMN]))?;
@@ -318,7 +319,8 @@ impl ScoreTable {
                 writer.write_record(&record)?;
             }
             writer.flush()
-        })
+        });
+        written.map_err(MiningError::Write)
     }
 
     /// Reads a table: `image_id` is required; `setting`, `fold` and `htl` may be absent; every other column is a score.
@@ -347,10 +349,9 @@ impl ScoreTable {
             .iter()
             .map(|name| name.trim_start_matches('\u{feff}').trim())
             .collect();
-        for (position, name) in names.iter().enumerate() {
-            if names[..position].contains(name) {
-                return Err(header_error(format!("column `{name}` occurs twice")));
-            }
+        let mut seen = HashSet::new();
+        if let Some(name) = names.iter().find(|name| !seen.insert(**name)) {
+            return Err(header_error(format!("column `{name}` occurs twice")));
         }
         let place = |wanted: &str| names.iter().position(|name| *name == wanted);
         let [id_key, setting_key, fold_key] = KEY_COLUMNS;

@@ -2,22 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use candle_core::{DType, Device, Tensor};
 use htl_mining::{
-    Adjustment, Attribute, Encoding, MapKind, Metadata, MiningError, Outcome, Population, RATE_COLUMNS, SCORE_COLUMNS,
-    ScoreRow, ScoreTable, Selection, demographics, write_rates,
+    Adjustment, Attribute, Metadata, MiningError, Outcome, SCORE_COLUMNS, ScoreRow, ScoreTable, Selection,
+    demographics, write_rates,
 };
+use htl_vocabulary::RATE_COLUMNS;
 use proptest::prelude::*;
 
 fn write(folder: &tempfile::TempDir, text: &str) -> PathBuf {
     let path = folder.path().join("table.csv");
     std::fs::write(&path, text).unwrap();
     path
-}
-
-fn maps(values: Vec<f32>) -> Tensor {
-    let n = values.len() / 4;
-    Tensor::from_vec(values, (n, 2, 2), &Device::Cpu).unwrap()
 }
 
 proptest! {
@@ -39,87 +34,6 @@ proptest! {
         prop_assert_eq!(ScoreTable::read(&path).unwrap(), table);
         prop_assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file stays");
     }
-
-    /// Exact in f32; within half a level and on the same side of 0.5 in eight bits.
-    #[test]
-    fn populations_survive_a_round_trip(values in prop::collection::vec(0.0..=1.0f32, 12), middle in 0usize..12) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("maps.safetensors");
-        let mut values = values;
-        values[middle] = 0.5;
-        let ids: Vec<String> = ["b", "a", "c"].map(String::from).to_vec();
-        let population = Population::new(ids, vec![maps(values.clone()), maps(values.iter().map(|v| 1.0 - v).collect())]).unwrap();
-        population.save(&path, Encoding::F32).unwrap();
-        let read = Population::load(&path).unwrap();
-        prop_assert_eq!(read.ids(), population.ids());
-        population.save(&path, Encoding::U8).unwrap();
-        let rough = Population::load(&path).unwrap();
-        prop_assert_eq!(rough.map(0).unwrap().dtype(), DType::U8);
-        for image in 0..3 {
-            prop_assert_eq!(read.planes(image).unwrap(), population.planes(image).unwrap());
-            for (rough, exact) in rough.planes(image).unwrap().concat().iter().zip(population.planes(image).unwrap().concat()) {
-                prop_assert!((rough - exact).abs() <= 0.51 / 255.0, "{} {}", rough, exact);
-                prop_assert_eq!(*rough > 0.5, exact > 0.5);
-            }
-        }
-    }
-
-    /// A damaged file is an error or other numbers, never a panic.
-    #[test]
-    fn damaged_populations_are_errors(at in 0usize..400, byte: u8, cut in 0usize..500) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("maps.safetensors");
-        Population::new(vec!["a".into(), "b".into()], vec![maps(vec![0.25; 8])]).unwrap().save(&path, Encoding::F32).unwrap();
-        let mut bytes = std::fs::read(&path).unwrap();
-        let place = at % bytes.len();
-        bytes[place] = byte;
-        std::fs::write(&path, &bytes).unwrap();
-        let _ = Population::load(&path);
-        bytes.truncate(cut.min(bytes.len() - 1));
-        std::fs::write(&path, &bytes).unwrap();
-        prop_assert!(Population::load(&path).is_err());
-    }
-}
-
-#[test]
-fn class_activations_keep_their_kind() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("maps.safetensors");
-    let population = Population::class_activation(vec!["a".into()], vec![maps(vec![-3.0, 1.0, 5.0, 0.0])]).unwrap();
-    for encoding in [Encoding::F32, Encoding::U8] {
-        population.save(&path, encoding).unwrap();
-        let read = Population::load(&path).unwrap();
-        assert_eq!(read.kind(), MapKind::ClassActivation);
-        for (a, b) in read.planes(0).unwrap()[0].iter().zip(&population.planes(0).unwrap()[0]) {
-            assert!((a - b).abs() < 1.0 / 255.0);
-        }
-    }
-    assert_eq!(population.planes(0).unwrap()[0], [0.0, 0.5, 1.0, 0.375]);
-}
-
-#[test]
-fn wrong_populations_name_the_image_and_the_seed() {
-    let ids = || vec!["a".to_string(), "b".to_string()];
-    let error = |ids, maps| Population::new(ids, maps).unwrap_err().to_string();
-    assert!(error(ids(), vec![]).contains("at least one"));
-    assert!(error(vec!["a".into(), "a".into()], vec![maps(vec![0.0; 8])]).contains("`a` occurs twice"));
-    let shape = error(ids(), vec![maps(vec![0.0; 8]), maps(vec![0.0; 4])]);
-    assert!(
-        shape.contains("seed 1") && shape.contains("[1, 2, 2]") && shape.contains("[2, 2, 2]"),
-        "{shape}"
-    );
-    let value = error(ids(), vec![maps(vec![0.0, 0.0, 0.0, 0.0, 0.0, 1.5, 0.0, 0.0])]);
-    assert!(
-        value.contains("`b`") && value.contains("1.5") && value.contains("sigmoid"),
-        "{value}"
-    );
-    assert!(error(ids(), vec![maps(vec![f32::NAN; 8])]).contains("NaN"));
-    let bytes = Tensor::zeros((2, 2, 2), DType::U8, &Device::Cpu).unwrap();
-    assert!(error(ids(), vec![bytes]).contains("floating point"));
-    let one = Population::new(ids(), vec![maps(vec![0.0; 8])]).unwrap();
-    let other = Population::new(vec!["a".into(), "c".into()], vec![maps(vec![0.0; 8])]).unwrap();
-    let merged = Population::merge([one, other]).unwrap_err().to_string();
-    assert!(merged.contains("`b`") && merged.contains("part 2"), "{merged}");
 }
 
 #[test]
@@ -202,36 +116,74 @@ fn long_tables_hold_settings_and_folds() {
 }
 
 #[test]
-fn metadata_columns_become_attributes() {
+fn metadata_is_read_as_data_folders_read_it() {
     let folder = tempfile::tempdir().unwrap();
-    let mut text = String::from("image_id,split,age_approx,sex,lesion_id,area,note\n");
+    let mut text = String::from("\u{feff}image_id,split,age_approx,sex,lesion_id,area,note\n");
     for i in 0..40 {
-        let sex = ["female", "male", "unknown"][i % 3];
-        let age = if i == 0 { "NA".into() } else { (20 + 2 * i).to_string() };
-        text += &format!("i{i:02},train,{age},{sex},l{i},{}.5,text {i}\n", i);
+        let sex = ["female", " male ", "unknown"][i % 3];
+        let age = ["NA".into(), "n/a".into(), "Unknown".into(), (20 + 2 * i).to_string()][i.min(3)].clone();
+        text += &format!(" i{i:02} ,train,{age},{sex},l{i},{i}.5,{}\n", ["one", "two"][i % 2]);
     }
     let metadata = Metadata::read(write(&folder, &text)).unwrap();
-    let names: Vec<&str> = metadata.attributes.iter().map(Attribute::name).collect();
-    assert_eq!(names, ["age_approx", "sex", "area"]);
-    let skipped: Vec<&str> = metadata.skipped.iter().map(|(column, _)| column.as_str()).collect();
-    assert_eq!(skipped, ["split", "lesion_id", "note"]);
-    assert_eq!(metadata.attributes[0].level("i00"), "unknown");
-    assert_eq!(metadata.attributes[0].level("i10"), "30-44");
-    assert_eq!(metadata.attributes[2].sorted_levels(), ["low", "middle", "high"]);
+    let ids: Vec<String> = (0..40).map(|i| format!("i{i:02}")).collect();
+    assert!(metadata.contains("i00") && !metadata.contains("i40"));
+    let ages: Vec<Option<f64>> = ids[..4].iter().map(|id| metadata.subject(id).age).collect();
+    assert_eq!(ages, [None, None, None, Some(26.0)]);
+    assert_eq!(metadata.subject("i01").sex.as_deref(), Some("male"));
+    assert_eq!(metadata.subject("i02").sex, None);
+    assert_eq!(metadata.subject("elsewhere").sex, None);
+    let area = metadata.attribute("area", &ids).unwrap();
+    assert_eq!(area.sorted_levels(), ["low", "middle", "high"]);
+    assert_eq!(
+        metadata.attribute("note", &ids).unwrap().sorted_levels(),
+        ["one", "two"]
+    );
+    let error = metadata.attribute("lesion_id", &ids).unwrap_err().to_string();
+    assert!(error.contains("`lesion_id` holds 40 different texts"), "{error}");
+    let error = metadata.attribute("colour", &ids).unwrap_err().to_string();
+    assert!(
+        error.contains("no column `colour`; there are image_id, split"),
+        "{error}"
+    );
+}
+
+#[test]
+fn broken_metadata_names_its_place() {
+    let folder = tempfile::tempdir().unwrap();
     for (text, wanted) in [
         (
             "image_id,age_approx\na,old\n",
             "row 2, column `age_approx`: `old` is not an age",
         ),
+        ("image_id,age_approx\na,-5\n", "`-5` is not an age"),
+        ("image_id,age_approx\na,inf\n", "`inf` is not an age"),
+        ("image_id,age_approx\na,1e300\n", "`1e300` is not an age"),
         (
-            "image_id,sex\na,male\na,male\n",
+            "image_id,sex\na,male\n a ,male\n",
             "row 3, column `image_id`: `a` occurs twice",
         ),
+        ("image_id,sex\n ,male\n", "row 2, column `image_id`: blank"),
+        ("image_id,sex, sex\na,male,female\n", "column `sex` occurs twice"),
         ("sex\nmale\n", "no column `image_id`"),
     ] {
         let error = Metadata::read(write(&folder, text)).unwrap_err().to_string();
         assert!(error.contains(wanted), "{error}");
     }
+}
+
+/// Tables written one after another under the union of their columns are what `concat` makes of them.
+#[test]
+fn concatenated_tables_hold_every_column() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = |text: &str| ScoreTable::read(write(&folder, text)).unwrap();
+    let first = table("image_id,setting,fold,x,htl\na,supervised,0,0.1,1\n");
+    let second = table("image_id,setting,fold,y,x,htl\na,weak,,1e-9,2,0\n");
+    let path = folder.path().join("joined.csv");
+    ScoreTable::concat([first, second]).unwrap().write(&path).unwrap();
+    assert_eq!(
+        std::fs::read_to_string(path).unwrap(),
+        "image_id,setting,fold,x,y,htl\na,supervised,0,0.1,,1\na,weak,,2,0.000000001,0\n"
+    );
 }
 
 /// The headers are a format that others read.
@@ -254,7 +206,7 @@ fn headers_are_as_documented() {
     table
         .mark(&Selection {
             ids: vec!["b".into()],
-            outcome: Outcome::Random { seed: 0 },
+            outcome: Outcome::Marked,
         })
         .unwrap();
     let path = folder.path().join("scores.csv");
@@ -269,7 +221,7 @@ fn headers_are_as_documented() {
     let sex = Attribute::categorical("sex", [("a", Some("male")), ("b", Some("female"))]).unwrap();
     let rows = demographics(&table, &[sex], Adjustment::Holm).unwrap();
     let path = folder.path().join("demographics.csv");
-    write_rates(&rows, &path).unwrap();
+    write_rates(&path, &rows).unwrap();
     let text = std::fs::read_to_string(&path).unwrap();
     assert_eq!(
         text.lines().next().unwrap(),

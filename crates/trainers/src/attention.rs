@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use htl_datasets::Sampler;
-use htl_mining::{Outcome, RandomPool, ScoreTable, Selection, column, random_like};
+use htl_mining::{Outcome, ScoreTable, Selection, column, random_like};
 
 use crate::{
     TrainError,
@@ -86,7 +86,7 @@ fn attended(attention: &Attention, table: &ScoreTable, seed: u64) -> Result<BTre
         AttendedSet::Htl => htl,
         AttendedSet::Random => {
             let all: Vec<String> = table.ids().into_iter().filter(kept).collect();
-            random_like(&htl, &all, RandomPool::All, seed)?
+            random_like(&htl, &all, seed)?
         }
     };
     Ok(chosen.ids.into_iter().map(|id| (id, attention.weight)).collect())

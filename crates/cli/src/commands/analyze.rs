@@ -1,14 +1,10 @@
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use clap::Args;
 use htl_datasets::{DataFolder, LesionAttributes, Sample};
-use htl_mining::{Adjustment, Attribute, ScoreTable, demographics, write_rates};
-
-use super::write_atomically;
+use htl_mining::{ATTRIBUTES, Adjustment, Attribute, Metadata, ScoreTable, Source, Subject, demographics};
+use htl_vocabulary::{file, write_rates, write_whole};
 
 /// `htl analyze`.
 #[derive(Args)]
@@ -22,7 +18,7 @@ pub struct Analyze {
     /// The data folder, for attributes of the images themselves: lesion size, contrast, border contact, skin tone
     #[arg(long)]
     data: Option<PathBuf>,
-    /// Further metadata columns to analyse, one level per value
+    /// Further metadata columns to analyse: words as they are, numbers of more than ten different values in thirds
     #[arg(long = "column")]
     columns: Vec<String>,
     /// Two attributes whose combinations are analysed as well, e.g. --cross sex,age
@@ -33,14 +29,12 @@ pub struct Analyze {
     out: PathBuf,
 }
 
-/// The columns of the documented layout that are analysed wherever they have a value.
-const CATEGORIES: [&str; 3] = ["sex", "anatom_site", "dx"];
-
 impl Analyze {
     pub fn run(self) -> anyhow::Result<()> {
         let table = ScoreTable::read(&self.scores)?;
         let metadata = Metadata::read(&self.metadata)?;
-        let known = table.ids().iter().filter(|id| metadata.rows.contains_key(*id)).count();
+        let ids = table.ids();
+        let known = ids.iter().filter(|id| metadata.contains(id)).count();
         if known == 0 {
             bail!(
                 "{} and {} have no image_id in common",
@@ -48,34 +42,40 @@ impl Analyze {
                 self.metadata.display()
             );
         }
-        if known < table.len() {
+        if known < ids.len() {
             tracing::warn!(
                 "{} of {} scored images are not in {}",
-                table.len() - known,
-                table.len(),
+                ids.len() - known,
+                ids.len(),
                 self.metadata.display()
             );
-        }
-        let ids = table.ids();
-        let mut attributes = vec![metadata.age(&ids)?];
-        for column in CATEGORIES {
-            attributes.push(metadata.category(column, &ids)?);
-        }
-        for column in &self.columns {
-            ensure!(
-                metadata.columns.contains(column),
-                "{}: no column `{column}`; it has {}",
-                self.metadata.display(),
-                metadata.columns.join(", ")
-            );
-            attributes.push(metadata.category(column, &ids)?);
         }
         let lesions = match &self.data {
             Some(folder) => Some(lesions(&DataFolder::open(folder)?, &ids)?),
             None => None,
         };
-        if let Some(lesions) = &lesions {
-            attributes.extend(image_attributes(lesions)?);
+        let subjects: Vec<(String, Subject)> = ids
+            .iter()
+            .enumerate()
+            .map(|(i, id)| {
+                (
+                    id.clone(),
+                    measured(metadata.subject(id), lesions.as_ref().and_then(|l| l[i].1)),
+                )
+            })
+            .collect();
+        let of = |source| ATTRIBUTES.iter().filter(move |row| row.source == source);
+        let mut attributes = Vec::new();
+        for row in of(Source::Metadata) {
+            attributes.push(row.attribute(&subjects)?);
+        }
+        for column in &self.columns {
+            attributes.push(metadata.attribute(column, &ids)?);
+        }
+        if lesions.is_some() {
+            for row in of(Source::Image) {
+                attributes.push(row.attribute(&subjects)?);
+            }
         }
         for pair in &self.cross {
             let find = |name: &str| {
@@ -90,79 +90,11 @@ impl Analyze {
             attributes.push(crossed);
         }
         let rows = demographics(&table, &attributes, Adjustment::Holm)?;
-        std::fs::create_dir_all(&self.out).with_context(|| format!("cannot make {}", self.out.display()))?;
-        write_rates(&rows, self.out.join("demographics.csv"))?;
+        write_rates(&self.out.join(file::DEMOGRAPHICS), &rows)?;
         if let Some(lesions) = &lesions {
             write_attributes(lesions, &self.out.join("attributes.csv"))?;
         }
         Ok(())
-    }
-}
-
-/// A metadata table by image.
-struct Metadata {
-    path: PathBuf,
-    columns: Vec<String>,
-    rows: BTreeMap<String, BTreeMap<String, String>>,
-}
-
-impl Metadata {
-    fn read(path: &Path) -> anyhow::Result<Self> {
-        let mut reader = csv::Reader::from_path(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let columns: Vec<String> = reader.headers()?.iter().map(|h| h.trim().to_owned()).collect();
-        let id_column = columns
-            .iter()
-            .position(|c| c == "image_id")
-            .with_context(|| format!("{}: no column `image_id` in the header", path.display()))?;
-        let mut rows = BTreeMap::new();
-        for (number, record) in reader.records().enumerate() {
-            let place = || format!("{}, row {}", path.display(), number + 2);
-            let record = record.with_context(place)?;
-            let id = record.get(id_column).unwrap_or_default().to_owned();
-            let values = columns
-                .iter()
-                .cloned()
-                .zip(record.iter().map(|v| v.trim().to_owned()))
-                .collect();
-            ensure!(
-                rows.insert(id.clone(), values).is_none(),
-                "{}: image_id `{id}` stands twice",
-                place()
-            );
-        }
-        Ok(Self {
-            path: path.to_owned(),
-            columns,
-            rows,
-        })
-    }
-
-    fn value(&self, id: &str, column: &str) -> Option<String> {
-        self.rows.get(id)?.get(column).filter(|v| !v.is_empty()).cloned()
-    }
-
-    fn category(&self, column: &str, ids: &[String]) -> anyhow::Result<Attribute> {
-        Ok(Attribute::categorical(
-            column,
-            ids.iter().map(|id| (id.clone(), self.value(id, column))),
-        )?)
-    }
-
-    fn age(&self, ids: &[String]) -> anyhow::Result<Attribute> {
-        let mut ages = Vec::with_capacity(ids.len());
-        for id in ids {
-            let age = match self.value(id, "age_approx") {
-                Some(text) => Some(text.parse::<f64>().with_context(|| {
-                    format!(
-                        "{}: age_approx of `{id}` is `{text}`, expected a number",
-                        self.path.display()
-                    )
-                })?),
-                None => None,
-            };
-            ages.push((id.clone(), age));
-        }
-        Ok(Attribute::age_bands("age", ages)?)
     }
 }
 
@@ -187,33 +119,18 @@ fn lesions(data: &DataFolder, ids: &[String]) -> anyhow::Result<Vec<Lesion>> {
         .collect()
 }
 
-fn image_attributes(lesions: &[Lesion]) -> anyhow::Result<Vec<Attribute>> {
-    let value = |of: fn(&LesionAttributes) -> Option<f64>| {
-        lesions
-            .iter()
-            .map(|(id, lesion)| (id.clone(), lesion.as_ref().and_then(of)))
-            .collect::<Vec<_>>()
-    };
-    let border = lesions.iter().map(|(id, lesion)| {
-        let word = lesion
-            .as_ref()
-            .map(|l| if l.touches_border { "touches" } else { "inside" });
-        (id.clone(), word)
-    });
-    Ok(vec![
-        Attribute::terciles(
-            "lesion_size",
-            ["small", "medium", "large"],
-            value(|l| Some(l.area_fraction)),
-        )?,
-        Attribute::terciles("contrast", ["low", "medium", "high"], value(|l| l.delta_e))?,
-        Attribute::terciles(
-            "skin_tone_ita",
-            ["darker", "medium", "lighter"],
-            value(|l| l.ita_degrees),
-        )?,
-        Attribute::categorical("border", border)?,
-    ])
+/// A subject with what its image tells.
+fn measured(subject: Subject, lesion: Option<LesionAttributes>) -> Subject {
+    match lesion {
+        None => subject,
+        Some(lesion) => Subject {
+            area_fraction: Some(lesion.area_fraction),
+            delta_e: lesion.delta_e,
+            ita_degrees: lesion.ita_degrees,
+            touches_border: Some(lesion.touches_border),
+            ..subject
+        },
+    }
 }
 
 /// The measured attributes of each image, for readers and plots.
@@ -231,5 +148,5 @@ fn write_attributes(lesions: &[Lesion], path: &Path) -> anyhow::Result<()> {
             u8::from(lesion.touches_border).to_string(),
         ])?;
     }
-    write_atomically(path, &writer.into_inner()?)
+    Ok(write_whole(path, writer.into_inner()?)?)
 }

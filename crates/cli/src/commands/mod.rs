@@ -42,15 +42,6 @@ fn write_atomically(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     write().with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Rows as CSV, written atomically.
-fn write_csv<R: serde::Serialize>(path: &Path, rows: impl IntoIterator<Item = R>) -> anyhow::Result<()> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    for row in rows {
-        writer.serialize(row)?;
-    }
-    write_atomically(path, &writer.into_inner()?)
-}
-
 /// A split by its word.
 fn parse_split(text: &str) -> Result<htl_datasets::Split, String> {
     match text {

@@ -3,9 +3,7 @@ use std::path::PathBuf;
 use anyhow::{Context, ensure};
 use clap::Args;
 use htl_mining::{QueryRule, ScoreTable, column, query};
-use serde::Serialize;
-
-use super::write_csv;
+use htl_vocabulary::write_whole;
 
 /// `htl query`.
 #[derive(Args)]
@@ -37,11 +35,6 @@ enum Strategy {
     Random,
 }
 
-#[derive(Serialize)]
-struct Row {
-    image_id: String,
-}
-
 impl Query {
     pub fn run(self) -> anyhow::Result<()> {
         ensure!(self.budget >= 1, "--budget must be at least 1");
@@ -53,6 +46,10 @@ impl Query {
         };
         let ids =
             query(&table, &self.by, self.budget, rule, self.seed).with_context(|| self.scores.display().to_string())?;
-        write_csv(&self.out, ids.into_iter().map(|image_id| Row { image_id }))
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        for id in std::iter::once("image_id").chain(ids.iter().map(String::as_str)) {
+            writer.write_record([id])?;
+        }
+        Ok(write_whole(&self.out, writer.into_inner()?)?)
     }
 }

@@ -1,0 +1,243 @@
+//! The scores of an image: one row each, in files by what they look at.
+mod context;
+mod disagreement;
+mod exemplar;
+mod label;
+mod population;
+mod votes;
+
+pub use context::{ClassContext, Errors, ImageContext};
+
+/// What a score needs beyond maps of a dense and a sparse population; without it the score is blank.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// A sham population.
+    Sham,
+    /// The image's true mask.
+    Truth,
+    /// At least two dense seeds.
+    Seeds,
+    /// Maps that are probabilities, not class activations.
+    Probabilities,
+    /// Class predictions.
+    Classes,
+}
+
+impl Need {
+    /// In words, as in "needs a sham population".
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Sham => "a sham population",
+            Self::Truth => "masks",
+            Self::Seeds => "two dense seeds",
+            Self::Probabilities => "probability maps",
+            Self::Classes => "class predictions",
+        }
+    }
+}
+
+/// How a score is computed; `None` where it is not defined although its needs are met.
+#[derive(Debug, Clone, Copy)]
+pub enum Measure {
+    /// From maps and masks.
+    Maps(fn(&ImageContext) -> Option<f64>),
+    /// From class predictions.
+    Classes(fn(&ClassContext) -> Option<f64>),
+}
+
+/// A score: a column of `scores.csv`. In every one higher = harder.
+#[derive(Debug, Clone, Copy)]
+pub struct Score {
+    /// Name of the column, and what `htl mine --by` takes.
+    pub key: &'static str,
+    /// Name for a heading or a legend.
+    pub label: &'static str,
+    /// What it measures, in a sentence without a full stop.
+    pub about: &'static str,
+    /// What must be there for it to have a value.
+    pub needs: &'static [Need],
+    /// How it is computed.
+    pub of: Measure,
+}
+
+impl Score {
+    /// Whether it is computed from class predictions.
+    pub const fn is_of_classes(&self) -> bool {
+        matches!(self.of, Measure::Classes(_))
+    }
+
+    /// The score of an image by its maps; `None` if a need is unmet, and for a score of classes.
+    pub fn of_maps(&self, context: &ImageContext) -> Option<f64> {
+        match self.of {
+            Measure::Maps(of) if self.needs.iter().all(|need| context.meets(*need)) => of(context),
+            _ => None,
+        }
+    }
+
+    /// The score of an image by its classes; `None` if a need is unmet, and for a score of maps.
+    pub fn of_classes(&self, context: &ClassContext) -> Option<f64> {
+        match self.of {
+            Measure::Classes(of) if self.needs.iter().all(|need| context.meets(*need)) => of(context),
+            _ => None,
+        }
+    }
+}
+
+/// Every score, in the order of the columns of `scores.csv`: those of maps, then those of classes, which are there only
+/// where the networks are classifiers.
+pub const SCORES: &[Score] = &[
+    disagreement::DISAGREEMENT,
+    disagreement::SOFT_DISAGREEMENT,
+    disagreement::BOUNDARY_DISAGREEMENT,
+    disagreement::SHAM,
+    disagreement::SOFT_SHAM,
+    disagreement::BOUNDARY_SHAM,
+    disagreement::EXCESS,
+    disagreement::SOFT_EXCESS,
+    disagreement::BOUNDARY_EXCESS,
+    population::DENSE_SPREAD,
+    population::ENTROPY,
+    exemplar::PIE,
+    exemplar::BOTH_EMPTY,
+    label::DENSE_ERROR,
+    label::IOU_DROP,
+    label::LABEL_CONFLICT,
+    label::SUSPECT_LABEL,
+    votes::CLASS_PIE,
+    votes::CLASS_DISAGREEMENT,
+    votes::CLASS_SHAM,
+];
+
+const fn count(of_classes: bool) -> usize {
+    let (mut i, mut count) = (0, 0);
+    while i < SCORES.len() {
+        count += (SCORES[i].is_of_classes() == of_classes) as usize;
+        i += 1;
+    }
+    count
+}
+
+const fn columns<const N: usize>(of_classes: bool) -> [&'static str; N] {
+    let mut columns = [""; N];
+    let (mut i, mut filled) = (0, 0);
+    while i < SCORES.len() {
+        if SCORES[i].is_of_classes() == of_classes {
+            columns[filled] = SCORES[i].key;
+            filled += 1;
+        }
+        i += 1;
+    }
+    columns
+}
+
+/// Columns of the scores that are computed from maps, in order.
+pub const SCORE_COLUMNS: [&str; count(false)] = columns(false);
+
+/// Columns of the scores that are computed from class predictions, in order.
+pub const CLASS_COLUMNS: [&str; count(true)] = columns(true);
+
+/// The score of that key.
+pub fn score_named(key: &str) -> Option<&'static Score> {
+    SCORES.iter().find(|score| score.key == key)
+}
+
+/// A flag as a score.
+fn flag(value: bool) -> Option<f64> {
+    Some(f64::from(u8::from(value)))
+}
+
+#[cfg(test)]
+mod tests {
+    use htl_metrics::Mask;
+
+    use super::*;
+    use crate::{MapKind, ScoreParams};
+
+    #[test]
+    fn keys_and_labels_are_unique() {
+        for (i, score) in SCORES.iter().enumerate() {
+            let earlier = &SCORES[..i];
+            assert!(earlier.iter().all(|other| other.key != score.key), "{}", score.key);
+            assert!(
+                earlier.iter().all(|other| other.label != score.label),
+                "{}",
+                score.label
+            );
+            assert!(!score.about.ends_with('.') && !score.about.is_empty(), "{}", score.key);
+            assert_eq!(
+                score.is_of_classes(),
+                score.needs.contains(&Need::Classes),
+                "{}",
+                score.key
+            );
+            assert_eq!(score_named(score.key).map(|found| found.label), Some(score.label));
+        }
+        let columns: Vec<&str> = SCORE_COLUMNS.into_iter().chain(CLASS_COLUMNS).collect();
+        let keys: Vec<&str> = SCORES.iter().map(|score| score.key).collect();
+        assert_eq!(columns, keys);
+    }
+
+    /// With everything there every score has a value; with one thing missing, those that need it have none and the others
+    /// keep theirs.
+    #[test]
+    fn a_score_with_unmet_needs_is_blank() {
+        let plane = |lesion: usize| -> Vec<f32> { (0..16).map(|p| if p < lesion { 0.9 } else { 0.1 }).collect() };
+        let truth = Mask::new(4, 4, (0..16).map(|p| u8::from(p < 6)).collect()).unwrap();
+        let params = ScoreParams::default().check().unwrap();
+        let image = |missing: Option<Need>| {
+            let is = |need| missing == Some(need);
+            let kind = if is(Need::Probabilities) {
+                MapKind::ClassActivation
+            } else {
+                MapKind::Probability
+            };
+            let dense = if is(Need::Seeds) {
+                vec![plane(6)]
+            } else {
+                vec![plane(6), plane(7)]
+            };
+            ImageContext::new(kind, (4, 4), &params, dense, vec![plane(3)])
+                .unwrap()
+                .with_sham((!is(Need::Sham)).then(|| vec![plane(5)]))
+                .unwrap()
+                .with_truth((!is(Need::Truth)).then(|| truth.clone()))
+                .unwrap()
+        };
+        let classes = |missing: Option<Need>| ClassContext {
+            dense: vec![0, 1],
+            sparse: vec![1, 1],
+            sham: (missing != Some(Need::Sham)).then(|| vec![0, 0]),
+        };
+        let value = |score: &Score, missing| match score.of {
+            Measure::Maps(_) => score.of_maps(&image(missing)),
+            Measure::Classes(_) => score.of_classes(&classes(missing)),
+        };
+        for score in SCORES {
+            assert!(value(score, None).is_some(), "{}", score.key);
+            for missing in [Need::Sham, Need::Truth, Need::Seeds, Need::Probabilities] {
+                let needed = score.needs.contains(&missing);
+                assert_eq!(
+                    value(score, Some(missing)).is_none(),
+                    needed,
+                    "{} without {}",
+                    score.key,
+                    missing.words()
+                );
+            }
+        }
+    }
+
+    /// The table of the README is this registry.
+    #[test]
+    fn the_readme_lists_every_score() {
+        let table: String = SCORES
+            .iter()
+            .map(|score| {
+                let needs: Vec<&str> = score.needs.iter().map(|need| need.words()).collect();
+                format!("| `{}` | {} | {} |\n", score.key, score.about, needs.join(", "))
+            })
+            .collect();
+        let readme = include_str!("../../README.md");
+        assert!(readme.contains(&table), "put this table into README.md:\n{table}");
+    }
+}

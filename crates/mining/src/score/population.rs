@@ -1,0 +1,18 @@
+use super::{Measure, Need, Score};
+use crate::overlap::entropy;
+
+pub(super) const DENSE_SPREAD: Score = Score {
+    key: "dense_spread",
+    label: "Seed variance",
+    about: "mean pairwise 1 - IoU among the dense seeds' masks (seed variance)",
+    needs: &[Need::Seeds],
+    of: Measure::Maps(|context| context.spread),
+};
+
+pub(super) const ENTROPY: Score = Score {
+    key: "entropy",
+    label: "Entropy",
+    about: "mean binary entropy of the dense consensus map, in bits per pixel",
+    needs: &[Need::Probabilities],
+    of: Measure::Maps(|context| Some(entropy(&context.dense.consensus))),
+};
