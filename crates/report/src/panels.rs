@@ -137,4 +137,3 @@ fn name(picture: Picture<'_>, masks: &[(&[u8], Colour)]) -> String {
     let hex: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     hex + ENDING
 }
-

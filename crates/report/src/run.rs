@@ -25,7 +25,8 @@ impl Report {
             curves: curves(run, root)?,
             rates: vec![RateTable {
                 title: "Training images, out-of-fold".into(),
-                note: "Each image is judged by the dense and pruned networks of the other fold, which never saw it.".into(),
+                note: "Each image is judged by the dense and pruned networks of the other fold, which never saw it."
+                    .into(),
                 rows: read_rates(&root.join(&run.analysis.demographics))?,
             }],
             notes: notes(run),

@@ -153,7 +153,10 @@ pub(crate) fn sentences(results: &Results, key: &str, setting: &Setting) -> Vec<
 
 /// The arm others are compared with: the baseline, else the first.
 pub(crate) fn main_arm(setting: &Setting) -> Option<(&str, f64)> {
-    let named = setting.arms.get_key_value(arm::BASELINE.key).or_else(|| setting.arms.first());
+    let named = setting
+        .arms
+        .get_key_value(arm::BASELINE.key)
+        .or_else(|| setting.arms.first());
     named.and_then(|(name, arm)| Some((name.as_str(), arm.mean(PRIMARY_METRIC)?)))
 }
 

@@ -114,7 +114,10 @@ fn the_narrowest_images_are_drawn() {
             let n = height * width;
             for mask in [vec![1; n], (0..n).map(|i| u8::from(i % 3 == 1)).collect()] {
                 let png = overlay(&vec![128; 3 * n], height, width, &[(&mask, Colour::DENSE)], scale).unwrap();
-                let size = (u32::try_from(width * scale).unwrap(), u32::try_from(height * scale).unwrap());
+                let size = (
+                    u32::try_from(width * scale).unwrap(),
+                    u32::try_from(height * scale).unwrap(),
+                );
                 assert_eq!(decode(&png).dimensions(), size);
             }
         }
@@ -126,7 +129,10 @@ fn the_narrowest_images_are_drawn() {
 #[test]
 fn the_drawing_is_that_of_its_version() {
     let rgb: Vec<u8> = (0..H * W * 3).map(|i| (40 + 5 * (i % 31)) as u8).collect();
-    let (dense, sparse) = (square(), (0..H * W).map(|i| u8::from(i % W > i / W)).collect::<Vec<_>>());
+    let (dense, sparse) = (
+        square(),
+        (0..H * W).map(|i| u8::from(i % W > i / W)).collect::<Vec<_>>(),
+    );
     let masks: [(&[u8], Colour); 2] = [(&dense, Colour::DENSE), (&sparse, Colour::SPARSE)];
     let png = overlay(&rgb, H, W, &masks, 4).unwrap();
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixture/overlay.png");
@@ -135,8 +141,15 @@ fn the_drawing_is_that_of_its_version() {
     }
     let (drawn, golden) = (decode(&png), decode(&std::fs::read(path).unwrap()));
     // Rounding of the last bit may differ between machines.
-    let apart = drawn.iter().zip(golden.iter()).filter(|(a, b)| a.abs_diff(**b) > 1).count();
-    assert!(drawn.dimensions() == golden.dimensions() && apart == 0, "{apart} bytes differ");
+    let apart = drawn
+        .iter()
+        .zip(golden.iter())
+        .filter(|(a, b)| a.abs_diff(**b) > 1)
+        .count();
+    assert!(
+        drawn.dimensions() == golden.dimensions() && apart == 0,
+        "{apart} bytes differ"
+    );
 }
 
 fn picture(rgb: &[u8]) -> Picture<'_> {
@@ -177,12 +190,22 @@ fn panels_are_drawn_once() {
     marked[40] ^= 1;
     std::fs::write(&path, &marked).unwrap();
     let again = PanelMaker::with_cache(folder.path().join("panels"));
-    assert_eq!(again.panel("dense", picture(&grey), &[(&mask, Colour::DENSE)]).unwrap().png, marked);
+    assert_eq!(
+        again
+            .panel("dense", picture(&grey), &[(&mask, Colour::DENSE)])
+            .unwrap()
+            .png,
+        marked
+    );
 
     let mut other = grey.clone();
     other[0] = 1;
-    again.panel("dense", picture(&other), &[(&mask, Colour::DENSE)]).unwrap();
-    again.panel("dense", picture(&grey), &[(&mask, Colour::SPARSE)]).unwrap();
+    again
+        .panel("dense", picture(&other), &[(&mask, Colour::DENSE)])
+        .unwrap();
+    again
+        .panel("dense", picture(&grey), &[(&mask, Colour::SPARSE)])
+        .unwrap();
     again.panel("dense", picture(&grey), &[]).unwrap();
     let wider = Picture {
         scale: 3,
@@ -206,8 +229,13 @@ fn the_folder_of_panels_is_kept_tidy() {
     assert_eq!(second.panel("image", picture(&grey), &[]).unwrap(), whole);
 
     let third = PanelMaker::with_cache(folder.path());
-    third.panel("image", picture(&grey), &[(&square(), Colour::DENSE)]).unwrap();
+    third
+        .panel("image", picture(&grey), &[(&square(), Colour::DENSE)])
+        .unwrap();
     third.delete_unused().unwrap();
     let left = kept(folder.path());
-    assert!(left.len() == 2 && left.contains(&"notes.txt".to_owned()) && !left.contains(&old[0]), "{left:?}");
+    assert!(
+        left.len() == 2 && left.contains(&"notes.txt".to_owned()) && !left.contains(&old[0]),
+        "{left:?}"
+    );
 }

@@ -8,8 +8,7 @@ use htl_report::{Report, ReportError, render};
 use htl_vocabulary::run_file::{Analysis, ArmSeed, RunFile, Setting};
 use htl_vocabulary::{HistoryRow, RATE_COLUMNS, results::Dataset, setting, write_history};
 
-const PER_IMAGE: &str =
-    "image_id,jaccard,threshold_jaccard,dice,accuracy,sensitivity,specificity,box_iou,surface_distance,hd95,tp,fp,fn,tn\n";
+const PER_IMAGE: &str = "image_id,jaccard,threshold_jaccard,dice,accuracy,sensitivity,specificity,box_iou,surface_distance,hd95,tp,fp,fn,tn\n";
 
 fn per_image(values: &[(&str, f64)]) -> String {
     let row = |(id, j): &(&str, f64)| format!("{id},{j},{j},{j},0.9,0.9,0.9,0.5,0.1,0.1,1,1,1,1\n");
@@ -33,18 +32,25 @@ fn run(root: &Path) -> RunFile {
             val_quality: Some(0.6),
         };
         write_history(&root.join(name("history.csv")), &[history]).unwrap();
-        let summary = format!("{{\"dice\": 0.8, \"accuracy\": 0.9, \"threshold_jaccard\": 0.6, \"jaccard\": {jaccard}}}");
+        let summary =
+            format!("{{\"dice\": 0.8, \"accuracy\": 0.9, \"threshold_jaccard\": 0.6, \"jaccard\": {jaccard}}}");
         ArmSeed {
             seed,
             folder: format!("{arm}-{seed}"),
-            per_image: write(&name("per_image.csv"), &per_image(&[("b", jaccard), ("a", jaccard - 0.1)])),
+            per_image: write(
+                &name("per_image.csv"),
+                &per_image(&[("b", jaccard), ("a", jaccard - 0.1)]),
+            ),
             summary: write(&name("summary.json"), &summary),
             history: Some(name("history.csv")),
         }
     };
     let arms = BTreeMap::from([
         ("ellipse".to_owned(), vec![seed("ellipse", 0, 0.5)]),
-        ("baseline".to_owned(), vec![seed("baseline", 0, 0.7), seed("baseline", 1, 0.72)]),
+        (
+            "baseline".to_owned(),
+            vec![seed("baseline", 0, 0.7), seed("baseline", 1, 0.72)],
+        ),
         ("htl".to_owned(), vec![seed("htl", 0, 0.74), seed("htl", 1, 0.75)]),
     ]);
     let scores = "image_id,setting,fold,disagreement,htl\na,,,0.2,1\nb,,,0.1,0\n";
@@ -57,7 +63,11 @@ fn run(root: &Path) -> RunFile {
         maps: String::new(),
         test_scores: write("test_scores.csv", scores),
     };
-    let keys = ["few-shot", setting::WEAKLY_SUPERVISED_BOXES.key, setting::SUPERVISED.key];
+    let keys = [
+        "few-shot",
+        setting::WEAKLY_SUPERVISED_BOXES.key,
+        setting::SUPERVISED.key,
+    ];
     RunFile {
         profile: "own".into(),
         device: "cuda".into(),
@@ -99,13 +109,25 @@ fn numbers_come_from_the_files_in_the_order_of_the_registries() {
     assert_eq!(setting.arms.keys().collect::<Vec<_>>(), ["baseline", "htl", "ellipse"]);
     let first = &setting.arms["baseline"].seeds[0].test;
     let names: Vec<_> = first.keys().collect();
-    assert_eq!(names, ["jaccard", "threshold_jaccard", "dice", "accuracy", "htl_subset_jaccard"]);
+    assert_eq!(
+        names,
+        ["jaccard", "threshold_jaccard", "dice", "accuracy", "htl_subset_jaccard"]
+    );
     assert!((first["htl_subset_jaccard"] - 0.6).abs() < 1e-12);
     let gain = &setting.gain["htl-vs-baseline"]["jaccard"];
     assert!((gain.mean - 0.035).abs() < 1e-12 && gain.seeds == Some(2));
-    assert!(setting.notes[0].contains("within 0.02 of the dense network"), "{:?}", setting.notes);
+    assert!(
+        setting.notes[0].contains("within 0.02 of the dense network"),
+        "{:?}",
+        setting.notes
+    );
     assert_eq!(report.curves[0].measure, "");
-    assert!(report.curves.iter().any(|point| point.setting == "supervised" && point.measure == "Jaccard"));
+    assert!(
+        report
+            .curves
+            .iter()
+            .any(|point| point.setting == "supervised" && point.measure == "Jaccard")
+    );
     assert!(render(&report).unwrap().contains("cuda"));
 }
 
@@ -115,9 +137,15 @@ fn the_command_is_quoted_and_names_the_data_as_given() {
     let folder = tempfile::tempdir().unwrap();
     let mut run = run(folder.path());
     let command = |run: &RunFile| Report::of_run(run, folder.path()).unwrap().reproduce.remove(0);
-    assert_eq!(command(&run), r"cargo xtask reproduce --profile own --data '../it'\''s mine'");
+    assert_eq!(
+        command(&run),
+        r"cargo xtask reproduce --profile own --data '../it'\''s mine'"
+    );
     run.data_given = Some("../my lesions".into());
-    assert_eq!(command(&run), "cargo xtask reproduce --profile own --data '../my lesions'");
+    assert_eq!(
+        command(&run),
+        "cargo xtask reproduce --profile own --data '../my lesions'"
+    );
     run.data_given = None;
     run.data = "inside".into();
     fs::create_dir(folder.path().join("inside")).unwrap();
@@ -137,11 +165,18 @@ fn what_does_not_fit_is_refused_with_its_file() {
         fs::write(&path, text).unwrap();
         let error = Report::of_run(&run, folder.path()).unwrap_err();
         fs::write(&path, good).unwrap();
-        assert!(error.to_string().contains(name.rsplit('/').next().unwrap()) || matches!(error, ReportError::DifferentImages { .. }), "{error}");
+        assert!(
+            error.to_string().contains(name.rsplit('/').next().unwrap())
+                || matches!(error, ReportError::DifferentImages { .. }),
+            "{error}"
+        );
         error
     };
     let message = |name: &str, text: &str| refused(name, text).to_string();
-    let impossible = message("htl-0/summary.json", "{\"jaccard\": 5.0, \"threshold_jaccard\": 0.5, \"dice\": 0.5}");
+    let impossible = message(
+        "htl-0/summary.json",
+        "{\"jaccard\": 5.0, \"threshold_jaccard\": 0.5, \"dice\": 0.5}",
+    );
     assert!(impossible.contains("`jaccard` is 5"), "{impossible}");
     assert!(message("htl-0/summary.json", "{\"jaccard\": 0.5}").contains("`threshold_jaccard` is missing"));
     assert!(message("htl-0/per_image.csv", &per_image(&[("a", 57.0)])).contains("jaccard"));

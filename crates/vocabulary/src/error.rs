@@ -64,10 +64,7 @@ pub enum FormatError {
 ///
 /// # Errors
 /// [`FormatError::Io`] if it cannot be read, [`FormatError::Json`] naming the field that does not fit.
-pub fn read_json<T: serde::de::DeserializeOwned>(
-    path: &std::path::Path,
-    what: &'static str,
-) -> Result<T, FormatError> {
+pub fn read_json<T: serde::de::DeserializeOwned>(path: &std::path::Path, what: &'static str) -> Result<T, FormatError> {
     let text = std::fs::read_to_string(path).map_err(|source| FormatError::Io {
         path: path.to_owned(),
         action: "read",

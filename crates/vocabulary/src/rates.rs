@@ -228,13 +228,22 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("demographics.csv");
         let header = RATE_COLUMNS.join(",");
-        std::fs::write(&path, format!("\u{feff}{header},extra\nsex,\"f, m\",4,2,0.5,nan,inf,,,,,,,,,x\n")).unwrap();
+        std::fs::write(
+            &path,
+            format!("\u{feff}{header},extra\nsex,\"f, m\",4,2,0.5,nan,inf,,,,,,,,,x\n"),
+        )
+        .unwrap();
         let rows = read_rates(&path).unwrap();
         let rate = rows[0].rate.unwrap();
         assert_eq!((rows[0].level.as_str(), rows[0].n, rate.value), ("f, m", 4, 0.5));
         assert!(rate.lo.is_nan() && rate.hi.is_nan());
         std::fs::write(&path, format!("{header}\nsex,f\n")).unwrap();
-        assert!(read_rates(&path).unwrap_err().to_string().contains("not a readable CSV table"));
+        assert!(
+            read_rates(&path)
+                .unwrap_err()
+                .to_string()
+                .contains("not a readable CSV table")
+        );
     }
 
     #[test]

@@ -40,8 +40,18 @@ impl SparsityChoice {
     pub fn read(path: &Path) -> Result<Self, FormatError> {
         let choice: Self = read_json(path, file::SPARSITY)?;
         let fields = [
-            ("sparsity", choice.sparsity, (0.0..1.0).contains(&choice.sparsity), "[0, 1)"),
-            ("tolerance", choice.tolerance, (0.0..=1.0).contains(&choice.tolerance), "[0, 1]"),
+            (
+                "sparsity",
+                choice.sparsity,
+                (0.0..1.0).contains(&choice.sparsity),
+                "[0, 1)",
+            ),
+            (
+                "tolerance",
+                choice.tolerance,
+                (0.0..=1.0).contains(&choice.tolerance),
+                "[0, 1]",
+            ),
         ];
         match fields.into_iter().find(|(_, _, fits, _)| !fits) {
             None => Ok(choice),

@@ -23,12 +23,20 @@ fn example() -> Results {
     let setting = |arms: &[&str], seeds: usize| Setting {
         arms: arms
             .iter()
-            .map(|name| ((*name).to_owned(), Arm::new((0..seeds as u64).map(|s| (s, metrics(0.7 + 0.01 * s as f64))))))
+            .map(|name| {
+                (
+                    (*name).to_owned(),
+                    Arm::new((0..seeds as u64).map(|s| (s, metrics(0.7 + 0.01 * s as f64)))),
+                )
+            })
             .collect(),
         gain: ["baseline", "random"]
             .map(|control| {
                 let gain = Gain::new(0.008, [0.002, 0.0146], Some(0.012), seeds);
-                (comparison_key("htl", control), IndexMap::from([("jaccard".to_owned(), gain)]))
+                (
+                    comparison_key("htl", control),
+                    IndexMap::from([("jaccard".to_owned(), gain)]),
+                )
             })
             .into(),
         ..Setting::default()
@@ -38,7 +46,10 @@ fn example() -> Results {
         device: "cpu".into(),
         settings: [
             ("supervised".to_owned(), setting(&["baseline", "htl", "random"], 6)),
-            ("semi-supervised".to_owned(), setting(&["baseline", "htl", "random", "labelled-only"], 3)),
+            (
+                "semi-supervised".to_owned(),
+                setting(&["baseline", "htl", "random", "labelled-only"], 3),
+            ),
         ]
         .into(),
         trivial: [("otsu".to_owned(), metrics(0.6))].into(),
@@ -55,7 +66,10 @@ fn written(results: &Results) -> (tempfile::TempDir, std::path::PathBuf) {
 
 #[test]
 fn a_comparison_has_two_arms() {
-    assert_eq!(comparison_arms(&comparison_key("htl-query", "labelled-only")), Some(("htl-query", "labelled-only")));
+    assert_eq!(
+        comparison_arms(&comparison_key("htl-query", "labelled-only")),
+        Some(("htl-query", "labelled-only"))
+    );
     assert_eq!(comparison_arms("htl"), None);
 }
 

@@ -2,8 +2,8 @@ use indexmap::IndexMap;
 use serde::Serialize;
 
 use crate::axis::{Axis, Tick};
-use htl_vocabulary::Results;
 use crate::{CurvePoint, words};
+use htl_vocabulary::Results;
 
 use super::style_of;
 

@@ -57,7 +57,11 @@ pub(super) fn view(tables: &[RateTable]) -> Vec<Rates> {
 }
 
 fn rates(table: &RateTable) -> Rates {
-    let ends = table.rows.iter().filter_map(|r| r.rate).flat_map(|r| [r.value, r.lo, r.hi]);
+    let ends = table
+        .rows
+        .iter()
+        .filter_map(|r| r.rate)
+        .flat_map(|r| [r.value, r.lo, r.hi]);
     let axis = Axis::around(ends.chain([0.0]).map(|v| v * 100.0), 3);
     let attributes = by_attribute(&table.rows).into_iter().map(|(key, rows)| {
         let (n, htl) = rows.iter().fold((0, 0), |(n, htl), r| (n + r.n, htl + r.htl));
@@ -72,10 +76,7 @@ fn rates(table: &RateTable) -> Rates {
         note: table.note.clone(),
         ticks: axis.ticks(|share| share * 100.0),
         attributes: attributes.collect(),
-        compared: table
-            .rows
-            .iter()
-            .any(|r| ratio(r).or(r.p).is_some_and(f64::is_finite)),
+        compared: table.rows.iter().any(|r| ratio(r).or(r.p).is_some_and(f64::is_finite)),
     }
 }
 
@@ -158,7 +159,10 @@ fn sentence(table: &RateTable) -> String {
     };
     let tested = || table.rows.iter().filter(|r| r.p_adjusted.is_some_and(f64::is_finite));
     let describe = |r: &RateRow| {
-        let (name, rate) = (words::attribute_in_sentence(&r.attribute), words::percent(r.rate.map(|rate| rate.value)));
+        let (name, rate) = (
+            words::attribute_in_sentence(&r.attribute),
+            words::percent(r.rate.map(|rate| rate.value)),
+        );
         format!("{name} {} ({} of {}, {rate})", level(&r.level), r.htl, r.n)
     };
     let apart: Vec<&RateRow> = tested().filter(|r| r.p_adjusted.is_some_and(|p| p < 0.05)).collect();

@@ -20,12 +20,7 @@ const EXAMPLES: usize = 6;
 const SIDE: usize = 256;
 
 /// The hardest images by out-of-fold disagreement.
-pub fn hardest(
-    run: &RunFile,
-    root: &Path,
-    data: &DataFolder,
-    panels: &PanelMaker,
-) -> anyhow::Result<Vec<GalleryItem>> {
+pub fn hardest(run: &RunFile, root: &Path, data: &DataFolder, panels: &PanelMaker) -> anyhow::Result<Vec<GalleryItem>> {
     let populations = run
         .analysis
         .maps
@@ -73,7 +68,7 @@ pub fn hardest(
         }
         let scores = [column::DISAGREEMENT, column::SHAM, column::DENSE_ERROR]
             .iter()
-            .filter_map(|name| Some((name.replace('_', " "), *scores.get(*name)?)))
+            .filter_map(|name| Some(((*name).to_owned(), *scores.get(*name)?)))
             .collect();
         items.push(GalleryItem {
             image_id: id.clone(),

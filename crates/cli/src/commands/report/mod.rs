@@ -23,7 +23,12 @@ pub struct ReportCommand {
 impl ReportCommand {
     pub fn run(self, device: &Device) -> anyhow::Result<()> {
         let root = &self.run;
-        let is_run = || format!("is {} the --out folder of a finished `cargo xtask reproduce`?", root.display());
+        let is_run = || {
+            format!(
+                "is {} the --out folder of a finished `cargo xtask reproduce`?",
+                root.display()
+            )
+        };
         // Before anything is written there; and again when no other report can be writing.
         RunFile::read(root).with_context(is_run)?;
         let _lock = lock::lock(root)?;
