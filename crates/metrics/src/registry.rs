@@ -219,7 +219,7 @@ metrics! {
         /// Lowest mean Jaccard of any group with enough images.
         worst_group_jaccard { label: "Jaccard, worst group", in_sentence: "Jaccard of the worst group", ..FRACTION }
         /// Mean Jaccard of the hard-to-learn images.
-        jaccard_htl { label: "Jaccard, HTL images", in_sentence: "Jaccard of the HTL images", ..FRACTION }
+        htl_subset_jaccard { label: "Jaccard, HTL images", in_sentence: "Jaccard of the HTL images", ..FRACTION }
         /// Expected calibration error of the lesion probabilities of all pixels.
         calibration_error {
             label: "Calibration error", in_sentence: "calibration error", better: Some(Better::Lower), ..FRACTION

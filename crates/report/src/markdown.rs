@@ -19,34 +19,25 @@ pub fn markdown_table(results: &Results) -> String {
     let metrics = [PRIMARY_METRIC, SECOND];
     let [first, second] = metrics.map(words::metric);
     let mut text = String::new();
-    row(&mut text, &["Setting", "Arm", &first, &second, "Seeds"]);
-    row(&mut text, &["---"; 5]);
+    row(&mut text, &["Setting", "Labels", "Arm", &first, &second, "Seeds"]);
+    row(&mut text, &["---"; 6]);
     for (key, setting) in &results.settings {
-        let mut shown = match setting::named(key) {
-            Some(known) => format!("{} ({})", known.label, known.labels),
-            None => words::setting(key),
-        };
+        let mut shown = words::setting(key);
+        let mut labels = setting::named(key).map_or("", |known| known.labels);
         for (name, arm) in arms_in_order(&setting.arms).chain(arms_in_order(&setting.oracle_tuned)) {
             let [first, second] = metrics.map(|metric| mean_and_sd(metric, arm));
             let seeds = arm.seeds.len().to_string();
-            row(
-                &mut text,
-                &[&std::mem::take(&mut shown), &words::arm(name), &first, &second, &seeds],
-            );
+            let (shown, labels) = (std::mem::take(&mut shown), std::mem::take(&mut labels));
+            row(&mut text, &[&shown, labels, &words::arm(name), &first, &second, &seeds]);
         }
     }
     let mut shown = "Learns nothing";
     for (name, values) in &results.trivial {
         let [first, second] = metrics.map(|metric| words::value(metric, values.get(metric).copied()));
+        let shown = std::mem::take(&mut shown);
         row(
             &mut text,
-            &[
-                std::mem::take(&mut shown),
-                &words::trivial(name),
-                &first,
-                &second,
-                words::UNDEFINED,
-            ],
+            &[shown, "", &words::trivial(name), &first, &second, words::UNDEFINED],
         );
     }
     text.push('\n');

@@ -125,15 +125,14 @@ fn outline_distance(mask: &[u8], height: usize, width: usize, scale: usize, reac
         let inside = r >= 0 && c >= 0 && (r as usize) < height && (c as usize) < width;
         inside && mask[r as usize * width + c as usize] != 0
     };
-    // Half a line inside the border, so that an outline running along it is seen in full.
-    let inset = (reach - 1.0) / 2.0;
-    let place = |(x, y): (f32, f32)| {
-        let s = scale as f32;
-        (
-            (x * s).clamp(inset, out_w as f32 - inset),
-            (y * s).clamp(inset, out_h as f32 - inset),
-        )
+    // Half a line inside the border, so that an outline running along it is seen in full; in the middle of a picture that
+    // is narrower than the line.
+    let inside = |at: f32, size: usize| {
+        let size = size as f32;
+        let inset = ((reach - 1.0) / 2.0).min(size / 2.0);
+        (at * scale as f32).clamp(inset, size - inset)
     };
+    let place = |(x, y): (f32, f32)| (inside(x, out_w), inside(y, out_h));
     // Marching squares over cells whose corners are pixel centres; centre (r, c) lies at (c + 0.5, r + 0.5).
     for r in -1..height as isize {
         for c in -1..width as isize {
@@ -175,8 +174,9 @@ fn draw_segment(distance: &mut [f32], h: usize, w: usize, a: (f32, f32), b: (f32
 }
 
 fn encode(image: &RgbImage) -> Result<Vec<u8>, ReportError> {
+    // On 50 panels of a run: 0.06 s for 3.5 MB, where `Default` takes 0.9 s for 3.3 MB and `Best` 3.2 s for 3.3 MB.
     let mut bytes = Cursor::new(Vec::new());
-    PngEncoder::new_with_quality(&mut bytes, CompressionType::Best, FilterType::Adaptive).write_image(
+    PngEncoder::new_with_quality(&mut bytes, CompressionType::Fast, FilterType::Adaptive).write_image(
         image.as_raw(),
         image.width(),
         image.height(),

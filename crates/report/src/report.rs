@@ -69,7 +69,7 @@ pub struct GalleryItem {
     pub setting: String,
     /// A line of text: age, sex, diagnosis.
     pub caption: String,
-    /// Named scores.
+    /// Score column to value.
     pub scores: IndexMap<String, f64>,
     /// The pictures, side by side.
     pub panels: Vec<Panel>,

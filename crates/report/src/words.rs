@@ -2,6 +2,7 @@
 //! out from its key.
 
 use htl_metrics::{Metric, Unit};
+use htl_mining::{attribute_named, score_named};
 use htl_vocabulary::{arm, setting, trivial};
 
 /// What stands where a number is undefined.
@@ -50,23 +51,20 @@ pub(crate) fn trivial_in_sentence(key: &str) -> String {
 
 /// Name of an attribute of people or lesions.
 pub(crate) fn attribute(key: &str) -> String {
-    match key {
-        "dx" => "Diagnosis".to_owned(),
-        "anatom_site" => "Body site".to_owned(),
-        "contrast" => "Contrast to skin (ΔE)".to_owned(),
-        "skin_tone_ita" => "Skin tone (ITA)".to_owned(),
-        "border" => "Border of the picture".to_owned(),
-        other => spell(other),
-    }
+    attribute_named(key).map_or_else(|| spell(key), |attribute| attribute.label.to_owned())
 }
 
 /// Name of an attribute inside a sentence.
 pub(crate) fn attribute_in_sentence(key: &str) -> String {
-    match key {
-        "contrast" => "contrast".to_owned(),
-        "skin_tone_ita" => "skin tone".to_owned(),
-        other => attribute(other).to_lowercase(),
-    }
+    attribute_named(key).map_or_else(
+        || spell(key).to_lowercase(),
+        |attribute| attribute.in_sentence.to_owned(),
+    )
+}
+
+/// Name of a score.
+pub(crate) fn score(key: &str) -> String {
+    score_named(key).map_or_else(|| spell(key), |score| score.label.to_owned())
 }
 
 /// `worst_group-jaccard` to `Worst group jaccard`.
@@ -195,6 +193,7 @@ pub(crate) fn count(n: usize, thing: &str) -> String {
 #[cfg(test)]
 mod tests {
     use htl_metrics::METRICS;
+    use htl_mining::{ATTRIBUTES, SCORES};
 
     use super::*;
 
@@ -235,6 +234,13 @@ mod tests {
         for known in trivial::TRIVIAL {
             assert_eq!(trivial(known.key), known.label);
             assert_eq!(trivial_in_sentence(known.key), known.in_sentence);
+        }
+        for known in ATTRIBUTES {
+            assert_eq!(attribute(known.key), known.label);
+            assert_eq!(attribute_in_sentence(known.key), known.in_sentence);
+        }
+        for known in SCORES {
+            assert_eq!(score(known.key), known.label);
         }
         for known in METRICS {
             assert_eq!(metric(known.key), known.label);

@@ -1,7 +1,8 @@
 //! The page as a browser sees it: complete, well formed, self-contained, escaped, and free of numbers that are none.
 
 use htl_report::{
-    Arm, CurvePoint, Estimate, Gain, GalleryItem, Metrics, Panel, RateRow, RateTable, Report, Setting, render,
+    Arm, CurvePoint, Estimate, Gain, GalleryItem, Metrics, Panel, RateRow, RateTable, Report, Setting, markdown_table,
+    render,
 };
 use scraper::{Html, Selector};
 
@@ -309,6 +310,29 @@ fn odd_shapes_are_drawn() {
     let (page, html) = page(&report);
     assert!(page.len() < 120_000, "long histories are thinned: {} bytes", page.len());
     assert_eq!(all(&html, "svg.chart").len(), 2);
+}
+
+/// Golden: the README's tables of the made-up results. `UPDATE_GOLDEN=1 cargo test -p htl-report` writes them anew.
+#[test]
+fn the_markdown_tables_are_as_committed() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixture/table.md");
+    let tables = markdown_table(&fixture::results());
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(path, &tables).unwrap();
+    }
+    assert_eq!(tables, std::fs::read_to_string(path).unwrap());
+    let (arms, gains) = tables.split_once("\n\n").unwrap();
+    for (table, columns) in [(arms, 6), (gains, 4)] {
+        let bars = table.lines().map(|line| line.matches('|').count());
+        assert!(bars.into_iter().all(|n| n == columns + 1), "{table}");
+    }
+    assert!(arms.contains("| Supervised | all masks | Baseline | 0.79"), "{arms}");
+    assert!(arms.contains("| Learns nothing |  | Whole image | 0.271 |"), "{arms}");
+    assert!(
+        gains.contains("| Supervised | HTL attention against the baseline | +0.8 | 0.2 to 1.5 |"),
+        "{gains}"
+    );
+    assert!(gains.contains(" (descriptive) |"), "{gains}");
 }
 
 #[test]

@@ -36,7 +36,7 @@ pub(super) fn view(items: &[GalleryItem]) -> Vec<Group> {
             scores: item
                 .scores
                 .iter()
-                .map(|(name, v)| (words::spell(name), score(*v)))
+                .map(|(name, v)| (words::score(name), score(*v)))
                 .collect(),
             panels: item.panels.iter().map(picture).collect(),
         });

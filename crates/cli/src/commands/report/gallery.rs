@@ -68,7 +68,7 @@ pub fn hardest(run: &RunFile, root: &Path, data: &DataFolder, panels: &PanelMake
         }
         let scores = [column::DISAGREEMENT, column::SHAM, column::DENSE_ERROR]
             .iter()
-            .filter_map(|name| Some((name.replace('_', " "), *scores.get(*name)?)))
+            .filter_map(|name| Some(((*name).to_owned(), *scores.get(*name)?)))
             .collect();
         items.push(GalleryItem {
             image_id: id.clone(),
