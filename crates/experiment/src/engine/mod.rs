@@ -1,0 +1,3 @@
+//! What runs a plan: this machine, or a cluster.
+
+pub mod slurm;
