@@ -2,10 +2,11 @@
 # A private Slurm cluster on this machine: munged, slurmctld and two slurmd on loopback, everything in one folder.
 #
 #   cluster.sh FOLDER COMMAND...   runs the command in the cluster, then stops the cluster
-#   cluster.sh FOLDER              says `ready` when the cluster is up, stops when standard input ends
+#   cluster.sh FOLDER              says `ready` when the cluster is up; when standard input ends, stops and removes FOLDER
 #
 # Whoever wants to use the cluster sets SLURM_CONF=FOLDER/slurm.conf; a command has it set. Root is not needed, nothing
-# outside FOLDER is written. Nodes n1 and n2 with CLUSTER_CPUS (2) processors each; partition `main`.
+# outside FOLDER is written. Nodes n1 and n2 with CLUSTER_CPUS (2) processors each; partitions `main`, and `closed`, which
+# takes jobs but starts none. With CLUSTER_HIDE=FOLDER, n2 finds that folder empty (this needs root).
 set -uo pipefail
 export PATH="$PATH:/usr/sbin:/sbin"
 unset SLURM_CONF
@@ -27,24 +28,31 @@ for program in munged slurmctld slurmd sbatch; do
     command -v "$program" >/dev/null || fail "$program is not installed (apt-get install slurm-wlm munge)"
 done
 
-# The daemons and what they start, known by a variable that only they have.
+# What belongs to the cluster: daemons have this variable, slurmstepd works in its folder, and what runs in a job has a
+# job's number beside the cluster's configuration.
 mark=HTL_TEST_CLUSTER=$folder
-daemons() {
-    grep -lzxF "$mark" /proc/[0-9]*/environ 2>/dev/null | tr -dc '0-9\n'
+processes() {
+    local environ
+    {
+        grep -lzxF "$mark" /proc/[0-9]*/environ
+        find /proc/[0-9]*/cwd -maxdepth 0 -lname "$folder/*"
+        for environ in $(grep -lzxF "SLURM_CONF=$conf" /proc/[0-9]*/environ); do
+            grep -qz '^SLURM_JOB_ID=' "$environ" && echo "$environ"
+        done
+    } 2>/dev/null | tr -dc '0-9\n' | sort -u
 }
 
 stop() {
     trap - EXIT INT TERM HUP
-    # No `for` over jobs: SIGKILL reaches what ignores SIGTERM, and a job's end is seen by its slurmstepd's.
     if [ -e "$conf" ]; then
-        timeout 5 env SLURM_CONF="$conf" scancel --quiet --full --signal=KILL --user="$(id -un)" >/dev/null 2>&1
-        timeout 5 env SLURM_CONF="$conf" scancel --quiet --user="$(id -un)" >/dev/null 2>&1
+        timeout 3 env SLURM_CONF="$conf" scancel --quiet --full --signal=KILL --user="$(id -un)" >/dev/null 2>&1
+        timeout 3 env SLURM_CONF="$conf" scancel --quiet --user="$(id -un)" >/dev/null 2>&1
     fi
     local signal
     for signal in TERM KILL; do
         for _ in $(seq 30); do
             local left
-            left=$(daemons)
+            left=$(processes)
             [ -n "$left" ] || return 0
             # shellcheck disable=SC2086
             kill "-$signal" $left 2>/dev/null
@@ -96,9 +104,11 @@ AccountingStorageType=accounting_storage/none
 JobAcctGatherType=jobacct_gather/none
 JobCompType=jobcomp/filetxt
 JobCompLoc=$folder/log/jobs.txt
+# Both nodes are this machine, and may pretend to have more processors than it has.
+SlurmdParameters=config_overrides
 # Short times: tests wait for each of them.
 SchedulerType=sched/backfill
-SchedulerParameters=sched_min_interval=100000,sched_interval=1,bf_interval=1,batch_sched_delay=0,defer_batch=0
+SchedulerParameters=sched_min_interval=100000,sched_interval=1,bf_interval=1,batch_sched_delay=0
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 KillWait=3
@@ -108,13 +118,13 @@ SlurmdTimeout=10
 InactiveLimit=0
 MessageTimeout=5
 BatchStartTimeout=5
-RequeueExit=
 ReturnToService=2
 JobRequeue=1
 MaxArraySize=1001
 PartitionName=main Nodes=ALL Default=YES MaxTime=1:00:00 DefaultTime=10 State=UP
+PartitionName=closed Nodes=ALL MaxTime=1:00:00 DefaultTime=10 State=DOWN
 END
-sed -i '/^RequeueExit=$/d; s/,defer_batch=0//' "$conf"
+sed -i '/^RequeueExit=$/d; s///' "$conf"
 : >"$folder/plugstack.conf"
 for node in n1 n2; do
     echo "NodeName=$node NodeHostname=$host NodeAddr=127.0.0.1 Port=$(free_port) CPUs=${CLUSTER_CPUS:-2} RealMemory=4000 State=UNKNOWN"
@@ -131,9 +141,12 @@ start munged munged --force --key-file="$folder/munge/key" --socket="$folder/mun
     --pid-file="$folder/munge/munged.pid" --log-file="$folder/log/munged.log" --seed-file="$folder/munge/seed" \
     --num-threads=2
 start slurmctld slurmctld -f "$conf"
-for node in n1 n2; do
-    start "slurmd.$node" slurmd -f "$conf" -N "$node"
-done
+start slurmd.n1 slurmd -f "$conf" -N n1
+if [ -n "${CLUSTER_HIDE:-}" ]; then
+    start slurmd.n2 unshare --mount sh -c 'mount -t tmpfs none "$CLUSTER_HIDE" && exec slurmd -f "$SLURM_CONF" -N n2'
+else
+    start slurmd.n2 slurmd -f "$conf" -N n2
+fi
 
 export SLURM_CONF=$conf
 for try in $(seq 100); do
@@ -151,3 +164,5 @@ if [ $# -gt 0 ]; then
 fi
 echo ready
 cat >/dev/null
+stop
+rm -rf "$folder"

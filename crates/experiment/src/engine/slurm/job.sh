@@ -31,17 +31,20 @@ fi
 export RAYON_NUM_THREADS="${SLURM_CPUS_PER_TASK:-1}"
 child=
 # Slurm warns this shell before the time limit; when it cancels a job every process hears of it.
-trap '[ -z "$child" ] || kill -USR1 "$child" 2>/dev/null' USR1
-trap '[ -z "$child" ] || kill -TERM "$child" 2>/dev/null' TERM
+trap 'woken=yes; [ -z "$child" ] || kill -USR1 "$child" 2>/dev/null' USR1
+trap 'woken=yes; [ -z "$child" ] || kill -TERM "$child" 2>/dev/null' TERM
 @COMMAND@ stage "$stage" --run "$out" &
 child=$!
-wait "$child"
-status=$?
-# A signal ends `wait`, but not what it waits for.
-while kill -0 "$child" 2>/dev/null; do
+# A signal ends `wait` with a code of its own; the next `wait` then has that of the stage, unless it was told already.
+told=
+while :; do
+    woken=no
     wait "$child"
     status=$?
+    [ "$woken" = yes ] || break
+    told=$status
 done
+[ "$status" -ne 127 ] || status=${told:-127}
 
 if [ "$status" -eq @AGAIN@ ]; then
     # A job that is being cancelled is no longer RUNNING, and must not come back.
