@@ -4,7 +4,7 @@
 id=$4 out=$6
 folder=$out/stages/$id
 exec >>"$out/logs/$id.log" 2>&1
-[ "$1 $2 $3 $5" = "--device cpu stage --run" ] || { echo "unexpected: $*"; exit 2; }
+[ "$1 $2 $3 $5 $7 $8" = "--device cpu stage --run --threads 1" ] || { echo "unexpected: $*"; exit 2; }
 [ ! -e "$folder/stage.json" ] || exit 0
 mkdir -p "$folder.partial"
 echo "$SLURMD_NODENAME" >>"$out/starts/$id"

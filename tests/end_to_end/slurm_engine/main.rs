@@ -2,7 +2,7 @@
 
 mod run;
 
-use htl_experiment::engine::slurm::{Outcome, SlurmError, Standing, Why, Wish};
+use htl_experiment::engine::slurm::{Outcome, SlurmError, Standing, Why, Wish, cancel};
 use htl_tests::must;
 use htl_tests::slurm::{Cluster, until};
 use run::{Heard, Run, failures, once_running};
@@ -235,8 +235,21 @@ fn jobs_of_an_earlier_run_are_adopted() {
     assert_eq!((heard.adopted, heard.stages()), (2, vec![2]));
     assert_eq!(run.starts("train-0").len(), 1);
     assert!(run.starts("mine").is_empty());
-    let left = cluster.ask("squeue", &["--me", "--noheader", "--format=%Z"]);
-    assert!(!left.contains(&run.out().display().to_string()), "{left}");
+    run.leaves_the_queue(cluster);
+}
+
+/// A run that was left alone can be cancelled from outside.
+#[test]
+fn a_detached_run_is_cancelled() {
+    let Some(cluster) = shared() else { return };
+    let mut run = Run::new(cluster);
+    run.add("train", "train", &[], "sleep 60; exit 1");
+    run.add("mine", "mine", &[0], "");
+    let mut heard = Heard::acting(once_running(&[0], || Some(Wish::Detach)));
+    assert_eq!(must(run.run(&mut heard)), Outcome::Detached);
+    assert_eq!(must(cancel(&run.client, &run.out())), 2);
+    run.does("train", "");
+    assert_eq!(run.finishes().adopted, 0);
 }
 
 /// Cancelling a run takes all its jobs out of the queue; winding down lets what cannot go on later reach its end.
@@ -255,11 +268,7 @@ fn a_run_is_cancelled_or_wound_down() {
         run.add("mine", "mine", &[training, prune], "");
         let mut heard = Heard::acting(once_running(&[training, prune], move || Some(wish)));
         assert_eq!(must(run.run(&mut heard)), Outcome::Stopped { finished, stages: 3 });
-        // Slurm tidies up after the last job for a moment.
-        until("an empty queue", || {
-            let left = cluster.ask("squeue", &["--me", "--noheader", "--format=%Z"]);
-            !left.contains(&run.out().display().to_string())
-        });
+        run.leaves_the_queue(cluster);
         assert_eq!(run.standing()[0], Standing::Missing);
         run.does("train", "");
         run.does("prune", "");

@@ -5,7 +5,7 @@ use htl_experiment::engine::slurm::{
     Wish, run, status,
 };
 use htl_tests::must;
-use htl_tests::slurm::Cluster;
+use htl_tests::slurm::{Cluster, until};
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -18,7 +18,7 @@ type Act = Box<dyn FnMut(&BTreeSet<usize>) -> Option<Wish>>;
 /// A run of some stages.
 pub struct Run {
     pub folder: tempfile::TempDir,
-    client: Client,
+    pub client: Client,
     pub stages: Vec<SlurmStage>,
     pub options: Vec<String>,
     pace: Pace,
@@ -108,6 +108,14 @@ impl Run {
         let mut heard = Heard::default();
         assert_eq!(must(self.run(&mut heard)), Outcome::Finished);
         heard
+    }
+
+    /// Waits until no job of the run is in the queue: Slurm tidies up after the last one for a moment.
+    pub fn leaves_the_queue(&self, cluster: &Cluster) {
+        until("an empty queue", || {
+            let left = cluster.ask("squeue", &["--me", "--noheader", "--format=%Z"]);
+            !left.contains(&self.out().display().to_string())
+        });
     }
 
     pub fn standing(&self) -> Vec<Standing> {

@@ -3,9 +3,10 @@
 use super::board::{Board, State};
 use super::queue::{JobState, NEVER_SATISFIED, Outlook, QueueEntry, outlook};
 use super::record::Records;
-use super::{SlurmError, Unfinished};
+use super::{Client, SlurmError, Unfinished};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// A job of this run, as far as it can be told from Slurm's queue and our records.
 pub(super) struct Known {
@@ -47,10 +48,10 @@ pub(super) fn known(records: &Records, out: &Path, entries: Vec<QueueEntry>) -> 
 /// A job that runs is adopted. One that waits is adopted if it asks for the same as it would today, can start, and waits for
 /// nothing but jobs that are adopted too.
 pub(super) fn adopt(board: &mut Board) -> Result<(), SlurmError> {
-    let entries = board.settings.client.queue()?;
+    let jobs = settled(board)?;
     let mut by_folder: BTreeMap<String, Known> = BTreeMap::new();
     let mut useless = Vec::new();
-    for job in known(&board.records, &board.settings.out, entries) {
+    for job in jobs {
         if job.entry.state.is_over() {
             continue;
         }
@@ -90,4 +91,33 @@ pub(super) fn adopt(board: &mut Board) -> Result<(), SlurmError> {
     // Of another plan.
     useless.extend(by_folder.into_values().map(|job| job.entry.job));
     board.settings.client.cancel(&useless)
+}
+
+/// The jobs of the run, as soon as none of them is between two states.
+fn settled(board: &Board) -> Result<Vec<Known>, SlurmError> {
+    let begin = Instant::now();
+    loop {
+        let jobs = known(&board.records, &board.settings.out, board.settings.client.queue()?);
+        let settled = !jobs.iter().any(|job| job.entry.state == JobState::Ending);
+        if settled || begin.elapsed() > board.settings.pace.cancel {
+            return Ok(jobs);
+        }
+        std::thread::sleep(board.settings.pace.poll.min(Duration::from_secs(1)));
+    }
+}
+
+/// Cancels all jobs of the run in a folder, whoever submitted them; returns how many there were.
+///
+/// # Errors
+/// Those of `squeue` and `scancel`.
+pub fn cancel(client: &Client, out: &Path) -> Result<usize, SlurmError> {
+    let Some(records) = Records::open(out)? else {
+        return Ok(0);
+    };
+    let jobs = known(&records, out, client.queue()?)
+        .into_iter()
+        .filter(|job| !job.entry.state.is_over());
+    let jobs: Vec<String> = jobs.map(|job| job.entry.job).collect();
+    client.cancel(&jobs)?;
+    Ok(jobs.len())
 }

@@ -28,12 +28,11 @@ if [ ! -x @PROGRAM@ ]; then
     leave @NO_PROGRAM@
 fi
 
-export RAYON_NUM_THREADS="${SLURM_CPUS_PER_TASK:-1}"
 child=
 # Slurm warns this shell before the time limit; when it cancels a job every process hears of it.
 trap 'woken=yes; [ -z "$child" ] || kill -USR1 "$child" 2>/dev/null' USR1
 trap 'woken=yes; [ -z "$child" ] || kill -TERM "$child" 2>/dev/null' TERM
-@COMMAND@ stage "$stage" --run "$out" &
+@COMMAND@ stage "$stage" --run "$out" --threads "${SLURM_CPUS_PER_TASK:-1}" &
 child=$!
 # A signal ends `wait` with a code of its own; the next `wait` then has that of the stage, unless it was told already.
 told=

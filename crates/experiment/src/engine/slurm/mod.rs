@@ -5,13 +5,14 @@
 //! left alone is taken up by the next one: stages that are finished stay finished, jobs in the queue are adopted.
 //!
 //! The nodes, and the machine that submits, share the folder of the run and the program. Each task runs
-//! `htl stage ID --run OUT`. A stage that is told to stop (`SIGUSR1` before the time limit) saves its state, exits with 75
+//! `htl stage ID --run OUT --threads N`. A stage that is told to stop (`SIGUSR1` before the time limit) saves its state, exits with 75
 //! and goes back to the queue; a job whose node failed is requeued by Slurm.
 
 mod adopt;
 mod arrays;
 mod board;
 mod client;
+mod display;
 mod error;
 mod failure;
 mod queue;
@@ -22,7 +23,9 @@ mod status;
 mod submit;
 mod watch;
 
+pub use adopt::cancel;
 pub use client::Client;
+pub use display::Display;
 pub use error::SlurmError;
 pub use failure::{Failures, StageFailure, Why};
 pub use queue::{JobState, Outlook, QueueEntry, outlook};

@@ -63,8 +63,10 @@ impl QueueEntry {
 pub enum JobState {
     /// In the queue, also after it was requeued.
     Waiting,
-    /// On a node, until its last process has ended.
+    /// On a node.
     Running,
+    /// Leaves its node: it ends, or goes back to the queue.
+    Ending,
     /// Ended with exit code 0.
     Completed,
     /// Ended with another exit code, or could not be started on its node.
@@ -92,14 +94,15 @@ impl JobState {
             "PREEMPTED" => Self::Preempted,
             "NODE_FAIL" | "BOOT_FAIL" => Self::NodeFailed,
             "PENDING" | "REQUEUED" | "REQUEUE_FED" | "REQUEUE_HOLD" | "RESV_DEL_HOLD" => Self::Waiting,
-            // RUNNING, COMPLETING, CONFIGURING, SUSPENDED, STOPPED and what a later Slurm invents: it is not over.
+            "COMPLETING" => Self::Ending,
+            // RUNNING, CONFIGURING, SUSPENDED, STOPPED and what a later Slurm invents: it is not over.
             _ => Self::Running,
         }
     }
 
     /// Whether the job will not run again.
     pub fn is_over(self) -> bool {
-        !matches!(self, Self::Waiting | Self::Running)
+        !matches!(self, Self::Waiting | Self::Running | Self::Ending)
     }
 }
 

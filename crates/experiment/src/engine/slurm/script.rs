@@ -105,6 +105,7 @@ mod tests {
             Command::new("sh")
                 .args(["-c", &text])
                 .env("SLURM_JOB_ID", "7")
+                .env("SLURM_CPUS_PER_TASK", "3")
                 .env("SLURM_ARRAY_JOB_ID", "7")
                 .env("SLURM_ARRAY_TASK_ID", task)
                 .output()
@@ -117,7 +118,10 @@ mod tests {
         let place = Place::new("printf '<%s>' \"$@\"");
         let output = place.run("r1", "3");
         let said = String::from_utf8_lossy(&output.stdout);
-        let expected = format!("<--device><c p u><stage><b-2><--run><{}>", place.out().display());
+        let expected = format!(
+            "<--device><c p u><stage><b-2><--run><{}><--threads><3>",
+            place.out().display()
+        );
         assert_eq!(said, expected, "{output:?}");
         assert!(output.status.success());
         assert!(!place.out().join("slurm/ended/b-2").exists());

@@ -61,7 +61,7 @@ pub fn status(client: &Client, out: &Path, stages: &[SlurmStage]) -> Result<Vec<
         if let Some(entry) = jobs.get(&stage.folder) {
             let job = entry.job.clone();
             return match entry.state {
-                JobState::Running => Standing::Running {
+                JobState::Running | JobState::Ending => Standing::Running {
                     job,
                     node: entry.nodes.clone(),
                 },

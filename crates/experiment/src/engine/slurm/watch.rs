@@ -98,7 +98,7 @@ impl Watch {
             }
             match verdict {
                 Verdict::Wait => match entry {
-                    Some(entry) if entry.state == JobState::Running => snapshot.running.push(index),
+                    Some(entry) if entry.state != JobState::Waiting => snapshot.running.push(index),
                     Some(entry) => *snapshot.waiting.entry(entry.reason.clone()).or_default() += 1,
                     None => *snapshot.waiting.entry(String::new()).or_default() += 1,
                 },
@@ -189,7 +189,7 @@ fn judge(
     let state = entry.map(|entry| entry.state);
     let reason = entry.map_or("", |entry| entry.reason.as_str());
     Ok(match state {
-        Some(JobState::Running) => Verdict::Wait,
+        Some(JobState::Running | JobState::Ending) => Verdict::Wait,
         Some(JobState::Waiting | JobState::Cancelled) if reason == NEVER_SATISFIED => {
             if board.is_barred(index) {
                 Verdict::Dropped
