@@ -129,7 +129,8 @@ pub struct Heard {
     /// Stages by job.
     pub submitted: Vec<(String, Vec<usize>)>,
     pub adopted: usize,
-    pub silent: usize,
+    /// Done the first time that the controller does not answer.
+    pub when_silent: Option<Box<dyn FnOnce()>>,
     running: BTreeSet<usize>,
     wish: Option<Wish>,
     act: Option<Act>,
@@ -156,7 +157,11 @@ impl Supervisor for Heard {
         match event {
             Event::Begins { adopted, .. } => self.adopted = adopted,
             Event::Submitted { job, stages } => self.submitted.push((job.into(), stages.to_vec())),
-            Event::Silent(_) => self.silent += 1,
+            Event::Silent(_) => {
+                if let Some(act) = self.when_silent.take() {
+                    act();
+                }
+            }
             Event::Looked(snapshot) => {
                 self.running = snapshot.running.iter().copied().collect();
                 if let Some(act) = &mut self.act
