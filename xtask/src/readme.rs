@@ -1,7 +1,8 @@
 //! `cargo xtask readme`: keeps the results in README.md equal to the committed results of the embedded run.
 
-use crate::workspace::{root, write_whole};
+use crate::workspace::root;
 use anyhow::{Context, Result, bail};
+use htl_vocabulary::write_whole;
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::fs;

@@ -69,6 +69,15 @@ pub enum MetricError {
         /// Which input.
         what: &'static str,
     },
+    /// A table cannot be read.
+    #[error("{reason}")]
+    Table {
+        /// Where and what.
+        reason: String,
+    },
+    /// A table is not valid CSV.
+    #[error("not a readable CSV table: {0}")]
+    Csv(#[from] csv::Error),
     /// A value is NaN or infinite.
     #[error("{what}: value number {index} (from 0) is {found}, expected a finite number")]
     NotFinite {
@@ -88,6 +97,18 @@ pub enum MetricError {
         found: f64,
         /// What is allowed, in words.
         expected: &'static str,
+    },
+    /// A metric has a value that it cannot take.
+    #[error("`{metric}`: found {found}, expected a value in [{low}, {high}]")]
+    Value {
+        /// The metric's key.
+        metric: &'static str,
+        /// What was given.
+        found: f64,
+        /// Smallest value there is.
+        low: f64,
+        /// Largest value there is.
+        high: f64,
     },
     /// An image id occurs twice.
     #[error("image `{image_id}` occurs twice in {what}; keep one row per image")]
@@ -115,7 +136,7 @@ pub enum MetricError {
         first_unknown: Option<String>,
     },
     /// The baseline file is of another version of the format.
-    #[error("baseline has format version {found}, this program reads version {expected}; make it anew with --update")]
+    #[error("baseline has format version {found}, this program reads version {expected}; make a new one with --update")]
     BaselineVersion {
         /// Version in the file.
         found: u32,
@@ -151,6 +172,18 @@ pub(crate) fn check_finite(what: &str, values: &[f64]) -> Result<(), MetricError
             what: what.to_string(),
             index,
             found: values[index],
+        }),
+    }
+}
+
+/// Checks that every value of a map is a finite number.
+pub(crate) fn check_finite_f32(what: &str, values: &[f32]) -> Result<(), MetricError> {
+    match values.iter().position(|value| !value.is_finite()) {
+        None => Ok(()),
+        Some(index) => Err(MetricError::NotFinite {
+            what: what.to_string(),
+            index,
+            found: f64::from(values[index]),
         }),
     }
 }

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{MetricError, check_finite};
+use crate::metric::Better;
 
 /// The mean of a metric in one group.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -15,11 +16,11 @@ pub struct GroupMean {
     pub mean: f64,
 }
 
-/// What group means are compared with.
+/// The reference that group means are compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Against {
-    /// The best group with the worst.
+    /// The groups at both ends with each other.
     EachOther,
     /// The group furthest away with the overall mean.
     Overall,
@@ -94,36 +95,46 @@ impl MetricByGroup {
         self.groups.iter().filter(move |g| g.n >= min_count)
     }
 
-    /// The group with the lowest mean among those with at least `min_count` images; `None` if there is no such group.
-    /// For a metric where lower is better use [`best`](Self::best).
-    pub fn worst(&self, min_count: usize) -> Option<&GroupMean> {
-        self.at_least(min_count).min_by(|a, b| a.mean.total_cmp(&b.mean))
+    /// The group that a metric of this direction says is worst among those with at least `min_count` images; `None` if
+    /// there is no such group.
+    pub fn worst(&self, min_count: usize, better: Better) -> Option<&GroupMean> {
+        self.at_least(min_count)
+            .min_by(|a, b| (better.sign() * a.mean).total_cmp(&(better.sign() * b.mean)))
     }
 
-    /// The group with the highest mean among those with at least `min_count` images; `None` if there is no such group.
-    pub fn best(&self, min_count: usize) -> Option<&GroupMean> {
-        self.at_least(min_count).max_by(|a, b| a.mean.total_cmp(&b.mean))
+    /// The group that a metric of this direction says is best among those with at least `min_count` images; `None` if
+    /// there is no such group.
+    pub fn best(&self, min_count: usize, better: Better) -> Option<&GroupMean> {
+        self.at_least(min_count)
+            .max_by(|a, b| (better.sign() * a.mean).total_cmp(&(better.sign() * b.mean)))
     }
 
-    /// Largest difference: best minus worst group, or largest distance of a group from the overall mean. `None` if no
-    /// group has `min_count` images.
+    /// Lowest and highest mean of groups with at least `min_count` images.
+    fn ends(&self, min_count: usize) -> Option<(f64, f64)> {
+        let lowest = self.worst(min_count, Better::Higher)?;
+        Some((lowest.mean, self.best(min_count, Better::Higher)?.mean))
+    }
+
+    /// Largest difference, whatever the direction: highest minus lowest group, or largest distance of a group from the
+    /// overall mean. `None` if no group has `min_count` images.
     pub fn difference(&self, against: Against, min_count: usize) -> Option<f64> {
-        let (worst, best) = (self.worst(min_count)?.mean, self.best(min_count)?.mean);
+        let (lowest, highest) = self.ends(min_count)?;
         Some(match against {
-            Against::EachOther => best - worst,
-            Against::Overall => (best - self.overall).abs().max((worst - self.overall).abs()),
+            Against::EachOther => highest - lowest,
+            Against::Overall => (highest - self.overall).abs().max((lowest - self.overall).abs()),
         })
     }
 
-    /// Smallest ratio: worst over best group, or the smallest of group over overall and overall over group (whichever
-    /// is below 1). `None` if no group has `min_count` images or the ratio is not defined (0 / 0).
+    /// Smallest ratio, whatever the direction: lowest over highest group, or the smallest of group over overall and
+    /// overall over group (whichever is below 1). `None` if no group has `min_count` images or the ratio is not defined
+    /// (0 / 0).
     pub fn ratio(&self, against: Against, min_count: usize) -> Option<f64> {
-        let (worst, best) = (self.worst(min_count)?.mean, self.best(min_count)?.mean);
+        let (lowest, highest) = self.ends(min_count)?;
         let ratio = match against {
-            Against::EachOther => worst / best,
+            Against::EachOther => lowest / highest,
             Against::Overall => {
                 let below_one = |mean: f64| (mean / self.overall).min(self.overall / mean);
-                below_one(worst).min(below_one(best))
+                below_one(lowest).min(below_one(highest))
             }
         };
         ratio.is_finite().then_some(ratio)
@@ -140,10 +151,24 @@ mod tests {
         let levels = [Some("a"), Some("a"), None, Some("b")];
         let by = MetricByGroup::of(&values, &levels).unwrap();
         assert_eq!((by.n, by.unknown, by.groups.len()), (4, 1, 2));
-        assert_eq!(by.worst(1).map(|g| g.level.as_str()), Some("b"));
-        assert_eq!(by.worst(2).map(|g| g.level.as_str()), Some("a"));
-        assert!(by.worst(3).is_none() && by.difference(Against::EachOther, 3).is_none());
+        assert_eq!(by.worst(1, Better::Higher).map(|g| g.level.as_str()), Some("b"));
+        assert_eq!(by.worst(2, Better::Higher).map(|g| g.level.as_str()), Some("a"));
+        assert!(by.worst(3, Better::Higher).is_none() && by.difference(Against::EachOther, 3).is_none());
         assert!(MetricByGroup::of(&values, &levels[..3]).is_err());
         assert!(MetricByGroup::of(&[f64::NAN], &[Some("a")]).is_err());
+    }
+
+    /// The group with the largest distance is the worst; how far groups lie apart has no direction.
+    #[test]
+    fn the_direction_decides_which_group_is_worst() {
+        let levels = ["near", "near", "far", "far"].map(Some);
+        let by = MetricByGroup::of(&[0.01, 0.02, 0.3, 0.4], &levels).unwrap();
+        let named = |group: Option<&GroupMean>| group.unwrap().level.clone();
+        assert_eq!(named(by.worst(1, Better::Lower)), "far");
+        assert_eq!(named(by.best(1, Better::Lower)), "near");
+        assert_eq!(named(by.worst(1, Better::Higher)), "near");
+        assert_eq!(named(by.best(1, Better::Higher)), "far");
+        assert!((by.difference(Against::EachOther, 1).unwrap() - 0.335).abs() < 1e-12);
+        assert!((by.ratio(Against::EachOther, 1).unwrap() - 0.015 / 0.35).abs() < 1e-12);
     }
 }

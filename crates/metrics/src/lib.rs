@@ -13,11 +13,13 @@
 //!
 //! | what | names |
 //! | --- | --- |
+//! | all metrics: names, unit, direction, range | [`METRICS`], [`Metric`] |
 //! | masks and boxes | [`Mask`], [`PixelBox`], [`box_iou`] |
-//! | one image, many images | [`Confusion`], [`ImageScores`], [`MeanScores`], [`ScoreSummary`], [`BoundaryDistance`] |
-//! | probabilities and score maps | [`resize_bilinear`], [`Calibration`], [`ScoreMap`], [`BoxAccuracy`], [`PixelPrecision`] |
+//! | one image, many images | [`Confusion`], [`ImageScores`], [`MeanScores`], [`ScoreSummary`], [`BoundaryDistance`], [`squared_distances`] |
+//! | `per_image.csv` | [`PerImage`] |
+//! | probabilities and score maps | [`resize_bilinear`], [`MapCut`], [`Calibration`], [`ScoreMap`], [`BoxAccuracy`], [`PixelPrecision`] |
 //! | predictors that learn nothing | [`whole_image`], [`CentredDisc`], [`otsu_darkness`] |
-//! | groups | [`MetricByGroup`] |
+//! | groups | [`MetricByGroup`], [`terciles`] |
 //! | gains and intervals | [`paired_gain`], [`arm_mean`] |
 //! | regressions | [`Baseline`], [`Runs`], [`CheckOutcome`] |
 mod boundary;
@@ -27,28 +29,40 @@ mod check;
 mod components;
 mod confusion;
 mod contours;
+mod distance;
 mod error;
 mod groups;
+mod map_cut;
 mod mask;
+mod metric;
 mod noise;
 mod paired;
+mod per_image;
+mod registry;
 mod resize;
 mod scores;
+mod terciles;
 mod trivial;
 mod wsol;
 
 pub use boundary::BoundaryDistance;
 pub use boxes::{PixelBox, box_iou, optional_box_iou};
 pub use calibration::{CALIBRATION_BINS, Calibration, ReliabilityBin};
-pub use check::{Attribute, BandBasis, CheckOutcome, GroupChange, ImageChange, MIN_GROUP, Runs, Verdict};
+pub use check::{Attribute, BandBasis, BandVerdict, CheckOutcome, GroupChange, ImageChange, MIN_GROUP, Runs};
 pub use confusion::{Confusion, JACCARD_THRESHOLD, threshold_jaccard};
+pub use distance::squared_distances;
 pub use error::MetricError;
 pub use groups::{Against, GroupMean, MetricByGroup};
+pub use map_cut::MapCut;
 pub use mask::Mask;
-pub use noise::{BASELINE_VERSION, BandParams, Baseline, BaselineImage, Better};
-pub use paired::{BootstrapParams, Estimate, Gain, Reading, SEEDS_FOR_INFERENCE, arm_mean, paired_gain, select_images};
+pub use metric::{Better, Metric, Scope, Unit};
+pub use noise::{BASELINE_VERSION, BandParams, Baseline, BaselineImage};
+pub use paired::{ArmMean, BootstrapParams, Gain, Reading, SEEDS_FOR_INFERENCE, arm_mean, paired_gain, select_images};
+pub use per_image::{PerImage, PerImageRow};
+pub use registry::{IMAGE_SCORE_COLUMNS, ImageScores, METRICS, MeanScores, OfficialScores};
 pub use resize::resize_bilinear;
-pub use scores::{IMAGE_SCORE_COLUMNS, ImageScores, MeanScores, OfficialScores, PooledScores, ScoreRow, ScoreSummary};
+pub use scores::{OfficialRow, PooledScores, ScoreSummary};
+pub use terciles::{Tercile, terciles};
 pub use trivial::{CentredDisc, otsu_darkness, otsu_threshold, whole_image};
 pub use wsol::{BOX_IOU_THRESHOLDS, BoxAccuracy, MAP_THRESHOLDS, PixelPrecision, Proposals, ScoreMap};
 

@@ -2,14 +2,13 @@
 
 use candle_core::{Device, Tensor};
 use htl_datasets::{ImageSet, PixelBox};
-use htl_metrics::{Confusion, Mask, resize_bilinear};
+use htl_metrics::{Confusion, Mask, optional_box_iou, resize_bilinear};
 use htl_models::{Network, Preprocessing};
 use htl_ops::overlap_counts;
 
 use crate::{
     TrainError,
     predict::{class_logits, in_batches, localization_map, localization_maps},
-    samples::box_iou,
 };
 
 /// What the validation split is judged by.
@@ -61,11 +60,7 @@ pub fn quality(
             let mut sum = 0.0;
             for (index, truth) in truths.iter().enumerate() {
                 let map: Vec<f32> = maps.get(index)?.flatten_all()?.to_vec1()?;
-                sum += match (PixelBox::tight(&map, images.size()), truth) {
-                    (Some(found), Some(truth)) => box_iou(&found, truth),
-                    (None, None) => 1.0,
-                    _ => 0.0,
-                };
+                sum += optional_box_iou(PixelBox::tight(&map, images.size()), *truth);
             }
             Ok(sum / truths.len().max(1) as f64)
         }

@@ -104,10 +104,10 @@ pub(crate) fn mask_targets(images: &ImageSet) -> Vec<Vec<f32>> {
 pub(crate) fn boxes(images: &ImageSet) -> Vec<PixelBox> {
     let size = images.size();
     let whole = PixelBox {
-        x0: 0,
-        y0: 0,
-        x1: size,
-        y1: size,
+        top: 0,
+        left: 0,
+        bottom: size,
+        right: size,
     };
     (0..images.len())
         .map(|i| images.mask(i).and_then(|m| PixelBox::tight(&m, size)).unwrap_or(whole))
@@ -169,12 +169,4 @@ pub fn stored_masks(images: &ImageSet) -> Result<Vec<Mask>, TrainError> {
             )?)
         })
         .collect()
-}
-
-/// Intersection over union of two boxes.
-pub(crate) fn box_iou(a: &PixelBox, b: &PixelBox) -> f64 {
-    let width = a.x1.min(b.x1).saturating_sub(a.x0.max(b.x0));
-    let height = a.y1.min(b.y1).saturating_sub(a.y0.max(b.y0));
-    let both = width * height;
-    both as f64 / (a.area() + b.area() - both).max(1) as f64
 }

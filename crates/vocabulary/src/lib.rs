@@ -12,6 +12,7 @@
 pub mod arm;
 mod error;
 pub mod file;
+pub mod history;
 mod rates;
 pub mod results;
 pub mod run_file;
@@ -21,6 +22,7 @@ mod whole;
 
 pub use arm::Arm;
 pub use error::FormatError;
+pub use history::{HistoryRow, read_history, write_history};
 pub use rates::{Estimate, RATE_COLUMNS, RateRow, rates_csv, read_rates, write_rates};
 pub use results::Results;
 pub use run_file::RunFile;

@@ -217,7 +217,10 @@ mod tests {
         assert_eq!(again[0], rows[0]);
         assert_eq!(again[1].rate_ratio, None);
         let text = std::fs::read_to_string(&path).unwrap();
-        assert!(text.contains("\"female, or so\",8,2,0.25,0.1,0.4,,,,0.25,0.1,0.4,0.03,\n"), "{text}");
+        assert!(
+            text.contains("\"female, or so\",8,2,0.25,0.1,0.4,,,,0.25,0.1,0.4,0.03,\n"),
+            "{text}"
+        );
     }
 
     #[test]

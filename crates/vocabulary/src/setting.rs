@@ -52,12 +52,7 @@ pub const WEAKLY_SUPERVISED_BOXES: Setting = Setting {
 };
 
 /// All settings, in the order in which they are read best.
-pub const SETTINGS: &[Setting] = &[
-    SUPERVISED,
-    SEMI_SUPERVISED,
-    WEAKLY_SUPERVISED,
-    WEAKLY_SUPERVISED_BOXES,
-];
+pub const SETTINGS: &[Setting] = &[SUPERVISED, SEMI_SUPERVISED, WEAKLY_SUPERVISED, WEAKLY_SUPERVISED_BOXES];
 
 /// The setting of that key.
 pub fn named(key: &str) -> Option<&'static Setting> {

@@ -5,7 +5,8 @@ use std::{
 
 use anyhow::{Context, bail};
 use clap::Args;
-use htl_metrics::{BandParams, Baseline, Better, Runs};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use htl_metrics::{BandParams, Baseline, Metric, Runs};
 
 use super::{print, write_atomically};
 use crate::per_image::{self, Row};
@@ -20,12 +21,12 @@ pub struct Check {
     #[arg(long)]
     baseline: PathBuf,
     /// The column that is compared, with --update; else the baseline's own
-    #[arg(long, requires = "update", default_value = "jaccard")]
-    metric: String,
+    #[arg(long, requires = "update", default_value = "jaccard", value_parser = metrics_of_images())]
+    metric: &'static Metric,
     /// Makes the results the new baseline; give several seeds, their spread becomes the noise band
     #[arg(long)]
     update: bool,
-    /// How often an unchanged program may be called worse (with --update)
+    /// How often an unchanged program may be called worse, in (0, 0.5) (with --update)
     #[arg(long)]
     false_alarm: Option<f64>,
     /// The band is never narrower than this (with --update)
@@ -61,39 +62,48 @@ impl Check {
     }
 
     fn update(&self, tables: &[Vec<Row>]) -> anyhow::Result<ExitCode> {
-        let runs = runs(tables, &self.metric)?;
+        let runs = runs(tables, self.metric.key)?;
         let defaults = BandParams::default();
         let params = BandParams {
             false_alarm: self.false_alarm.unwrap_or(defaults.false_alarm),
             floor: self.floor.unwrap_or(defaults.floor),
         };
-        let better = match self.metric.as_str() {
-            "surface_distance" | "hd95" => Better::Lower,
-            _ => Better::Higher,
-        };
-        let baseline = Baseline::from_runs(&self.metric, better, &runs, params)?;
+        let key = self.metric.key;
+        let better = self
+            .metric
+            .better
+            .with_context(|| format!("--metric {key}: it has no better or worse"))?;
+        let baseline = Baseline::from_runs(key, better, &runs, params)?;
         write_atomically(&self.baseline, &serde_json::to_vec_pretty(&baseline)?)?;
         match baseline.band {
             Some(band) => eprintln!(
-                "baseline: {} {:.4}, band {band:.4} from {} seeds",
-                self.metric,
+                "baseline: {key} {:.4}, band {band:.4} from {} seeds",
                 baseline.mean,
                 tables.len()
             ),
             None => eprintln!(
-                "baseline: {} {:.4} from one run; give several seeds to --results for a band that knows their noise",
-                self.metric, baseline.mean
+                "baseline: {key} {:.4} from one run; give several seeds to --results for a band that measures their noise",
+                baseline.mean
             ),
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
+/// Accepts the metrics that every image has; the help names each with its direction.
+fn metrics_of_images() -> impl TypedValueParser<Value = &'static Metric> {
+    let values = Metric::per_image().map(|metric| {
+        let better = metric.better.map(|better| format!("; {better}")).unwrap_or_default();
+        PossibleValue::new(metric.key).help(format!("{}{better}", metric.label))
+    });
+    PossibleValuesParser::new(values.collect::<Vec<_>>()).try_map(|key| Metric::named(&key).ok_or("unknown metric"))
+}
+
 fn read_baseline(path: &Path) -> anyhow::Result<Baseline> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read {}; make one with --update", path.display()))?;
     let baseline: Baseline =
-        serde_json::from_str(&text).with_context(|| format!("{} is no baseline", path.display()))?;
+        serde_json::from_str(&text).with_context(|| format!("{} is not a baseline", path.display()))?;
     baseline.validate().with_context(|| path.display().to_string())?;
     Ok(baseline)
 }
@@ -111,4 +121,37 @@ fn runs(tables: &[Vec<Row>], metric: &str) -> anyhow::Result<Runs> {
         runs.push(run);
     }
     Ok(Runs::new(&runs)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        check: Check,
+    }
+
+    /// `--metric` takes every metric of an image and nothing else, and its help says which way each improves.
+    #[test]
+    fn metrics_come_from_the_registry() {
+        let arguments = ["htl", "--results", "a", "--baseline", "b", "--update", "--metric"];
+        for metric in htl_metrics::METRICS {
+            let parsed = Command::try_parse_from(arguments.into_iter().chain([metric.key]));
+            match Metric::per_image().any(|of_image| of_image.key == metric.key) {
+                true => assert_eq!(parsed.map(|c| c.check.metric.key).ok(), Some(metric.key)),
+                false => assert!(parsed.is_err(), "{}", metric.key),
+            }
+        }
+        let help = <Command as clap::CommandFactory>::command()
+            .render_long_help()
+            .to_string();
+        for metric in Metric::per_image() {
+            let words = format!("{}; {}", metric.label, metric.better.unwrap());
+            assert!(help.contains(&words), "{words} is not in\n{help}");
+        }
+    }
 }

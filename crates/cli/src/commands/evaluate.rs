@@ -8,8 +8,8 @@ use candle_core::Device;
 use clap::Args;
 use htl_datasets::{DataFolder, ImageSet, MaskUse, Sample, Split};
 use htl_metrics::{
-    BoxAccuracy, Calibration, CentredDisc, ImageScores, Mask, MeanScores, MetricByGroup, PixelPrecision, Proposals,
-    ScoreMap, otsu_darkness, resize_bilinear, whole_image,
+    Better, BoxAccuracy, Calibration, CentredDisc, ImageScores, Mask, MeanScores, MetricByGroup, PixelPrecision,
+    Proposals, ScoreMap, otsu_darkness, resize_bilinear, whole_image,
 };
 use htl_models::{Checkpoint, Network};
 use htl_trainers::{localization_maps, stored_masks};
@@ -300,7 +300,7 @@ fn means(rows: &[Row]) -> anyhow::Result<BTreeMap<String, f64>> {
             let level = |row: &Row| Some(row.groups[column].clone()).filter(|level| !level.is_empty());
             let levels: Vec<Option<String>> = rows.iter().map(level).collect();
             let by_group = MetricByGroup::of(&values, &levels).ok()?;
-            by_group.worst(LEAST_GROUP).map(|group| group.mean)
+            by_group.worst(LEAST_GROUP, Better::Higher).map(|group| group.mean)
         })
         .min_by(f64::total_cmp);
     if let Some(worst) = worst {

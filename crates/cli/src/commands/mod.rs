@@ -5,13 +5,18 @@ pub mod bench;
 pub mod check;
 pub mod data;
 pub mod evaluate;
+pub mod experiment;
 pub mod mine;
+pub mod plan;
 pub mod predict;
 pub mod prune;
 pub mod query;
 pub mod report;
+pub mod reproduce;
 pub mod score;
 pub mod sparsity;
+pub mod stage;
+pub mod status;
 pub mod train;
 
 use std::{io::Write, path::Path};

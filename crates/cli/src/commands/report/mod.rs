@@ -26,7 +26,7 @@ impl ReportCommand {
     pub fn run(self, device: &Device) -> anyhow::Result<()> {
         let run = RunFile::read(&self.run)?;
         let root = &self.run;
-        let device_name = crate::device::name(device);
+        let device_name = htl_device::name(device);
         let results = numbers::results(&run, device_name, root)?;
         results.write(&root.join("results.json"))?;
 
