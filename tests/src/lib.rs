@@ -3,6 +3,8 @@
 //! The tests run the real binaries, built once in release mode as a user would have them (training in debug builds takes
 //! minutes). `HTL_BIN`, `HTL_BENCH_BIN` and `XTASK_BIN` name ready-made ones instead.
 
+pub mod slurm;
+
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -5,6 +5,7 @@ pub mod local;
 mod perform;
 mod progress;
 mod record;
+pub mod slurm;
 
 use std::path::PathBuf;
 use std::sync::Arc;
