@@ -116,9 +116,7 @@ impl Objective for MeanTeacherObjective {
     }
 
     fn load_state(&mut self, state: &BTreeMap<String, Tensor>) -> Result<(), TrainError> {
-        let moved = |(name, tensor): (&String, &Tensor)| Ok((name.clone(), tensor.to_device(&self.device)?));
-        let state: BTreeMap<String, Tensor> = state.iter().map(moved).collect::<candle_core::Result<_>>()?;
-        self.average.load_state(&state)?;
+        self.average.load_state(state)?;
         self.average.copy_to(&self.teacher.parameters().all())?;
         Ok(())
     }
