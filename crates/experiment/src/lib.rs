@@ -11,7 +11,7 @@
 //!
 //! let base = Base { data: "my-data".into(), data_sha256: "…".into(), program: "…".into(), device: "cpu".into() };
 //! let dataset = Dataset { name: "mine".into(), train: 240, val: 40, test: 120 };
-//! let data = DataOf { shown: "my-data".into(), dataset, extras: Extras { metadata: true, labels: true } };
+//! let data = DataOf { shown: "my-data".into(), given: None, dataset, extras: Extras { metadata: true, labels: true } };
 //! let experiment = design(&Profile::named("smoke")?, base, data);
 //! let first = experiment.plan.stage("supervised/baseline-0").unwrap();
 //! assert_eq!((first.kind, first.needs.len()), (Kind::Train, 0));

@@ -31,6 +31,8 @@ pub struct Reproduce {
     pub data: PathBuf,
     /// Its name for people.
     pub data_name: String,
+    /// The data folder as it was asked for; `None` for the one that comes with the program.
+    pub data_given: Option<String>,
     /// The output folder.
     pub out: PathBuf,
     /// Which part.
@@ -114,6 +116,7 @@ pub fn plan(reproduce: &Reproduce) -> Result<Experiment, ExperimentError> {
     };
     let data = DataOf {
         shown: relative(&reproduce.out, &reproduce.data),
+        given: reproduce.data_given.clone(),
         dataset,
         extras,
     };
@@ -450,6 +453,7 @@ mod tests {
                 profile: "tiny".into(),
                 device: "cpu".into(),
                 data: "data".into(),
+                data_given: None,
                 dataset: Default::default(),
                 settings: settings.iter().map(setting).collect(),
                 trivial: Default::default(),

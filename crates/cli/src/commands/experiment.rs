@@ -71,6 +71,7 @@ impl ExperimentArgs {
             profile,
             data,
             data_name,
+            data_given: self.data.as_ref().map(|data| data.to_string_lossy().into_owned()),
             out,
             selection: Selection {
                 only: self.only.clone(),

@@ -45,6 +45,8 @@ pub struct Experiment {
 pub struct DataOf {
     /// The data folder as `run.json` is to name it.
     pub shown: String,
+    /// The data folder as it was asked for; `None` for the one that comes with the program.
+    pub given: Option<String>,
     /// Name and sizes.
     pub dataset: Dataset,
     /// What it has beside images and masks.
@@ -85,6 +87,7 @@ pub fn design(profile: &Profile, base: Base, data: DataOf) -> Experiment {
             profile: profile.name.clone(),
             device,
             data: shown,
+            data_given: data.given,
             dataset: data.dataset,
             settings,
             trivial,

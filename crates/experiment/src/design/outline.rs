@@ -15,6 +15,8 @@ pub struct Outline {
     pub device: String,
     /// The data folder as `run.json` names it.
     pub data: String,
+    /// The data folder as it was asked for; `None` for the one that comes with the program.
+    pub data_given: Option<String>,
     /// Name and size of the data.
     pub dataset: Dataset,
     /// By setting.
@@ -120,6 +122,7 @@ impl Outline {
             profile: self.profile.clone(),
             device: self.device.clone(),
             data: self.data.clone(),
+            data_given: self.data_given.clone(),
             dataset: self.dataset.clone(),
             settings: self
                 .settings

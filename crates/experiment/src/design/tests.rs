@@ -20,6 +20,7 @@ fn base(data: &str) -> Base {
 fn planned(profile: &str, data: &str) -> Experiment {
     let data_of = DataOf {
         shown: "../data".into(),
+        given: None,
         dataset: Dataset {
             name: "example".into(),
             train: 240,
