@@ -2,6 +2,7 @@
 
 use crate::workspace::root;
 use anyhow::{Context, Result, bail};
+use htl_vocabulary::{arm, setting};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -34,6 +35,16 @@ const LEFT_OVER: [&str; 3] = ["todo!", "unimplemented!", "dbg!"];
 
 /// Beginnings of paths that exist on somebody's machine only, split so that this file does not hold them.
 const MACHINE_PATHS: [(&str, &str); 4] = [("/wo", "rk/"), ("/ro", "ot/"), ("/ho", "me/"), ("/Use", "rs/")];
+
+/// Where names of settings and arms stand: everywhere else they are constants of `htl_vocabulary`.
+const VOCABULARY: &str = "crates/vocabulary/";
+
+/// Names of settings, and those of arms that mean nothing else.
+fn names() -> impl Iterator<Item = &'static str> {
+    let arms = [arm::BASELINE, arm::LABELLED_ONLY, arm::HTL_QUERY, arm::ORACLE_TUNED];
+    let settings = setting::SETTINGS.iter().map(|setting| setting.key);
+    settings.chain(arms.map(|arm| arm.key))
+}
 
 /// Kinds of text files that are looked at.
 const TEXT: [&str; 9] = ["rs", "toml", "md", "py", "sh", "yml", "json", "csv", "cff"];
@@ -111,7 +122,7 @@ fn check(path: &Path, text: &str) -> Vec<String> {
     let code: Vec<&str> = text.lines().take_while(|line| !is_test_module(line)).collect();
     let is_test = name
         .split('/')
-        .any(|part| part == "tests" || part == "benches" || part == "examples");
+        .any(|part| ["tests", "tests.rs", "benches", "examples"].contains(&part));
     if !is_test && code.len() > LONGEST {
         breaches.push(format!(
             "{name}: {} lines of code, at most {LONGEST}: split it",
@@ -123,6 +134,14 @@ fn check(path: &Path, text: &str) -> Vec<String> {
         for marker in LEFT_OVER {
             if line.contains(&format!("{marker}(")) {
                 breaches.push(format!("{name}:{}: {marker} is left over", number + 1));
+            }
+        }
+        if !is_test && number < code.len() && !name.starts_with(VOCABULARY) {
+            for known in names().filter(|known| line.contains(&format!("\"{known}\""))) {
+                breaches.push(format!(
+                    "{name}:{}: `{known}` is a name of htl_vocabulary: use that",
+                    number + 1
+                ));
             }
         }
         if !is_test && number < code.len() && !name.starts_with("crates/ops/") {
@@ -166,6 +185,8 @@ mod tests {
             breaches("crates/a/src/lib.rs", "let y = htl_ops::max_pool2d(&x, 2, 2, 0)?;"),
             0
         );
+        assert_eq!(breaches("crates/a/src/lib.rs", "let arm = \"baseline\";"), 1);
+        assert_eq!(breaches("crates/a/tests/it.rs", "let arm = \"baseline\";"), 0);
         let place = format!("see {}{}someone", MACHINE_PATHS[2].0, MACHINE_PATHS[2].1);
         assert_eq!(breaches("README.md", &place), 1);
         assert_eq!(breaches("README.md", "see docs/home/page"), 0);

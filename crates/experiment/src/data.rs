@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use htl_datasets::{DataFolder, Split};
+use htl_vocabulary::file;
 use htl_vocabulary::results::Dataset;
-use htl_vocabulary::{file, write_whole};
 use sha2::{Digest, Sha256};
 
 use crate::ExperimentError;
-use crate::error::unwritten;
 use crate::profile::Profile;
 
 /// An image of a data folder, as far as draws look at it.
@@ -199,51 +198,6 @@ pub(crate) fn halves(rows: &[&Row], seed: &str) -> [Vec<String>; 2] {
     halves
 }
 
-/// The ids of a CSV file with a column `image_id`.
-pub(crate) fn read_ids(path: &Path) -> Result<Vec<String>, ExperimentError> {
-    let wrong = |reason: String| ExperimentError::Value {
-        path: path.into(),
-        reason,
-    };
-    let mut reader = csv::ReaderBuilder::new()
-        .trim(csv::Trim::All)
-        .from_path(path)
-        .map_err(|error| wrong(error.to_string()))?;
-    let headers = reader.headers().map_err(|error| wrong(error.to_string()))?;
-    let column = headers
-        .iter()
-        .position(|name| name.trim_start_matches('\u{feff}') == "image_id");
-    let column = column.ok_or_else(|| wrong("no column image_id".into()))?;
-    reader
-        .records()
-        .map(|record| {
-            let record = record.map_err(|error| wrong(error.to_string()))?;
-            Ok(record.get(column).unwrap_or_default().to_owned())
-        })
-        .collect()
-}
-
-/// A CSV file with the one column `image_id`.
-pub(crate) fn write_ids<'a>(path: &Path, ids: impl IntoIterator<Item = &'a String>) -> Result<(), ExperimentError> {
-    write_table(path, &["image_id"], ids.into_iter().map(|id| [id.as_str()]))
-}
-
-/// A CSV file.
-pub(crate) fn write_table<'a, const COLUMNS: usize>(
-    path: &Path,
-    header: &[&str; COLUMNS],
-    rows: impl IntoIterator<Item = [&'a str; COLUMNS]>,
-) -> Result<(), ExperimentError> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    writer
-        .write_record(header)
-        .and_then(|()| rows.into_iter().try_for_each(|row| writer.write_record(row)))
-        .map_err(std::io::Error::from)
-        .and_then(|()| writer.into_inner().map_err(csv::IntoInnerError::into_error))
-        .and_then(|bytes| write_whole(path, bytes))
-        .map_err(unwritten(path))
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -285,18 +239,6 @@ mod tests {
         let chosen = sample_of_split(&rows, Split::Train, 6);
         assert_eq!(chosen.iter().filter(|row| row.dx == "mel").count(), 3);
         assert_eq!(sample_of_split(&rows, Split::Train, 1000).len(), 100);
-    }
-
-    /// Ids that CSV has to quote come back as they were.
-    #[test]
-    fn lists_of_odd_ids_come_back() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("ids.csv");
-        let ids: Vec<String> = ["a,b", "\"quoted", "plain"].map(String::from).to_vec();
-        write_ids(&path, &ids).unwrap();
-        assert_eq!(read_ids(&path).unwrap(), ids);
-        fs::write(&path, "id\nx\n").unwrap();
-        assert!(read_ids(&path).unwrap_err().to_string().contains("image_id"));
     }
 
     /// Two images of one lesion stay in one fold, although the patient is known for one of them only.

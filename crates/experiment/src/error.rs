@@ -20,6 +20,9 @@ pub enum ExperimentError {
     /// The data folder is not usable.
     #[error(transparent)]
     Data(#[from] htl_datasets::DatasetError),
+    /// A score table cannot be read, joined or written.
+    #[error(transparent)]
+    Scores(#[from] htl_mining::MiningError),
     /// The data folder is usable, but not for this experiment.
     #[error("{}: {reason}", folder.display())]
     UnfitData {
@@ -129,13 +132,13 @@ pub enum ExperimentError {
         /// Names that come near.
         hint: String,
     },
-    /// A stage has to wait for another one.
-    #[error("the stage `{name}` needs `{missing}`, which is not finished: run that one first")]
+    /// A stage has to wait for others.
+    #[error("the stage `{name}` needs stages that are not finished: run {} first", missing.join(", "))]
     NotReady {
         /// The stage.
         name: String,
         /// What it needs.
-        missing: String,
+        missing: Vec<String>,
     },
     /// A value that a stage needs is not what it should be.
     #[error("{}: {reason}", path.display())]

@@ -26,7 +26,6 @@ mod profile;
 mod reproduce;
 mod run_stage;
 mod status;
-mod table;
 
 pub use data::{Extras, data_sha256};
 pub use error::ExperimentError;

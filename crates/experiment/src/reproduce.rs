@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 use htl_datasets::DataFolder;
 use htl_vocabulary::{RunFile, file, write_rates, write_whole};
 
+use crate::ExperimentError;
 use crate::data::{self, data_sha256};
 use crate::design::{CROSS_FIT, DataOf, Experiment, Outline, Selection, design};
 use crate::engine::local::{self, Done};
 use crate::engine::{self, Run, StopAt, spell};
 use crate::error::{io, unwritten};
-use crate::plan::Base;
+use crate::plan::{Base, concatenate};
 use crate::profile::Profile;
-use crate::{ExperimentError, table};
 
 /// What to reproduce, where and how.
 #[derive(Debug, Clone)]
@@ -276,7 +276,7 @@ fn publish(outline: &Outline, out: &Path) -> Result<(), ExperimentError> {
     }
     let tables: Vec<PathBuf> = outline.score_tables().iter().map(|path| out.join(path)).collect();
     let scores = out.join(&run_file.analysis.scores);
-    write_whole(&scores, table::concatenate(&tables)?).map_err(unwritten(&scores))?;
+    concatenate(&tables, &scores)?;
     let path = out.join(file::RUN);
     let text = serde_json::to_string_pretty(&run_file).unwrap_or_default() + "\n";
     write_whole(&path, text).map_err(unwritten(&path))

@@ -22,14 +22,16 @@ pub fn run_stage(run: &Run, name: &str) -> Result<Option<Record>, ExperimentErro
                     .into(),
         });
     }
-    for need in &stage.needs {
+    let unfinished = |need: &&String| {
         let needed = plan.stage(need);
-        if needed.is_none_or(|needed| claims_to_be_finished(&run.out, needed).is_none()) {
-            return Err(ExperimentError::NotReady {
-                name: name.into(),
-                missing: need.clone(),
-            });
-        }
+        needed.is_none_or(|needed| claims_to_be_finished(&run.out, needed).is_none())
+    };
+    let missing: Vec<String> = stage.needs.iter().filter(unfinished).cloned().collect();
+    if !missing.is_empty() {
+        return Err(ExperimentError::NotReady {
+            name: name.into(),
+            missing,
+        });
     }
     let wish = || match (run.stop.is_signalled(), stage.kind.unfinished()) {
         (false, _) => Wish::GoOn,

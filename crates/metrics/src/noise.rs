@@ -111,7 +111,7 @@ impl Baseline {
     pub fn from_runs(metric: &str, better: Better, runs: &Runs, params: BandParams) -> Result<Self, MetricError> {
         params.check()?;
         let table = runs.table();
-        check_table("baseline", table)?;
+        check_table("the runs of the baseline", table)?;
         let seed_means: Vec<f64> = table
             .iter()
             .map(|run| run.iter().sum::<f64>() / run.len() as f64)

@@ -1,14 +1,15 @@
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use htl_datasets::{DataFolder, Split};
+use htl_datasets::{DataFolder, Split, read_ids, write_ids};
+use htl_mining::ScoreTable;
 use htl_vocabulary::{file, write_whole};
 use serde::{Deserialize, Serialize};
 
 use super::value::{Place, Value};
+use crate::ExperimentError;
 use crate::data::{self, Row};
 use crate::error::unwritten;
-use crate::{ExperimentError, table};
 
 /// A small stage that `htl` does itself: lists of ids, copies, joins of tables.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -100,19 +101,14 @@ impl Native {
             }
             Self::Ids { data } => {
                 let rows = data::rows(&DataFolder::open(data.path(place)?)?);
-                data::write_table(
-                    &own(file::METADATA),
-                    &htl_datasets::COLUMNS,
-                    rows.iter()
-                        .map(|row| [row.image_id.as_str(), row.split.name(), "", "", "", ""]),
-                )
+                ids_only(&rows, &own(file::METADATA))
             }
             Self::Folds { data } => {
                 let folder = data.path(place)?;
                 let rows = data::rows(&DataFolder::open(&folder)?);
                 let trainable = data::trainable(&rows, &folder)?;
                 for (fold, ids) in data::halves(&trainable, "folds").iter().enumerate() {
-                    data::write_ids(&own(&fold_file(fold)), ids)?;
+                    write_ids(&own(&fold_file(fold)), ids.iter().map(String::as_str))?;
                 }
                 Ok(())
             }
@@ -120,17 +116,39 @@ impl Native {
             Self::Union { lists } => {
                 let mut ids = BTreeSet::new();
                 for list in lists {
-                    ids.extend(data::read_ids(&list.path(place)?)?);
+                    ids.extend(read_ids(&list.path(place)?)?);
                 }
-                data::write_ids(&own(file::LABELLED), &ids)
+                Ok(write_ids(&own(file::LABELLED), ids.iter().map(String::as_str))?)
             }
             Self::Concatenate { tables } => {
                 let paths: Vec<PathBuf> = tables.iter().map(|table| table.path(place)).collect::<Result<_, _>>()?;
-                let path = own(file::SCORES);
-                write_whole(&path, table::concatenate(&paths)?).map_err(unwritten(&path))
+                concatenate(&paths, &own(file::SCORES))
             }
         }
     }
+}
+
+/// A `metadata.csv` in which nothing but ids and splits is known.
+fn ids_only(rows: &[Row], path: &Path) -> Result<(), ExperimentError> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let written = writer.write_record(htl_datasets::COLUMNS).and_then(|()| {
+        rows.iter()
+            .try_for_each(|row| writer.write_record([row.image_id.as_str(), row.split.name(), "", "", "", ""]))
+    });
+    written
+        .map_err(std::io::Error::from)
+        .and_then(|()| writer.into_inner().map_err(csv::IntoInnerError::into_error))
+        .and_then(|bytes| write_whole(path, bytes))
+        .map_err(unwritten(path))
+}
+
+/// Writes the rows of several score tables, one after another, as one table.
+///
+/// # Errors
+/// Those of reading and writing score tables.
+pub(crate) fn concatenate(paths: &[PathBuf], to: &Path) -> Result<(), ExperimentError> {
+    let tables: Vec<ScoreTable> = paths.iter().map(ScoreTable::read).collect::<Result<_, _>>()?;
+    Ok(ScoreTable::concat(tables)?.write(to)?)
 }
 
 fn labelled(folder: PathBuf, share: f64, place: Place<'_>) -> Result<(), ExperimentError> {
@@ -145,7 +163,7 @@ fn labelled(folder: PathBuf, share: f64, place: Place<'_>) -> Result<(), Experim
         .collect();
     let [first, second] = data::halves(&rows, "labelled halves");
     for (name, ids) in [(file::LABELLED, &ids), (FIRST_HALF, &first), (SECOND_HALF, &second)] {
-        data::write_ids(&place.own.join(name), ids)?;
+        write_ids(&place.own.join(name), ids.iter().map(String::as_str))?;
     }
     let sizes = serde_json::json!({"labelled": ids.len(), "first": first.len(), "second": second.len()});
     let path = place.own.join(LIST_SIZES);
@@ -163,7 +181,7 @@ fn labelled_ids(data: &DataFolder, rows: &[&Row], share: f64) -> Result<Vec<Stri
         folder: path.clone(),
         reason,
     };
-    let mut ids = data::read_ids(&path)?;
+    let mut ids = read_ids(&path)?;
     let known: BTreeSet<&str> = rows.iter().map(|row| row.image_id.as_str()).collect();
     if let Some(id) = ids.iter().find(|id| !known.contains(id.as_str())) {
         let why = match data.get(id) {
@@ -174,7 +192,6 @@ fn labelled_ids(data: &DataFolder, rows: &[&Row], share: f64) -> Result<Vec<Stri
         return Err(unfit(format!("`{id}` {why}")));
     }
     ids.sort();
-    ids.dedup();
     if ids.len() < 2 {
         return Err(unfit("it needs at least two ids".into()));
     }
