@@ -58,7 +58,7 @@ impl ExtraTerm {
     /// Refreshes the term if its turn has come.
     pub fn before_step(&mut self, network: &Network, step: usize) -> Result<(), TrainError> {
         match &mut self.0 {
-            Some(term) if term.every().is_some_and(|k| step % k.max(1) == 0) => term.refresh(network),
+            Some(term) if term.every().is_some_and(|k| step.is_multiple_of(k.max(1))) => term.refresh(network),
             _ => Ok(()),
         }
     }
