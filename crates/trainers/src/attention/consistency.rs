@@ -94,7 +94,7 @@ impl Term for PrunedCopy {
         let sparsity = self.sparsity;
         let copy = self.copy_of(network)?;
         let variables = copy.parameters().trainable();
-        let params = PruneParams::new(Criterion::GlobalMagnitude)
+        let params = PruneParams::new(Criterion::GLOBAL_MAGNITUDE)
             .sparsity(sparsity)
             .check()?;
         params.masks(&WeightSet::from_vars(variables))?.apply(variables)?;
