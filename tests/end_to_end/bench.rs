@@ -1,6 +1,6 @@
-//! `htl bench` and `cargo xtask bench` through the real programs.
+//! `htl bench`, `htl-bench` and `cargo xtask bench` through the real programs.
 
-use htl_tests::{fails_with, htl, must, root, run, run_htl, stderr, succeeds, xtask};
+use htl_tests::{fails_with, htl, htl_bench, must, root, run, run_htl, stderr, succeeds, xtask};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::process::{Command, Output};
@@ -16,58 +16,72 @@ fn positive(value: &Value) -> f64 {
     number
 }
 
+/// Runs `htl-bench` with these arguments.
+fn measured(args: &[&str]) -> Output {
+    run(Command::new(htl_bench()).args(args))
+}
+
+/// Sizes of a U-Net's step that takes a moment.
+const SMALL: [&str; 8] = ["--batch", "1", "--size", "32", "--width", "2", "--steps", "3"];
+
+fn assert_times(row: &Value) {
+    let times = ["ms_min", "ms_q1", "ms_per_step", "ms_q3"].map(|key| positive(&row[key]));
+    assert!(times.is_sorted(), "{row}");
+    positive(&row["images_per_second"]);
+}
+
+/// What others read of `htl bench train-step`, and the same from `htl-bench`.
 #[test]
-fn a_training_step_of_either_network_is_measured() {
-    let args = [
-        "bench",
-        "train-step",
-        "--batch",
-        "1",
-        "--size",
-        "32",
-        "--steps",
-        "3",
-        "--network",
+fn a_training_step_of_the_u_net_is_measured() {
+    let args = |program: &[&'static str]| [program, &SMALL].concat();
+    let rows = [
+        json(&run_htl(&args(&["--device", "cpu", "bench", "train-step"]))),
+        json(&measured(&args(&["train-step"]))),
     ];
-    for (network, more) in [("unet", &["--width", "2"][..]), ("mobilenet-v2", &[])] {
-        let row = json(&run_htl(&[&args[..], &[network], more].concat()));
-        assert_eq!(row["network"], network);
-        assert_eq!(row["width"].as_u64(), (network == "unet").then_some(2));
-        let times = ["ms_min", "ms_q1", "ms_per_step", "ms_q3"].map(|key| positive(&row[key]));
-        assert!(times.is_sorted(), "{row}");
-        positive(&row["images_per_second"]);
+    for row in &rows {
+        assert_times(row);
+        let expected = serde_json::json!({
+            "network": "unet", "device": "cpu", "batch": 1, "size": 32, "width": 2, "dtype": "f32", "steps": 3
+        });
+        for (key, value) in expected.as_object().into_iter().flatten() {
+            assert_eq!(&row[key], value, "{key} of {row}");
+        }
+        assert!(row["peak_bytes"].is_u64(), "{row}");
     }
+    let refused = ["train-step", "--size", "20"];
     fails_with(
-        &run_htl(&["bench", "train-step", "--size", "20"]),
+        &run_htl(&[&["bench"][..], &refused].concat()),
         &["--size", "multiple of 8", "20"],
+    );
+    fails_with(&measured(&refused), &["--size", "multiple of 8", "20"]);
+    fails_with(
+        &run_htl(&["--device", "cpu", "bench", "train-step", "--dtype", "bf16"]),
+        &["--dtype bf16", "--device cuda", "cpu"],
     );
 }
 
-/// Steps fed by the batch pipeline stand beside the step alone.
 #[test]
-fn steps_are_measured_end_to_end() {
-    let args = [
-        "bench",
-        "train-step",
-        "--batch",
-        "2",
-        "--size",
-        "32",
-        "--width",
-        "2",
-        "--steps",
-        "3",
-    ];
-    let row = json(&run_htl(&[&args[..], &["--end-to-end"]].concat()));
+fn a_training_step_of_mobilenet_is_measured() {
+    let network = ["train-step", "--network", "mobilenet-v2"];
+    let sizes = ["--batch", "1", "--size", "32", "--steps", "3"];
+    let row = json(&measured(&[&network[..], &sizes].concat()));
+    assert_times(&row);
+    assert_eq!(row["network"], "mobilenet-v2");
+    assert!(row["width"].is_null(), "{row}");
+    for flag in ["--end-to-end", "--by-operation"] {
+        fails_with(&measured(&[&network[..], &[flag]].concat()), &[flag, "unet"]);
+    }
+}
+
+/// Steps fed by the batch pipeline, and a step's operations one by one, stand beside the step alone.
+#[test]
+fn steps_are_measured_end_to_end_and_by_operation() {
+    let more = ["--batch", "2", "--end-to-end", "--by-operation"];
+    let row = json(&measured(&[&["train-step"][..], &SMALL[2..], &more].concat()));
     let fed = &row["end_to_end"];
     positive(&fed["batch_ms"]);
     let ratio = positive(&fed["ms_per_step"]) / positive(&row["ms_per_step"]);
     assert!((positive(&fed["over_step_alone"]) / ratio - 1.0).abs() < 1e-9, "{row}");
-    fails_with(
-        &run_htl(&["bench", "train-step", "--network", "mobilenet-v2", "--end-to-end"]),
-        &["--end-to-end", "unet"],
-    );
-    let row = json(&run_htl(&[&args[..], &["--by-operation"]].concat()));
     let parts = &row["by_operation"];
     let operations: &[Value] = parts["operations"].as_array().map_or(&[], Vec::as_slice);
     let total: f64 = operations
@@ -77,23 +91,19 @@ fn steps_are_measured_end_to_end() {
         .sum();
     assert!((positive(&parts["ms"]) / total - 1.0).abs() < 1e-9, "{row}");
     positive(&parts["floor_ms"]);
-    fails_with(
-        &run_htl(&["--device", "cpu", "bench", "train-step", "--dtype", "bf16"]),
-        &["--dtype bf16", "--device cuda", "cpu"],
-    );
 }
 
 #[test]
 fn what_measures_the_cpu_refuses_other_devices() {
     for (device, measurement) in [("cuda", "floor"), ("metal", "operations")] {
-        let output = run_htl(&["--device", device, "bench", measurement]);
-        fails_with(&output, &[&format!("htl bench {measurement}"), "--device cpu"]);
+        let output = measured(&["--device", device, measurement]);
+        fails_with(&output, &[&format!("htl-bench {measurement}"), "--device cpu"]);
     }
 }
 
 #[test]
 fn an_operation_is_measured_forward_and_backward() {
-    let report = json(&run_htl(&["bench", "operations", "--only", "1x1", "--seconds", "0"]));
+    let report = json(&measured(&["operations", "--only", "1x1", "--seconds", "0"]));
     assert_eq!(report["operations"].as_array().map(Vec::len), Some(1));
     let row = &report["operations"][0];
     assert_eq!(row["name"], "conv1x1-96-24-at32");
@@ -107,7 +117,7 @@ fn an_operation_is_measured_forward_and_backward() {
 
 #[test]
 fn the_floor_is_positive() {
-    let row = json(&run_htl(&["bench", "floor", "--seconds", "0"]));
+    let row = json(&measured(&["floor", "--seconds", "0"]));
     for peak in ["fma_gflops", "copy_gbs"] {
         positive(&row[peak]["one_thread"]);
         positive(&row[peak]["all_threads"]);
@@ -118,7 +128,7 @@ fn the_floor_is_positive() {
 #[test]
 fn operations_have_the_same_names_in_both_languages() {
     let names = |value: Value| -> BTreeSet<String> { must(serde_json::from_value(value)) };
-    let ours = names(json(&run_htl(&["bench", "operations", "--list"])));
+    let ours = names(json(&measured(&["operations", "--list"])));
     let script = root().join("tests/peers/operations.py");
     let text = must(std::fs::read_to_string(&script));
     let read: BTreeSet<String> = text
@@ -128,8 +138,9 @@ fn operations_have_the_same_names_in_both_languages() {
     assert_eq!(ours, read);
     let mut python = Command::new("python3");
     python.env("PYTHONDONTWRITEBYTECODE", "1");
-    if let Ok(output) = python.arg(&script).arg("--list").output() {
-        assert_eq!(ours, names(json(&output)));
+    match python.arg(&script).arg("--list").output() {
+        Ok(output) => assert_eq!(ours, names(json(&output))),
+        Err(error) => println!("skipped: no python3 to ask the peer's script ({error})"),
     }
 }
 
@@ -149,9 +160,9 @@ fn both_sides_are_compared_and_written_whole() {
         std::fs::Permissions::from_mode(0o755),
     ));
     let out = folder.path().join("bench.json");
-    let output = run(Command::new(xtask())
+    let output = run(Command::new(htl_bench())
         .args([
-            "bench",
+            "compare",
             "--only",
             "mobilenet",
             "--steps",
@@ -182,9 +193,9 @@ fn both_sides_are_compared_and_written_whole() {
 
 #[test]
 fn without_pytorch_ours_is_still_measured() {
-    let output = run(Command::new(xtask())
+    let output = run(Command::new(htl_bench())
         .args([
-            "bench",
+            "compare",
             "--only",
             "16x64",
             "--steps",
@@ -202,10 +213,22 @@ fn without_pytorch_ours_is_still_measured() {
     assert!(stderr(&output).contains("pip install -r tests/peers/requirements.txt"));
     positive(&report["cases"][0]["ours"]["ms_per_step"]);
     assert!(report["cases"][0]["ratio"].is_null());
-    fails_with(
-        &run(Command::new(xtask())
-            .args(["bench", "--only", "no-such-case", "--htl"])
-            .arg(htl())),
-        &["unet-8x128-w16", "mobilenet-v2-8x128"],
-    );
+}
+
+/// `cargo xtask bench` hands on its flags, the messages and whether it went well.
+#[test]
+fn xtask_calls_the_tool() {
+    let output = run(Command::new(xtask())
+        .args(["bench", "--tool"])
+        .arg(htl_bench())
+        .args(["--only", "no-such-case", "--htl"])
+        .arg(htl()));
+    fails_with(&output, &["unet-8x128-w16", "mobilenet-v2-8x128"]);
+    let output = run(Command::new(xtask())
+        .args(["bench", "--tool"])
+        .arg(htl_bench())
+        .arg("--help"));
+    succeeds(&output);
+    let help = String::from_utf8_lossy(&output.stdout);
+    assert!(help.contains("--operations") && help.contains("--patience"), "{help}");
 }

@@ -2,7 +2,7 @@
 //! stand-ins for what is missing.
 #![cfg(target_os = "linux")]
 
-use htl_tests::{fails_with, htl, must, root, run, run_htl, stderr, succeeds, xtask};
+use htl_tests::{fails_with, htl, htl_bench, must, root, run, run_htl, stderr, succeeds, xtask};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -13,7 +13,7 @@ use std::process::Command;
 fn python() -> bool {
     let found = Command::new("python3").arg("--version").output().is_ok();
     if !found {
-        eprintln!("skipped: no python3");
+        println!("skipped: no python3");
     }
     found
 }
@@ -53,6 +53,8 @@ fn a_kit_for_the_cpu_runs_all_parts() {
     let output = run(Command::new(xtask())
         .args(["gpu-kit", "--agreement", "/bin/true", "--htl"])
         .arg(htl())
+        .arg("--bench")
+        .arg(htl_bench())
         .arg("--xtask")
         .arg(xtask())
         .arg("--out")
@@ -118,12 +120,12 @@ fn steps_are_compared_with_pytorchs() {
     let part = r#"{"name": "block", "forward_ms": 0.5, "forward_floor_ms": 0.25, "backward_ms": 1.0, "backward_floor_ms": 0.5}"#;
     let parts =
         format!(r#"{{"copy_gbs": 4000, "product_gflops": 5e5, "ms": 1.5, "floor_ms": 0.75, "operations": [{part}]}}"#);
-    let ours = format!(
+    let htl = program(place, "htl", r#"echo '{"ms_per_step": 2.0, "peak_bytes": 1073741824}'"#);
+    let more = format!(
         "case $* in\n*end-to-end) echo '{{\"ms_per_step\": 2.0, \"end_to_end\": {{\"ms_per_step\": 2.1, \"over_step_alone\": 1.05}}}}';;\n\
-         *by-operation) echo '{{\"ms_per_step\": 2.0, \"by_operation\": {parts}}}';;\n\
-         *) echo '{{\"ms_per_step\": 2.0, \"peak_bytes\": 1073741824}}';;\nesac"
+         *by-operation) echo '{{\"ms_per_step\": 2.0, \"by_operation\": {parts}}}';;\nesac"
     );
-    let htl = program(place, "htl", &ours);
+    let tool = program(place, "htl-bench", &more);
     must(fs::write(place.join("torch.py"), "__version__ = '0'\n"));
     let peer = "import sys, json\n\
         words = sys.argv\n\
@@ -140,6 +142,8 @@ fn steps_are_compared_with_pytorchs() {
             .env("PYTHONPATH", place)
             .arg("--htl")
             .arg(&htl)
+            .arg("--bench")
+            .arg(&tool)
             .arg("--peers")
             .arg(place)
             .args(["--device", "cuda", "--cases", "32:bf16", "32:tf32", "--batch", "4"])
@@ -218,7 +222,7 @@ fn a_gpu_agrees_with_the_cpu() {
         return;
     }
     if !run_htl(&["--device", "cuda", "device"]).status.success() {
-        eprintln!("skipped: no CUDA device");
+        println!("skipped: no CUDA device");
         return;
     }
     let folder = must(tempfile::tempdir());

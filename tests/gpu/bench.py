@@ -2,8 +2,8 @@
 """Times a training step of the reference U-Net, `htl bench train-step` and `unet.py` of PyTorch in turn, as long as time allows.
 
 Every measurement is a process of its own. Round by round each case (a width and the numbers computed in) is measured with
-htl and with PyTorch's eager modes; after the first round come htl's steps fed by its batch pipeline and its operations one by
-one, in the numbers named last, and PyTorch's compiled modes. The JSON is written after each measurement.
+htl and with PyTorch's eager modes; after the first round come steps fed by the batch pipeline and a step's operations one by
+one (both by htl-bench), in the numbers named last, and PyTorch's compiled modes. The JSON is written after each measurement.
 """
 import argparse
 import collections
@@ -15,7 +15,7 @@ import time
 from statistics import median
 
 LAYOUTS = ["default", "channels_last"]
-# What htl is asked once besides the step's time.
+# What htl-bench is asked once besides the step's time.
 EXTRA = {"fed": "--end-to-end", "parts": "--by-operation"}
 # Seconds a process takes if none of its kind was seen yet.
 GUESS = {"htl": 10, "fed": 15, "parts": 30, "eager": 25, "default": 75, "reduce-overhead": 75}
@@ -24,6 +24,7 @@ GUESS = {"htl": 10, "fed": 15, "parts": 30, "eager": 25, "default": 75, "reduce-
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--htl", required=True)
+    parser.add_argument("--bench", required=True, help="the program htl-bench")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--peers", required=True, help="the folder of unet.py")
     parser.add_argument("--cases", nargs="+", required=True, metavar="WIDTH:NUMBERS")
@@ -54,9 +55,10 @@ def jobs(cases, rounds, peer):
 def command(a, case, kind):
     width, numbers = case
     sizes = ["--batch", a.batch, "--size", a.size, "--width", width, "--steps", a.steps, "--dtype", numbers]
-    if kind in ("htl", *EXTRA):
+    if kind == "htl":
         line = [a.htl, "--device", a.device, "bench", "train-step", *sizes]
-        line += [EXTRA[kind]] if kind in EXTRA else []
+    elif kind in EXTRA:
+        line = [a.bench, "--device", a.device, "train-step", *sizes, EXTRA[kind]]
     else:
         line = [sys.executable, os.path.join(a.peers, "unet.py"), "--device", a.device, *sizes]
         # Compiled code is fastest with channels last, as tensor cores want them.

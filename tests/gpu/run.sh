@@ -15,7 +15,7 @@
 #   DEVICE  cuda, or cpu to try the kit itself
 #   PYTHON  python3; the folders of its packages `nvidia` are where CUDA's libraries are looked for
 #   WORK    folder to unpack and compute in; kept, so that a second call goes on: /tmp/htl-gpu-kit
-#   HTL, XTASK, AGREEMENT, DATA, EMBEDDED, PEERS   what the kit has in it
+#   HTL, HTL_BENCH, XTASK, AGREEMENT, DATA, EMBEDDED, PEERS   what the kit has in it
 #   CASES, BATCH, SIZE, STEPS, ROUNDS              of bench: 32:f32 32:tf32 ... (width:numbers), 16, 256, 40, 3
 #   PROFILE, ONLY, SEEDS, PRECISION                of isic2018: isic2018, supervised, 1, f32
 set -u
@@ -37,7 +37,7 @@ for archive in programs.tar.xz data.tar; do
     "$PYTHON" -m tarfile --extract "$kit/$archive" "$WORK" || exit 1
   fi
 done
-HTL=${HTL:-$WORK/htl} XTASK=${XTASK:-$WORK/xtask} AGREEMENT=${AGREEMENT:-$WORK/agreement}
+HTL=${HTL:-$WORK/htl} HTL_BENCH=${HTL_BENCH:-$WORK/htl-bench} XTASK=${XTASK:-$WORK/xtask} AGREEMENT=${AGREEMENT:-$WORK/agreement}
 DATA=${DATA:-$WORK/development} EMBEDDED=${EMBEDDED:-$WORK/embedded} PEERS=${PEERS:-$kit/peers}
 
 libraries=$("$PYTHON" - << 'END'
@@ -124,7 +124,7 @@ agreement() {
 bench() {
   local seconds
   seconds=$(budget 40)
-  timeout -k 5 $((seconds + 20)) "$PYTHON" "$kit/bench.py" --htl "$HTL" --device "$DEVICE" --peers "$PEERS" \
+  timeout -k 5 $((seconds + 20)) "$PYTHON" "$kit/bench.py" --htl "$HTL" --bench "$HTL_BENCH" --device "$DEVICE" --peers "$PEERS" \
     --cases ${CASES:-32:f32 32:tf32 32:bf16 64:f32 64:tf32 64:bf16} --batch "${BATCH:-16}" --size "${SIZE:-256}" \
     --steps "${STEPS:-40}" --rounds "${ROUNDS:-3}" --seconds "$seconds" --out "$OUT/bench.json" --table "$WORK/bench.md"
   outcome bench $? bench.json

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""PyTorch's time and memory for what `htl bench train-step --network mobilenet-v2` does: MobileNetV2's features at
+"""PyTorch's time and memory for what `htl-bench train-step --network mobilenet-v2` does: MobileNetV2's features at
 width 1 (torchvision's structure), loss the mean of their squares, AdamW.
 
     pip install -r requirements.txt

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""PyTorch's time for the operations of `htl bench operations`, under the same names.
+"""PyTorch's time for the operations of `htl-bench operations`, under the same names.
 
     pip install -r requirements.txt
     OMP_NUM_THREADS=2 python3 operations.py --layout channels_last
@@ -16,7 +16,7 @@ import time
 
 BATCH = 8
 
-# Name -> kind and sizes; the same as in crates/bench-cases/src/lib.rs.
+# Name -> kind and sizes; the same as in crates/bench/src/cases/mod.rs.
 OPERATIONS = {
     "conv3x3-16-16-at128": ("conv", dict(i=16, o=16, size=128, kernel=3)),
     "conv3x3-32-32-at64": ("conv", dict(i=32, o=32, size=64, kernel=3)),

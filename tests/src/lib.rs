@@ -1,7 +1,9 @@
 //! What the end-to-end tests share: the built programs and small data folders.
 //!
 //! The tests run the real binaries, built once in release mode as a user would have them (training in debug builds takes
-//! minutes). `HTL_BIN` and `XTASK_BIN` name ready-made ones instead.
+//! minutes). `HTL_BIN`, `HTL_BENCH_BIN` and `XTASK_BIN` name ready-made ones instead.
+
+pub mod slurm;
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use std::fs;
@@ -24,6 +26,16 @@ pub fn root() -> PathBuf {
 pub fn htl() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| built("HTL_BIN", &["--release", "--package", "htl-cli"], "release", "htl"))
+}
+
+/// The `htl-bench` binary.
+///
+/// # Panics
+/// When it cannot be built; the message says what to run.
+pub fn htl_bench() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    let args = ["--release", "--package", "htl-bench", "--bin", "htl-bench"];
+    PATH.get_or_init(|| built("HTL_BENCH_BIN", &args, "release", "htl-bench"))
 }
 
 /// The `xtask` binary.

@@ -30,6 +30,8 @@ pub struct Toolkit {
 pub struct Built {
     /// The command.
     pub htl: PathBuf,
+    /// What measures its speed.
+    pub bench: PathBuf,
     /// The test `agreement` of htl-ops.
     pub agreement: PathBuf,
 }
@@ -53,15 +55,16 @@ const VARIABLES: [&str; 8] = [
 pub fn run(args: &Args) -> Result<()> {
     let built = args.toolkit.build()?;
     println!(
-        "check-cuda: the kernels and the feature `cuda` build; nothing was run\n  {}\n  {}",
+        "check-cuda: the kernels and the feature `cuda` build; nothing was run\n  {}\n  {}\n  {}",
         built.htl.display(),
+        built.bench.display(),
         built.agreement.display()
     );
     Ok(())
 }
 
 impl Toolkit {
-    /// Builds kernels, `htl` and the agreement test, all in one go so that they share their dependencies.
+    /// Builds kernels, `htl`, `htl-bench` and the agreement test, all in one go so that they share their dependencies.
     ///
     /// # Errors
     /// When the toolkit or the build fails; their messages have been shown.
@@ -73,8 +76,9 @@ impl Toolkit {
         let mut command = cargo();
         command.args(["build", "--release", "--message-format", "json-render-diagnostics"]);
         command.args(["--package", "htl-cli", "--bin", "htl"]);
+        command.args(["--package", "htl-bench", "--bin", "htl-bench"]);
         command.args(["--package", "htl-ops", "--test", "agreement"]);
-        command.args(["--features", "htl-cli/cuda,htl-ops/cuda"]);
+        command.args(["--features", "htl-cli/cuda,htl-bench/cuda,htl-ops/cuda"]);
         // With a target named, RUSTFLAGS are not for build scripts: those could not start with a stand-in for the driver.
         command.args(["--target", "host-tuple", "--target-dir"]).arg(&folder);
         // The script's own choice, if it makes one, comes after.
@@ -104,6 +108,7 @@ impl Toolkit {
         };
         Ok(Built {
             htl: named("htl")?,
+            bench: named("htl-bench")?,
             agreement: named("agreement")?,
         })
     }

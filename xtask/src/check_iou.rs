@@ -8,12 +8,14 @@
 //! then a training is at a tipping point. How large that gets from rounding alone is measured over seeds by trainings whose
 //! learning rate is changed by a hundred-thousandth, more than rounding does; that gives the noise band.
 
-use crate::plan;
-use crate::profile::Profile;
-use crate::progress::spell;
-use crate::scheduler::{self, Options};
-use crate::workspace::{build_htl, cores, root, target, write_whole};
+use crate::workspace::{build_htl, root, target};
 use anyhow::{Context, Result, bail};
+use htl_experiment::design::trainings;
+use htl_experiment::engine::{Run as EngineRun, StopAt, local, spell};
+use htl_experiment::plan::{Base, Value};
+use htl_experiment::{Profile, cores};
+use htl_metrics::PerImage;
+use htl_vocabulary::write_whole;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
@@ -207,7 +209,7 @@ fn update(args: &Args, htl: &Path, begin: Instant) -> Result<()> {
         .collect::<Result<_>>()?;
     let baseline = Baseline {
         command: "cargo xtask check-iou --update".into(),
-        profile: profile.name.into(),
+        profile: profile.name.clone(),
         size: profile.size,
         width: profile.width,
         batch: profile.batch,
@@ -221,9 +223,6 @@ fn update(args: &Args, htl: &Path, begin: Instant) -> Result<()> {
         per_image,
     };
     let path = root().join(BASELINE);
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    }
     write_whole(&path, serde_json::to_string(&baseline)? + "\n")?;
     println!(
         "check-iou: {BASELINE} written in {}: Jaccard {:.4} (sd over seeds {:.4}), noise band {:.4}",
@@ -261,7 +260,7 @@ impl Baseline {
             self.trainings,
         );
         let now = (
-            profile.name,
+            profile.name.as_str(),
             profile.size,
             profile.width,
             profile.batch,
@@ -280,15 +279,12 @@ struct Run(BTreeMap<String, f64>);
 
 impl Run {
     fn read(path: &Path) -> Result<Self> {
-        let mut values = BTreeMap::new();
-        for row in crate::data::table(path)? {
-            let (Some(id), Some(Ok(jaccard))) = (row.get("image_id"), row.get("jaccard").map(|text| text.parse()))
-            else {
-                bail!("{} lacks image_id or jaccard", path.display());
-            };
-            values.insert(id.clone(), jaccard);
-        }
-        Ok(Self(values))
+        let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let table = PerImage::from_csv(&bytes).with_context(|| path.display().to_string())?;
+        let rows = table.rows.into_iter();
+        Ok(Self(
+            rows.map(|row| (row.scores.image_id, row.scores.jaccard)).collect(),
+        ))
     }
 
     fn in_order(&self, ids: &[String]) -> Result<Vec<f64>> {
@@ -313,17 +309,29 @@ impl Run {
 fn train(profile: &Profile, htl: &Path, count: u64, nudges: &[f64], plant: Option<&str>) -> Result<Vec<Vec<Run>>> {
     let data = root().join(crate::reproduce::EMBEDDED_DATA);
     let out = tempfile::Builder::new().prefix("check-iou-").tempdir_in(target()?)?;
-    let (plan, results) = plan::trainings(profile, &data, count, nudges, plant);
-    let jobs = cores();
-    let options = Options {
-        htl: htl.into(),
-        common: vec!["--device".into(), "cpu".into()],
-        out: out.path().into(),
-        jobs,
-        threads: 1,
-        deadline: None,
+    let base = Base {
+        data,
+        // A fresh folder: nothing of an earlier run is found there.
+        data_sha256: String::new(),
+        program: String::new(),
+        device: "cpu".into(),
     };
-    scheduler::run(&plan, &options)?;
+    let changes: Vec<Vec<(&str, Value)>> = nudges
+        .iter()
+        .map(|nudge| {
+            let rate = ("learning_rate", Value::Float(profile.learning_rate * (1. + nudge)));
+            let plant = plant.map(|plant| ("plant", Value::from(plant)));
+            [rate].into_iter().chain(plant).collect()
+        })
+        .collect();
+    let (plan, results) = trainings(profile, base, count, &changes);
+    let run = EngineRun {
+        htl: htl.into(),
+        out: out.path().into(),
+        threads: 1,
+        stop: StopAt::default(),
+    };
+    local::run(&plan, &run, cores())?;
     let read = |path: &String| Run::read(&out.path().join(path));
     results.iter().map(|runs| runs.iter().map(read).collect()).collect()
 }

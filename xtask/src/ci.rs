@@ -1,9 +1,9 @@
 //! `cargo xtask ci`: everything CI runs, in the order in which a mistake shows soonest.
 
-use crate::progress::spell;
 use crate::workspace::{build_htl, cargo, target};
-use crate::{check_iou, readme, reproduce, tidy};
-use anyhow::{Result, anyhow, bail};
+use crate::{check_iou, readme, tidy};
+use anyhow::{Context, Result, anyhow, bail};
+use htl_experiment::engine::spell;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -163,13 +163,15 @@ fn smoke() -> Result<Outcome> {
         .join("release")
         .join(format!("htl{}", std::env::consts::EXE_SUFFIX));
     let begin = Instant::now();
-    reproduce::run(&reproduce::Args {
-        profile: "smoke".into(),
-        device: "cpu".into(),
-        out: Some(out.path().into()),
-        htl: Some(htl),
-        ..reproduce::Args::default()
-    })?;
+    let status = Command::new(&htl)
+        .args(["reproduce", "--profile", "smoke", "--device", "cpu", "--out"])
+        .arg(out.path())
+        .current_dir(crate::workspace::root())
+        .status()
+        .with_context(|| format!("cannot start {}", htl.display()))?;
+    if !status.success() {
+        bail!("`htl reproduce --profile smoke` ended with {status}");
+    }
     let elapsed = begin.elapsed();
     println!(
         "smoke: {} (promised: {} on two cores)",

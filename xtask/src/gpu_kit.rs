@@ -1,10 +1,8 @@
 //! `cargo xtask gpu-kit`: a folder to carry to a machine with a GPU that has no Rust, no network and little time.
 
-use crate::check_cuda::Toolkit;
-use crate::make_data_folder::MakeDataFolder;
-use crate::make_dev_split;
+use crate::check_cuda::{Built, Toolkit};
 use crate::reproduce::EMBEDDED_DATA;
-use crate::workspace::{cargo, root, target};
+use crate::workspace::{build, cargo, root};
 use anyhow::{Context, Result, bail, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,9 +22,12 @@ pub struct Args {
     /// Folder to write; must not exist
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// A ready-made htl, and with --agreement no build; an htl for the CPU tries the kit itself
-    #[arg(long, value_name = "PROGRAM", requires = "agreement")]
+    /// A ready-made htl, and with --bench and --agreement no build; an htl for the CPU tries the kit itself
+    #[arg(long, value_name = "PROGRAM", requires_all = ["bench", "agreement"])]
     htl: Option<PathBuf>,
+    /// A ready-made htl-bench
+    #[arg(long, value_name = "PROGRAM", requires = "htl")]
+    bench: Option<PathBuf>,
     /// A ready-made test `agreement` of htl-ops
     #[arg(long, value_name = "PROGRAM", requires = "htl")]
     agreement: Option<PathBuf>,
@@ -37,6 +38,9 @@ pub struct Args {
 
 /// What is carried must be small.
 const MOST_BYTES: u64 = 64 << 20;
+
+/// The development split.
+const SPLITS: &str = "data-manifest/development.csv";
 
 /// Files of the repository that are the kit's own.
 const SCRIPTS: [&str; 3] = ["tests/gpu/run.sh", "tests/gpu/bench.py", "tests/gpu/agree.py"];
@@ -49,14 +53,16 @@ pub fn run(args: &Args) -> Result<()> {
         "{} exists; remove it or choose another --out",
         args.out.display()
     );
-    let (htl, agreement) = match (&args.htl, &args.agreement) {
-        (Some(htl), Some(agreement)) => (htl.clone(), agreement.clone()),
-        _ => {
-            let built = args.toolkit.build()?;
-            (built.htl, built.agreement)
-        }
+    let built = match (&args.htl, &args.bench, &args.agreement) {
+        (Some(htl), Some(bench), Some(agreement)) => Built {
+            htl: htl.clone(),
+            bench: bench.clone(),
+            agreement: agreement.clone(),
+        },
+        _ => args.toolkit.build()?,
     };
-    let xtask = args.xtask.clone().map_or_else(build_xtask, Ok)?;
+    // It needs no CUDA library, whatever `htl` does.
+    let xtask = args.xtask.clone().map_or_else(|| build("xtask", "xtask"), Ok)?;
     let out = std::path::absolute(&args.out)?;
     let parent = out.parent().context("--out needs a folder above it")?;
     fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
@@ -65,7 +71,12 @@ pub fn run(args: &Args) -> Result<()> {
     fs::create_dir_all(kit.join("peers"))?;
     fs::create_dir_all(&work)?;
 
-    let programs = [("htl", &htl), ("xtask", &xtask), ("agreement", &agreement)];
+    let programs = [
+        ("htl", &built.htl),
+        ("htl-bench", &built.bench),
+        ("xtask", &xtask),
+        ("agreement", &built.agreement),
+    ];
     for (name, path) in programs {
         let stripped = work.join(name);
         call(
@@ -79,8 +90,7 @@ pub fn run(args: &Args) -> Result<()> {
     let embedded = root().join(EMBEDDED_DATA);
     let mut data = vec![(embedded.parent().context("data has a folder")?, "embedded")];
     if let Some(isic) = &args.data {
-        let splits = root().join(make_dev_split::FILE);
-        MakeDataFolder::development(isic, &splits, args.side, &work.join("development")).run()?;
+        development(isic, args.side, &work.join("development"))?;
         data.push((&work, "development"));
     }
     archive(&kit.join("data.tar"), &data)?;
@@ -107,17 +117,24 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// One that needs no CUDA library, whatever `htl` does.
-fn build_xtask() -> Result<PathBuf> {
-    let status = cargo()
-        .args(["build", "--release", "--package", "xtask"])
-        .status()
-        .context("cannot run cargo")?;
-    ensure!(
-        status.success(),
-        "building xtask failed; cargo's messages above say why"
-    );
-    Ok(target()?.join("release/xtask"))
+/// Makes the data folder of the development split.
+fn development(isic: &Path, side: u32, out: &Path) -> Result<()> {
+    let mut command = cargo();
+    command
+        .args([
+            "run",
+            "--release",
+            "--package",
+            "htl-isic-data",
+            "--",
+            "make-data-folder",
+        ])
+        .args(["--source", "isic2018", "--splits", SPLITS, "--side", &side.to_string()])
+        .arg("--isic")
+        .arg(std::path::absolute(isic)?)
+        .arg("--out")
+        .arg(out);
+    call(&mut command, "is Rust installed?")
 }
 
 /// Packs these names of these folders. Images stay as they are: they are compressed already.

@@ -1,29 +1,14 @@
 //! Development commands: reproduce the experiment, run the checks, measure.
 //!
-//! Small and quick to build: it plans stages and runs `htl`, and knows no network.
+//! Chores of this repository, small and quick to build: it calls `htl` and knows no network.
 
 mod bench;
 mod check_cuda;
 mod check_iou;
-mod child;
 mod ci;
-mod data;
 mod gpu_kit;
-mod htl;
-mod isic_tables;
-mod make_data_folder;
-mod make_dev_split;
-mod make_embedded;
-mod plan;
-mod profile;
-mod progress;
 mod readme;
 mod reproduce;
-mod resize;
-mod run_file;
-mod scheduler;
-mod stage;
-mod table;
 mod tidy;
 mod workspace;
 
@@ -52,30 +37,17 @@ enum Command {
     CheckCuda(check_cuda::Args),
     /// A folder to carry to a machine with a GPU: programs, data, and a script that runs them
     GpuKit(gpu_kit::Args),
-    /// Speed and memory as JSON
+    /// Speed and memory beside PyTorch's, as JSON
     Bench(bench::Args),
     /// Keeps the results in README.md equal to the committed ones
     Readme(readme::Args),
     /// House rules that no compiler checks
     Tidy,
-    /// Makes the embedded data set again from collected ISIC copies
-    MakeEmbedded(make_embedded::MakeEmbedded),
-    /// Makes the committed development split again from the tables of collected ISIC copies
-    MakeDevSplit(make_dev_split::MakeDevSplit),
-    /// Makes a data folder of the documented layout from collected ISIC copies
-    MakeDataFolder(make_data_folder::MakeDataFolder),
 }
-
-/// Exit code of a `reproduce` that its time limit stopped: not done, but nothing is wrong.
-const STOPPED_AT_LIMIT: u8 = 75;
 
 fn main() -> std::process::ExitCode {
     match run(Cli::parse().command) {
         Ok(()) => std::process::ExitCode::SUCCESS,
-        Err(error) if error.is::<scheduler::AtLimit>() => {
-            eprintln!("{error}");
-            std::process::ExitCode::from(STOPPED_AT_LIMIT)
-        }
         Err(error) => {
             eprintln!("error: {error:#}");
             std::process::ExitCode::FAILURE
@@ -93,8 +65,5 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Bench(args) => bench::run(&args),
         Command::Readme(args) => readme::run(&args),
         Command::Tidy => tidy::run(),
-        Command::MakeEmbedded(command) => command.run(),
-        Command::MakeDevSplit(command) => command.run(),
-        Command::MakeDataFolder(command) => command.run(),
     }
 }

@@ -1,10 +1,7 @@
 //! Where the repository lies, and how to build and call `htl`.
 
 use anyhow::{Context, Result, bail};
-use sha2::{Digest, Sha256};
-use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// The repository's root, if we are in it or it is where we were built.
@@ -49,65 +46,24 @@ pub fn target() -> Result<PathBuf> {
 /// # Errors
 /// When the build fails; cargo has then said why.
 pub fn build_htl() -> Result<PathBuf> {
+    build("htl-cli", "htl")
+}
+
+/// Builds a package's binary in release mode and says where it lies.
+///
+/// # Errors
+/// When the build fails; cargo has then said why.
+pub fn build(package: &str, binary: &str) -> Result<PathBuf> {
     if repository().is_none() {
-        bail!("there is no repository here to build `htl` from: give --htl PATH");
+        bail!("there is no repository here to build `{binary}` from: give a ready-made one");
     }
     let mut command = cargo();
-    command.args(["build", "--release", "--package", "htl-cli"]);
+    command.args(["build", "--release", "--package", package, "--bin", binary]);
     let status = command.status().context("cannot run cargo")?;
     if !status.success() {
-        bail!("building `htl` failed; cargo's messages above say why");
+        bail!("building `{binary}` failed; cargo's messages above say why");
     }
     Ok(target()?
         .join("release")
-        .join(format!("htl{}", std::env::consts::EXE_SUFFIX)))
-}
-
-/// SHA-256 of a file's bytes.
-pub fn file_hash(path: &Path) -> Result<[u8; 32]> {
-    let mut file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0u8; 1 << 16];
-    loop {
-        let count = file
-            .read(&mut buffer)
-            .with_context(|| format!("cannot read {}", path.display()))?;
-        if count == 0 {
-            return Ok(hasher.finalize().into());
-        }
-        hasher.update(&buffer[..count]);
-    }
-}
-
-/// Lower-case hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Number of processor cores we may use.
-pub fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
-}
-
-/// Writes a file to a temporary name in the same folder, then renames it, so that it is never seen half-written.
-pub fn write_whole(path: &Path, contents: impl AsRef<[u8]>) -> Result<()> {
-    let folder = path.parent().context("a file needs a folder")?;
-    let mut file = tempfile::NamedTempFile::new_in(folder).with_context(|| {
-        format!(
-            "cannot write in {}: is it writable, and the disk not full?",
-            folder.display()
-        )
-    })?;
-    std::io::Write::write_all(&mut file, contents.as_ref())
-        .with_context(|| format!("cannot write {}: is the disk full?", path.display()))?;
-    let file = file
-        .persist(path)
-        .with_context(|| format!("cannot write {}", path.display()))?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        file.set_permissions(std::fs::Permissions::from_mode(0o644)).ok();
-    }
-    drop(file);
-    Ok(())
+        .join(format!("{binary}{}", std::env::consts::EXE_SUFFIX)))
 }

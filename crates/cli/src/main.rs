@@ -1,17 +1,17 @@
 //! The `htl` command: each step of the method on your own images.
 
 mod commands;
-#[cfg(feature = "cuda")]
-mod cuda;
-mod device;
 mod parent;
-mod per_image;
 mod progress;
+mod signals;
 
 use std::{io::IsTerminal, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use commands::{analyze, bench, check, data, evaluate, mine, predict, prune, query, report, score, sparsity, train};
+use commands::{
+    analyze, bench, check, data, evaluate, mine, plan, predict, prune, query, report, reproduce, score, sparsity,
+    stage, status, train,
+};
 
 /// Finds the samples on which dense and pruned networks part ways, attends to them in training, and says who they are.
 /// For research use, not a medical device.
@@ -20,7 +20,7 @@ use commands::{analyze, bench, check, data, evaluate, mine, predict, prune, quer
 struct Cli {
     /// Where networks run
     #[arg(long, global = true, value_name = "auto|cpu|cuda[:N]|metal", default_value = "auto")]
-    device: device::Choice,
+    device: htl_device::Choice,
     #[command(subcommand)]
     command: Command,
 }
@@ -50,6 +50,14 @@ enum Command {
     Predict(predict::Predict),
     /// Official ISIC metrics of two folders of masks
     Score(score::Score),
+    /// Run the whole experiment: train, prune, mine, attend, evaluate, analyse, report
+    Reproduce(reproduce::ReproduceCommand),
+    /// Print the stages of an experiment
+    Plan(plan::PlanCommand),
+    /// Run one stage of an experiment
+    Stage(stage::StageCommand),
+    /// Say which stages of a run are done, running or failed, and how long is left
+    Status(status::StatusCommand),
     /// Write results.json and report.html of a run
     Report(report::ReportCommand),
     /// Measure speed
@@ -59,17 +67,9 @@ enum Command {
     Device,
 }
 
-/// Candle adds large gradients on threads of its own that go on spinning afterwards, on the cores that the operations need.
-fn leave_the_cores_to_htl_ops() {
-    const VARIABLE: &str = "CANDLE_NUM_THREADS";
-    if std::env::var_os(VARIABLE).is_none() {
-        // SAFETY: no other thread has been started yet.
-        unsafe { std::env::set_var(VARIABLE, "1") };
-    }
-}
-
 fn main() -> ExitCode {
-    leave_the_cores_to_htl_ops();
+    // SAFETY: no other thread has been started yet.
+    unsafe { htl_device::leave_the_cores_to_operations() };
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_env("HTL_LOG")
@@ -109,7 +109,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let device = || choice.open();
     match cli.command {
         Command::Data(command) => command.run()?,
-        Command::Train(command) => command.run(&device()?)?,
+        Command::Train(command) => return command.run(&device()?),
         Command::Prune(command) => command.run()?,
         Command::Sparsity(command) => command.run(&device()?)?,
         Command::Mine(command) => command.run(&device()?)?,
@@ -119,9 +119,13 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Check(command) => return command.run(),
         Command::Predict(command) => command.run(&device()?)?,
         Command::Score(command) => command.run()?,
+        Command::Reproduce(command) => return command.run(choice),
+        Command::Plan(command) => command.run(choice)?,
+        Command::Stage(command) => return command.run(),
+        Command::Status(command) => command.run()?,
         Command::Report(command) => command.run(&device()?)?,
-        Command::Bench(command) => command.run(choice)?,
-        Command::Device => commands::print(device::name(&device()?))?,
+        Command::Bench(command) => command.run(&device()?)?,
+        Command::Device => commands::print(htl_device::name(&device()?))?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -2,11 +2,14 @@
 
 use std::io::Write;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use htl_trainers::{
+    TrainError,
+    observe::{Observer, ProgressBar, Started, Step},
+};
 
 /// Shows how far a step has come.
 pub enum Progress {
-    /// A bar with the remaining time; hidden when standard error is no terminal.
+    /// A bar with the remaining time; hidden when standard error is not a terminal.
     Bar(ProgressBar),
     /// `progress DONE TOTAL` on standard output (`HTL_PROGRESS=lines`), at most a hundred of them.
     Lines { last: usize },
@@ -18,22 +21,21 @@ impl Progress {
         if std::env::var("HTL_PROGRESS").is_ok_and(|v| v == "lines") {
             return Self::Lines { last: usize::MAX };
         }
-        let style = ProgressStyle::with_template("{prefix} [{bar:30}] {pos}/{len} {per_sec}, {eta} left")
-            .unwrap_or_else(|_| ProgressStyle::default_bar())
-            .progress_chars("=> ");
-        Self::Bar(ProgressBar::new(0).with_style(style).with_prefix(what.to_owned()))
+        Self::Bar(ProgressBar::new(what))
+    }
+
+    /// Whether neither a person nor a program sees anything of it.
+    pub fn is_hidden(&self) -> bool {
+        match self {
+            Self::Bar(bar) => bar.is_hidden(),
+            Self::Lines { .. } => false,
+        }
     }
 
     /// `done` of `total`.
     pub fn set(&mut self, done: usize, total: usize) {
         match self {
-            Self::Bar(bar) => {
-                bar.set_length(total as u64);
-                bar.set_position(done as u64);
-                if done == total {
-                    bar.finish_and_clear();
-                }
-            }
+            Self::Bar(bar) => bar.set(done, total),
             Self::Lines { last } => {
                 let percent = done * 100 / total.max(1);
                 if percent != *last {
@@ -44,5 +46,20 @@ impl Progress {
                 }
             }
         }
+    }
+}
+
+impl Observer for Progress {
+    fn on_start(&mut self, start: &Started<'_>) -> Result<(), TrainError> {
+        if let Self::Bar(bar) = self {
+            return bar.on_start(start);
+        }
+        self.set(start.done, start.steps);
+        Ok(())
+    }
+
+    fn on_step(&mut self, step: &Step) -> Result<(), TrainError> {
+        self.set(step.done, step.steps);
+        Ok(())
     }
 }

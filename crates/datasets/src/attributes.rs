@@ -1,3 +1,4 @@
+use htl_metrics::squared_distances;
 use image::{GrayImage, RgbImage};
 
 use crate::{DatasetError, delta_e_76, ita_degrees, lab_from_srgb};
@@ -7,7 +8,7 @@ const RING: (f64, f64) = (0.02, 0.12);
 /// Pixels darker than this L* are not skin but the unlit corner of a dermatoscope's field.
 const DARK: f64 = 20.;
 
-/// What can be measured about a lesion when no table says it.
+/// Measurements of a lesion from its image and mask.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct LesionAttributes {
     /// Lesion pixels / all pixels, in [0, 1].
@@ -16,7 +17,7 @@ pub struct LesionAttributes {
     /// has no pixel.
     pub delta_e: Option<f64>,
     /// Individual typology angle of the surrounding skin in degrees, see [`ita_degrees`]. Without colour calibration it
-    /// orders images of one source roughly; it is no skin type.
+    /// ranks images of one source roughly; it is not a skin type.
     pub ita_degrees: Option<f64>,
     /// Whether a lesion pixel lies on the frame's outermost row or column.
     pub touches_border: bool,
@@ -42,7 +43,7 @@ pub fn attributes(rgb: &RgbImage, mask: &GrayImage) -> Result<LesionAttributes, 
     let (width, height) = (mask.width() as usize, mask.height() as usize);
     let inside: Vec<bool> = mask.as_raw().iter().map(|value| *value > 128).collect();
     let count = inside.iter().filter(|inside| **inside).count();
-    let distance = squared_distance(&inside, width, height);
+    let distance = squared_distances(height, width, &inside);
     let side = width.min(height) as f64;
     let (near, far) = ((RING.0 * side).powi(2), (RING.1 * side).powi(2));
 
@@ -91,74 +92,10 @@ impl Mean {
     }
 }
 
-/// Squared Euclidean distance of every pixel to the nearest `true` (infinite if there is none): along columns, then
-/// the lower envelope of parabolas along rows (Felzenszwalb and Huttenlocher 2012).
-fn squared_distance(inside: &[bool], width: usize, height: usize) -> Vec<f64> {
-    let mut along = vec![f64::INFINITY; width * height];
-    for x in 0..width {
-        let mut last = f64::INFINITY;
-        for y in (0..height).chain((0..height).rev()) {
-            last = if inside[y * width + x] { 0. } else { last + 1. };
-            let cell = &mut along[y * width + x];
-            *cell = cell.min(last);
-        }
-    }
-    let mut result = vec![f64::INFINITY; width * height];
-    for (from, to) in along
-        .chunks_exact(width.max(1))
-        .zip(result.chunks_exact_mut(width.max(1)))
-    {
-        // (position, height, from where it is the lowest)
-        let mut hull: Vec<(f64, f64, f64)> = Vec::with_capacity(width);
-        for (x, distance) in from.iter().enumerate().filter(|(_, distance)| distance.is_finite()) {
-            let (x, value) = (x as f64, distance * distance);
-            let mut start = f64::NEG_INFINITY;
-            while let Some((other, base, since)) = hull.last() {
-                start = ((value + x * x) - (base + other * other)) / (2. * (x - other));
-                if start > *since {
-                    break;
-                }
-                hull.pop();
-                start = f64::NEG_INFINITY;
-            }
-            hull.push((x, value, start));
-        }
-        let mut current = 0;
-        for (x, target) in to.iter_mut().enumerate() {
-            while hull.get(current + 1).is_some_and(|next| next.2 <= x as f64) {
-                current += 1;
-            }
-            if let Some((position, base, _)) = hull.get(current) {
-                *target = base + (x as f64 - position).powi(2);
-            }
-        }
-    }
-    result
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use image::{Luma, Rgb};
-    use proptest::prelude::*;
-
-    proptest! {
-        /// The fast distance is the distance.
-        #[test]
-        fn distance_is_exact(width in 1usize..14, height in 1usize..14, bits in proptest::collection::vec(0u8..12, 196)) {
-            let inside: Vec<bool> = bits[..width * height].iter().map(|b| *b == 0).collect();
-            for (index, found) in squared_distance(&inside, width, height).into_iter().enumerate() {
-                let (x, y) = ((index % width) as f64, (index / width) as f64);
-                let nearest = inside
-                    .iter()
-                    .enumerate()
-                    .filter(|(_, inside)| **inside)
-                    .map(|(i, _)| ((i % width) as f64 - x).powi(2) + ((i / width) as f64 - y).powi(2))
-                    .fold(f64::INFINITY, f64::min);
-                prop_assert_eq!(found, nearest);
-            }
-        }
-    }
 
     fn disc(size: u32, radius: f64, at: f64) -> GrayImage {
         GrayImage::from_fn(size, size, |x, y| {

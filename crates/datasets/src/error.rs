@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-/// What can be wrong with data, in words that say where and what to do.
+/// Everything that can be wrong with data; messages say where and what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DatasetError {
@@ -20,6 +20,9 @@ pub enum DatasetError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A file could not be written; the reason names it.
+    #[error(transparent)]
+    NotWritten(std::io::Error),
     /// The folder lacks `images/`.
     #[error(
         "{} is not a data folder: it has no folder `images`; expected images/<id>.jpg|png, masks/<id>.png (optional) \
@@ -79,7 +82,7 @@ pub enum DatasetError {
         /// Line of the second occurrence.
         line: u64,
     },
-    /// An age is no number.
+    /// An age is not a number.
     #[error(
         "{} line {line}: age_approx of `{image_id}` is `{value}`; expected years as a number from 0 to 130, or blank if unknown",
         path.display()
@@ -163,16 +166,14 @@ pub enum DatasetError {
     },
     /// The split that was made cannot be saved.
     #[error(
-        "a split was made for {} but cannot be saved as {}: {source}; pass another place for it (`splits_file` in \
-         `OpenOptions`)",
-        root.display(), path.display()
+        "a split was made for {} but cannot be kept there: {source}; give metadata.csv a column `split`, or copy the data to \
+         a folder that may be written (a program can pass another place: `OpenOptions::splits_file`)",
+        root.display()
     )]
     SplitsNotWritable {
         /// The data folder.
         root: PathBuf,
-        /// Where it was to be written.
-        path: PathBuf,
-        /// What the system said.
+        /// What the system said, with the file it could not write.
         source: std::io::Error,
     },
     /// An image or mask cannot be decoded.
@@ -184,7 +185,7 @@ pub enum DatasetError {
         reason: String,
     },
     /// A mask is not a black-and-white picture.
-    #[error("{} is no mask: {reason}", path.display())]
+    #[error("{} is not a mask: {reason}", path.display())]
     NotAMask {
         /// The file.
         path: PathBuf,
@@ -236,7 +237,7 @@ pub enum DatasetError {
         problems: String,
     },
     /// JSON of the wrong form.
-    #[error("{} is no manifest: {reason}", path.display())]
+    #[error("{} is not a manifest: {reason}", path.display())]
     ManifestFormat {
         /// The file.
         path: PathBuf,
@@ -244,7 +245,7 @@ pub enum DatasetError {
         reason: String,
     },
     /// A download failed.
-    #[error("cannot fetch {url}: {reason}{}", if *resumable { "; what came so far is kept, run again to resume" } else { "" })]
+    #[error("cannot fetch {url}: {reason}{}", if *resumable { "; the part received so far is kept, run again to resume" } else { "" })]
     Fetch {
         /// The address.
         url: String,

@@ -25,8 +25,8 @@ pub struct Fetched {
 /// Downloads `url` to `path`, resuming an earlier attempt.
 ///
 /// Bytes go to `<path>.part`, which is kept when the connection breaks and continued by an HTTP range request the next
-/// time (from the start if the server knows no ranges), checked, and renamed. A file already at `path` is not fetched
-/// again, only checked. `progress` is told the bytes so far and the total where the server states it.
+/// time (from the start if the server does not support ranges), checked, and renamed. A file already at `path` is not fetched
+/// again, only checked. `progress` receives the bytes so far and the total where the server states it.
 ///
 /// # Errors
 /// [`DatasetError::Fetch`] names address and reason; [`DatasetError::Checksum`] if `sha256` is given and differs (then

@@ -4,20 +4,23 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use htl_vocabulary::{file, write_whole};
 use rayon::prelude::*;
-use sha2::{Digest, Sha256};
 
+use crate::grouping::GROUP_COLUMNS;
+use crate::id_list::{quoted, read_numbered_ids};
+use crate::metadata::{Table, is_known};
 use crate::{
-    DatasetError, MetadataRow, Sample, Split, SplitFractions, checksum, grouped_split, metadata::Table, parse_metadata,
-    read_mask_for, read_rgb, sha256_file,
+    DatasetError, MetadataRow, Sample, Split, SplitFractions, grouped_split, parse_metadata, read_mask_for, read_rgb,
+    sha256_bytes, sha256_file,
 };
 
-/// How to open a [`DataFolder`] that brings no complete split of its own.
+/// Options for a [`DataFolder`] whose metadata does not assign all three splits.
 #[derive(Debug, Clone, Default)]
 pub struct OpenOptions {
     /// Seed of the split that is made.
     pub split_seed: u64,
-    /// How large its parts are.
+    /// Fractions of the samples in each split.
     pub fractions: SplitFractions,
     /// Where the split is written and read again; `splits.csv` in the folder if `None`.
     pub splits_file: Option<PathBuf>,
@@ -28,7 +31,7 @@ pub struct OpenOptions {
 ///
 /// Without `metadata.csv`, or with a blank `split` column, or with a single split in it, a seeded split (60 % train,
 /// 10 % val, 30 % test) is made that keeps samples with equal `lesion_id` or `patient_id` together. It is written to
-/// `splits.csv`, told through `tracing::warn`, and read from there the next time.
+/// `splits.csv`, reported with `tracing::warn`, and read from there the next time.
 #[derive(Debug, Clone)]
 pub struct DataFolder {
     root: PathBuf,
@@ -54,7 +57,7 @@ impl DataFolder {
     /// made and cannot be written.
     pub fn open_with(root: impl AsRef<Path>, options: &OpenOptions) -> Result<Self, DatasetError> {
         let root = root.as_ref();
-        let image_folder = root.join("images");
+        let image_folder = root.join(file::IMAGES_FOLDER);
         if !image_folder.is_dir() {
             return Err(DatasetError::NotADataFolder { root: root.into() });
         }
@@ -62,7 +65,7 @@ impl DataFolder {
         if images.is_empty() {
             return Err(DatasetError::NoImages { path: image_folder });
         }
-        let mask_folder = root.join("masks");
+        let mask_folder = root.join(file::MASKS_FOLDER);
         let masks = if mask_folder.is_dir() {
             files_by_id(&mask_folder, &["png"], "_segmentation")?
         } else {
@@ -76,7 +79,7 @@ impl DataFolder {
             );
         }
 
-        let table = root.join("metadata.csv");
+        let table = root.join(file::METADATA);
         let (mut rows, columns) = if table.exists() {
             let text = fs::read(&table).map_err(DatasetError::read(&table))?;
             let rows = parse_metadata(&text, &table)?;
@@ -146,43 +149,21 @@ impl DataFolder {
     /// order.
     ///
     /// # Errors
-    /// [`DatasetError::Read`]; a missing column, an id that is not in this folder or comes twice, with its line.
+    /// [`DatasetError::Read`]; a missing column, an id that is not in this folder or appears twice, with its line.
     pub fn listed(&self, path: &Path) -> Result<Vec<&Sample>, DatasetError> {
-        let text = fs::read(path).map_err(DatasetError::read(path))?;
-        let table = Table::parse(&text, path)?;
-        table.require(&["image_id"])?;
-        let column = table
-            .header
-            .iter()
-            .position(|column| column == "image_id")
-            .unwrap_or_default();
-        let mut first_lines: HashMap<&str, u64> = HashMap::new();
-        let mut samples = Vec::with_capacity(table.rows.len());
-        for (line, record) in &table.rows {
-            let image_id = record.get(column).map(String::as_str).unwrap_or_default();
-            let Some(sample) = self.get(image_id) else {
-                let reason = format!(
-                    "`{image_id}` is not in {}; remove the row or add the image",
-                    self.root.display()
-                );
-                return Err(DatasetError::Table {
+        read_numbered_ids(path)?
+            .into_iter()
+            .map(|(line, image_id)| {
+                self.get(&image_id).ok_or_else(|| DatasetError::Table {
                     path: path.into(),
-                    line: *line,
-                    reason,
-                });
-            };
-            if let Some(first_line) = first_lines.insert(&sample.image_id, *line) {
-                let image_id = image_id.to_owned();
-                return Err(DatasetError::DuplicateId {
-                    path: path.into(),
-                    image_id,
-                    first_line,
-                    line: *line,
-                });
-            }
-            samples.push(sample);
-        }
-        Ok(samples)
+                    line,
+                    reason: format!(
+                        "`{image_id}` is not in {}; remove the row or add the image",
+                        self.root.display()
+                    ),
+                })
+            })
+            .collect()
     }
 
     /// Columns of `metadata.csv` in its order, the six known ones included.
@@ -190,7 +171,7 @@ impl DataFolder {
         &self.columns
     }
 
-    /// Where the split was read from or written to, if `metadata.csv` did not give it.
+    /// The file that the split was read from or written to, if `metadata.csv` did not give it.
     pub fn splits_file(&self) -> Option<&Path> {
         self.splits_file.as_deref()
     }
@@ -203,7 +184,7 @@ impl DataFolder {
     pub fn sha256(&self) -> Result<String, DatasetError> {
         let mut files: Vec<&Path> = self.samples.iter().map(|sample| sample.image.as_path()).collect();
         files.extend(self.samples.iter().filter_map(|sample| sample.mask.as_deref()));
-        let table = self.root.join("metadata.csv");
+        let table = self.root.join(file::METADATA);
         if table.exists() {
             files.push(&table);
         }
@@ -221,9 +202,7 @@ impl DataFolder {
                 .iter()
                 .map(|sample| format!("{} {}\n", sample.image_id, sample.split)),
         );
-        let mut hash = Sha256::new();
-        lines.iter().for_each(|line| hash.update(line.as_bytes()));
-        Ok(checksum::hex(&hash.finalize()))
+        Ok(sha256_bytes(lines.concat().as_bytes()))
     }
 
     /// Decodes every image and mask and returns everything that is wrong, in order of ids. Empty means all is well.
@@ -351,7 +330,7 @@ fn resolve_splits(
         }
         return Ok((given, None));
     }
-    let path = options.splits_file.clone().unwrap_or_else(|| root.join("splits.csv"));
+    let path = options.splits_file.clone().unwrap_or_else(|| root.join(file::SPLITS));
     if path.exists() {
         return Ok((read_splits(rows, &path)?, Some(path)));
     }
@@ -364,9 +343,8 @@ fn resolve_splits(
     for (id, split) in &made {
         text.push_str(&format!("{},{split}\n", quoted(id)));
     }
-    checksum::write_atomically(&path, text.as_bytes()).map_err(|source| DatasetError::SplitsNotWritable {
+    write_whole(&path, text).map_err(|source| DatasetError::SplitsNotWritable {
         root: root.into(),
-        path: path.clone(),
         source,
     })?;
     let count = |wanted| made.values().filter(|split| **split == wanted).count();
@@ -388,32 +366,18 @@ fn resolve_splits(
 }
 
 fn group_keys(row: &MetadataRow) -> Vec<String> {
-    ["lesion_id", "patient_id"]
-        .iter()
-        .filter_map(|column| row.other.get(*column).map(|value| format!("{column} {value}")))
-        .collect()
-}
-
-fn quoted(id: &str) -> String {
-    if id.contains(['"', ',', '\n', '\r']) {
-        format!("\"{}\"", id.replace('"', "\"\""))
-    } else {
-        id.to_owned()
-    }
+    let key = |column: &&str| {
+        let value = row.other.get(*column).filter(|value| is_known(value))?;
+        Some(format!("{column} {value}"))
+    };
+    GROUP_COLUMNS.iter().filter_map(key).collect()
 }
 
 fn read_splits(rows: &[MetadataRow], path: &Path) -> Result<Vec<Split>, DatasetError> {
     let text = fs::read(path).map_err(DatasetError::read(path))?;
     let table = Table::parse(&text, path)?;
     table.require(&["image_id", "split"])?;
-    let column = |name: &str| {
-        table
-            .header
-            .iter()
-            .position(|column| column == name)
-            .unwrap_or_default()
-    };
-    let (id_column, split_column) = (column("image_id"), column("split"));
+    let (id_column, split_column) = (table.column("image_id")?, table.column("split")?);
     let mut splits: BTreeMap<&str, Split> = BTreeMap::new();
     for (line, record) in &table.rows {
         let field = |column: usize| record.get(column).map(String::as_str).unwrap_or_default();

@@ -259,7 +259,7 @@ fn neighbours(x: f32, y: f32, size: usize, border: Border) -> ([usize; 4], [f32;
     (at, weights)
 }
 
-/// The pixel that stands at `index`, and whether it counts.
+/// The pixel at `index`, and whether it counts.
 fn place(index: i64, size: usize, border: Border) -> (usize, f32) {
     let last = size as i64 - 1;
     if (0..=last).contains(&index) {

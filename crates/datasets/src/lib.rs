@@ -26,6 +26,8 @@ mod error;
 mod fetch;
 mod folder;
 mod geometry;
+mod grouping;
+mod id_list;
 mod image_set;
 mod lab;
 mod manifest;
@@ -38,15 +40,20 @@ mod sample;
 mod sampler;
 mod split;
 mod stats;
+mod subset;
 
 pub use attributes::{LesionAttributes, attributes};
-pub use boxes::{PixelBox, box_mask, ellipse_mask, tight_box};
+pub use boxes::{box_mask, ellipse_mask};
 pub use catalogue::{Access, CatalogueEntry, CatalogueFile, catalogue};
 pub use checksum::{sha256_bytes, sha256_file};
 pub use error::DatasetError;
 pub use fetch::{Fetched, fetch};
 pub use folder::{DataFolder, OpenOptions};
 pub use geometry::{Border, Geometry, GeometryParams};
+pub use grouping::{Group, groups, linked};
+/// The box of this crate's interface: rows and columns as [`htl_metrics`] counts them.
+pub use htl_metrics::PixelBox;
+pub use id_list::{read_ids, write_ids};
 /// The image types of this crate's interface, so that callers need not name the version of `image`.
 pub use image::{GrayImage, RgbImage};
 pub use image_set::{ImageSet, MaskUse};

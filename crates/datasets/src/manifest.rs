@@ -4,12 +4,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use htl_vocabulary::{file, write_whole};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::{DatasetError, checksum::write_atomically, error::list, sha256_file};
+use crate::{DatasetError, error::list, sha256_file};
 
-/// What a data set is, whose it is, and what its files must be.
+/// Description of a data set: origin, licence, and the checksum of every file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
@@ -19,7 +20,7 @@ pub struct Manifest {
     pub description: String,
     /// Licence of the files.
     pub licence: String,
-    /// Whom to credit and what to cite.
+    /// Credit and citation.
     pub attribution: String,
     /// Where it comes from and what was done to it.
     pub source: String,
@@ -39,7 +40,7 @@ pub struct ManifestFile {
     pub bytes: u64,
 }
 
-/// What differs between a folder and its [`Manifest`]; paths are sorted.
+/// Differences between a folder and its [`Manifest`]; paths are sorted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Verification {
     /// Number of files that are as they must be.
@@ -83,9 +84,6 @@ impl Verification {
     }
 }
 
-/// The name of a manifest in its folder; it is not a file of itself.
-const FILE_NAME: &str = "manifest.json";
-
 impl Manifest {
     /// Reads a manifest: a JSON file, or a folder's `manifest.json`.
     ///
@@ -93,7 +91,7 @@ impl Manifest {
     /// [`DatasetError::Read`] or [`DatasetError::ManifestFormat`], which name the file.
     pub fn read(path: &Path) -> Result<Self, DatasetError> {
         let path = if path.is_dir() {
-            path.join(FILE_NAME)
+            path.join(file::MANIFEST)
         } else {
             path.to_path_buf()
         };
@@ -118,18 +116,18 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Writes `manifest.json` into a folder, through a temporary file.
+    /// Writes `manifest.json` into a folder.
     ///
     /// # Errors
-    /// [`DatasetError::Write`] names the file.
+    /// [`DatasetError::NotWritten`] names the file.
     pub fn write(&self, folder: &Path) -> Result<(), DatasetError> {
-        let path = folder.join(FILE_NAME);
+        let path = folder.join(file::MANIFEST);
         let mut text = serde_json::to_string_pretty(self).map_err(|error| DatasetError::ManifestFormat {
             path: path.clone(),
             reason: error.to_string(),
         })?;
         text.push('\n');
-        write_atomically(&path, text.as_bytes()).map_err(DatasetError::write(&path))
+        write_whole(&path, text).map_err(DatasetError::NotWritten)
     }
 
     /// Every file below a folder with its size and hash, sorted by path; hidden files and the manifest are left out.
@@ -146,7 +144,7 @@ impl Manifest {
     /// Compares every file below `root` with this manifest.
     ///
     /// # Errors
-    /// [`DatasetError::Read`] if a file or folder cannot be read. What differs is no error here: see
+    /// [`DatasetError::Read`] if a file or folder cannot be read. Differences are not an error here: see
     /// [`Verification::into_result`].
     pub fn verify(&self, root: &Path) -> Result<Verification, DatasetError> {
         let mut found: BTreeMap<String, PathBuf> = walk(root)?.into_iter().collect();
@@ -193,7 +191,7 @@ fn walk(root: &Path) -> Result<Vec<(String, PathBuf)>, DatasetError> {
         for entry in fs::read_dir(&folder).map_err(DatasetError::read(&folder))? {
             let entry = entry.map_err(DatasetError::read(&folder))?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            if name.starts_with('.') || (prefix.is_empty() && name == FILE_NAME) {
+            if name.starts_with('.') || (prefix.is_empty() && name == file::MANIFEST) {
                 continue;
             }
             let path = entry.path();

@@ -36,7 +36,7 @@ pub struct MetadataRow {
 ///
 /// # Errors
 /// Names line, column and value: missing or repeated columns, rows of another length, text that is not UTF-8, repeated
-/// or blank ids, ages that are no number from 0 to 130, splits other than train, val and test.
+/// or blank ids, ages that are not a number from 0 to 130, splits other than train, val and test.
 pub fn parse_metadata(text: &[u8], path: &Path) -> Result<Vec<MetadataRow>, DatasetError> {
     let table = Table::parse(text, path)?;
     table.require(&COLUMNS)?;
@@ -113,10 +113,14 @@ pub fn parse_metadata(text: &[u8], path: &Path) -> Result<Vec<MetadataRow>, Data
 }
 
 fn known(value: String) -> Option<String> {
-    let unknown = ["", "unknown", "na", "n/a", "nan", "null"]
+    is_known(&value).then_some(value)
+}
+
+/// Whether a value says something: it is neither blank nor a word for "unknown".
+pub(crate) fn is_known(value: &str) -> bool {
+    !["", "unknown", "na", "n/a", "nan", "null"]
         .iter()
-        .any(|word| value.eq_ignore_ascii_case(word));
-    (!unknown).then_some(value)
+        .any(|word| value.eq_ignore_ascii_case(word))
 }
 
 /// A table with a header whose rows all have the header's length.
@@ -184,5 +188,11 @@ impl<'a> Table<'a> {
             missing,
             found: self.header.clone(),
         })
+    }
+
+    /// The place of a column in every row.
+    pub(crate) fn column(&self, name: &str) -> Result<usize, DatasetError> {
+        self.require(&[name])?;
+        Ok(self.header.iter().position(|found| found == name).unwrap_or_default())
     }
 }

@@ -2,7 +2,7 @@ use rand::{Rng, seq::SliceRandom};
 
 use crate::{DatasetError, generator};
 
-/// Which samples come next: batches that depend on (seed, step) only, so that a training stopped at any step goes on
+/// Draws the samples of each batch from (seed, step) alone, so that a training stopped at any step continues
 /// with the same batches.
 ///
 /// The stream is a row of epochs of `len` draws each. Uniform epochs are shuffles. Weighted epochs are drawn by

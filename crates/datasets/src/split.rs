@@ -1,15 +1,15 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use rand::seq::SliceRandom;
 
-use crate::{DatasetError, Split, generator};
+use crate::{DatasetError, Split, generator, linked};
 
-/// What part of the samples each split gets; the rest goes to test.
+/// Fraction of the samples in each split; the rest goes to test.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SplitFractions {
-    /// Part for training.
+    /// Fraction for training.
     pub train: f64,
-    /// Part for validation.
+    /// Fraction for validation.
     pub val: f64,
 }
 
@@ -20,10 +20,10 @@ impl Default for SplitFractions {
     }
 }
 
-/// A seeded split that never parts a group.
+/// Makes a seeded split that keeps groups together.
 ///
 /// `items` are (image id, keys); samples that share any key (a lesion id, a patient id) are one group, also through a
-/// third sample. Groups are shuffled with `seed` and dealt, largest first, to the split that lacks most of its share,
+/// third sample. Groups are shuffled with `seed` and assigned, largest first, to the split that is furthest below its share,
 /// so that every split gets something as soon as there are three groups. The order of `items` does not matter.
 ///
 /// # Errors
@@ -72,29 +72,12 @@ pub fn grouped_split(
     Ok(result)
 }
 
-/// Connected components of samples through shared keys, each sorted, in order of their first id.
+/// Ids of samples that share a key, each group sorted, in order of their first id.
 fn groups<'a>(items: &[(&'a str, Vec<String>)]) -> Vec<Vec<&'a str>> {
-    let mut parent: Vec<usize> = (0..items.len()).collect();
-    fn root(parent: &mut [usize], mut node: usize) -> usize {
-        while parent[node] != node {
-            parent[node] = parent[parent[node]];
-            node = parent[node];
-        }
-        node
-    }
-    let mut owner: HashMap<&str, usize> = HashMap::new();
-    for (index, (_, keys)) in items.iter().enumerate() {
-        for key in keys {
-            let first = *owner.entry(key).or_insert(index);
-            let (a, b) = (root(&mut parent, first), root(&mut parent, index));
-            parent[b] = a;
-        }
-    }
-    let mut by_root: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
-    for (index, (id, _)) in items.iter().enumerate() {
-        by_root.entry(root(&mut parent, index)).or_default().push(id);
-    }
-    let mut groups: Vec<Vec<&str>> = by_root.into_values().collect();
+    let mut groups: Vec<Vec<&str>> = linked(items.iter().map(|(_, keys)| keys))
+        .into_iter()
+        .map(|group| group.into_iter().filter_map(|i| Some(items.get(i)?.0)).collect())
+        .collect();
     groups.iter_mut().for_each(|group| group.sort_unstable());
     groups.sort_unstable();
     groups
@@ -102,6 +85,8 @@ fn groups<'a>(items: &[(&'a str, Vec<String>)]) -> Vec<Vec<&'a str>> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
     use proptest::prelude::*;
 

@@ -2,7 +2,10 @@
 
 mod common;
 
-use std::{collections::HashMap, fs};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fs,
+};
 
 use common::{Folder, GOOD, HEADER, good, says};
 use htl_datasets::{DataFolder, FolderStats, OpenOptions, Split};
@@ -43,6 +46,34 @@ fn a_good_folder_is_read() {
     assert!(data.get("e").is_none() && data.splits_file().is_none());
     assert_eq!(data.problems().len(), 0);
     assert!(!folder.path("splits.csv").exists());
+}
+
+/// Capital letters and blanks around a split are no other split, in `metadata.csv` and in `splits.csv`.
+#[test]
+fn splits_are_read_whatever_their_case() {
+    let folder = good();
+    let expected = DataFolder::open(folder.root()).unwrap();
+    let rows = GOOD.map(|row| row.replace(",train,", ", Train ,").replace(",val,", ",VAL,"));
+    folder.table(HEADER, &rows.each_ref().map(String::as_str));
+    let data = DataFolder::open(folder.root()).unwrap();
+    assert_eq!(data.samples(), expected.samples());
+    let rows: Vec<String> = GOOD
+        .iter()
+        .map(|row| row.replace(",train,", ",,").replace(",val,", ",,"))
+        .collect();
+    let rows: Vec<String> = rows.iter().map(|row| row.replace(",test,", ",,")).collect();
+    folder.table(HEADER, &rows.iter().map(String::as_str).collect::<Vec<_>>());
+    let splits: Vec<String> = expected
+        .samples()
+        .iter()
+        .map(|sample| format!("{},{} ", sample.image_id, sample.split.name().to_uppercase()))
+        .collect();
+    fs::write(
+        folder.path("splits.csv"),
+        format!("image_id,split\n{}\n", splits.join("\n")),
+    )
+    .unwrap();
+    assert_eq!(DataFolder::open(folder.root()).unwrap().samples(), expected.samples());
 }
 
 #[test]
@@ -259,16 +290,59 @@ fn no_table_means_a_made_split_too() {
 #[test]
 fn a_split_that_cannot_be_written_says_where_else() {
     let (folder, _) = many();
-    // A folder that does not exist stands for a read-only one: the superuser may write anywhere.
+    // A file in place of a folder stands for a read-only folder: the superuser may write anywhere.
     let options = OpenOptions {
-        splits_file: Some(folder.path("absent/splits.csv")),
+        splits_file: Some(folder.path("images/id00.png/splits.csv")),
         ..Default::default()
     };
     let message = DataFolder::open_with(folder.root(), &options).unwrap_err().to_string();
     says(
         &message,
-        &["cannot be saved", "absent/splits.csv", "pass another place"],
+        &["cannot be kept", "images/id00.png/splits.csv", "column `split`"],
     );
+}
+
+#[test]
+fn a_subset_is_a_data_folder_again() {
+    let folder = good();
+    fs::rename(folder.path("masks/a.png"), folder.path("masks/a_segmentation.png")).unwrap();
+    fs::remove_file(folder.path("masks/b.png")).unwrap();
+    let data = DataFolder::open(folder.root()).unwrap();
+    let to = tempfile::tempdir().unwrap();
+    data.copy_subset(to.path(), &["a", "b", "c"].into()).unwrap();
+    let subset = DataFolder::open(to.path()).unwrap();
+    assert_eq!(subset.samples().len(), 3);
+    for (copied, sample) in subset.samples().iter().zip(data.samples()) {
+        assert_eq!(
+            (&copied.image_id, copied.split, &copied.dx),
+            (&sample.image_id, sample.split, &sample.dx)
+        );
+        assert_eq!(fs::read(&copied.image).unwrap(), fs::read(&sample.image).unwrap());
+        assert_eq!(copied.mask.is_some(), sample.mask.is_some());
+    }
+    let table = fs::read_to_string(to.path().join("metadata.csv")).unwrap();
+    assert_eq!(table, format!("{HEADER}\n{}\n", GOOD[..3].join("\n")));
+    let error = data.copy_subset(to.path(), &["z"].into()).unwrap_err();
+    says(&error.to_string(), &["chosen images", "found z"]);
+}
+
+#[test]
+fn a_subset_keeps_the_splits_that_were_made() {
+    let (folder, _) = many();
+    let data = DataFolder::open(folder.root()).unwrap();
+    let train = data.split(Split::Train);
+    let rest = data.samples().iter().filter(|sample| sample.split != Split::Train);
+    let chosen: BTreeSet<&str> = rest
+        .chain(train[..5].iter().copied())
+        .map(|s| s.image_id.as_str())
+        .collect();
+    let to = tempfile::tempdir().unwrap();
+    data.copy_subset(to.path(), &chosen).unwrap();
+    let subset = DataFolder::open(to.path()).unwrap();
+    assert_eq!(subset.samples().len(), chosen.len());
+    for sample in subset.samples() {
+        assert_eq!(Some(sample.split), data.get(&sample.image_id).map(|s| s.split));
+    }
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn bad_manifests_are_refused() {
         fs::write(&path, text).unwrap();
         Manifest::read(&path).unwrap_err().to_string()
     };
-    says(&message("{"), &["manifest.json is no manifest", "line 1"]);
+    says(&message("{"), &["manifest.json is not a manifest", "line 1"]);
     says(&message("{\"name\": \"x\"}"), &["manifest.json", "missing field"]);
     let with = |file: &str, sha: &str| {
         format!(

@@ -149,7 +149,7 @@ fn what_is_no_mask_is_refused() {
     let binary = GrayImage::from_raw(2, 1, vec![0, 1]).unwrap();
     says(
         &message(binary.into()),
-        &["m.png is no mask", "largest value is 1", "multiply by 255"],
+        &["m.png is not a mask", "largest value is 1", "multiply by 255"],
     );
     says(
         &message(RgbImage::from_pixel(2, 2, Rgb([255, 0, 0])).into()),

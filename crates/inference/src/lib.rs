@@ -1,1 +1,65 @@
-//! Predictors from checkpoints, populations, and evaluation image by image.
+//! From checkpoints to maps, masks and results, image by image.
+//!
+//! A [`Predictor`] takes images and says where the lesion is; a [`NetworkPredictor`] is one network. An [`Evaluation`]
+//! cuts its maps at the predictor's [`cut`](Predictor::cut) and scores the masks image by image, a [`Validator`] gives the
+//! one number that a training may choose by, and a [`PopulationPrediction`] holds the maps of several seeds for mining.
+//!
+//! ```
+//! use candle_core::Device;
+//! use htl_datasets::{DataFolder, Split};
+//! use htl_inference::{Evaluation, NetworkPredictor, Predictor, summary, with_masks};
+//! use htl_models::{Architecture, Network, Preprocessing, UNetConfig};
+//!
+//! // Of a trained network: NetworkPredictor::load("checkpoint.safetensors".as_ref(), &Device::Cpu)?
+//! let architecture = Architecture::UNet(UNetConfig { width: 4, ..UNetConfig::default() });
+//! let network = Network::build(&architecture, 7, &Device::Cpu)?;
+//! let preprocessing = Preprocessing { size: 32, ..Preprocessing::default() };
+//! let predictor = NetworkPredictor::new(network, preprocessing, &Device::Cpu);
+//!
+//! let data = DataFolder::open("../../data-manifest/embedded")?;
+//! let samples = with_masks(&data, Split::Test)?;
+//! let evaluation = Evaluation::of(&predictor, &samples[..12])?;
+//! let table = evaluation.per_image(predictor.cut(), &data)?;
+//! assert_eq!(table.rows.len(), 12);
+//! assert!((0.0..=1.0).contains(&summary(&table)?["jaccard"]));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! | what | names |
+//! | --- | --- |
+//! | predictors | [`Predictor`], [`NetworkPredictor`], [`localization_map`] |
+//! | what they say of many images, of one | [`localization_maps`], [`class_logits`], [`map_of`] |
+//! | populations | [`PopulationPrediction`], [`consensus`], [`consensus_pair`] |
+//! | the truth | [`with_masks`], [`stored_mask`], [`stored_masks`], [`masks_at`] |
+//! | results | [`Evaluation`], [`summary`], [`worst_group`], [`LEAST_GROUP`] |
+//! | predictors that learn nothing | [`evaluate_trivial`] |
+//! | choosing by validation | [`Validator`] |
+//!
+//! A map with a NaN or an infinity in it is an error everywhere ([`InferenceError::NotFinite`]): a broken network must not pass
+//! for one that found no lesion.
+mod consensus;
+mod error;
+mod evaluate;
+mod population;
+mod predict;
+mod predictor;
+mod summary;
+mod trivial;
+mod truth;
+mod validation;
+
+pub use consensus::{consensus, consensus_pair};
+pub use error::InferenceError;
+pub use evaluate::Evaluation;
+pub use population::PopulationPrediction;
+pub use predict::{class_logits, localization_maps, map_of};
+pub use predictor::{NetworkPredictor, Predictor, localization_map};
+pub use summary::{LEAST_GROUP, WorstGroup, summary, worst_group};
+pub use trivial::evaluate_trivial;
+pub use truth::{masks_at, stored_mask, stored_masks, with_masks};
+pub use validation::Validator;
+
+/// The README's example, run as a test.
+#[doc = include_str!("../README.md")]
+#[cfg(doctest)]
+struct Readme;

@@ -1,7 +1,8 @@
+use crate::distance::squared_distances;
 use crate::error::MetricError;
 use crate::mask::Mask;
 
-/// How far the outlines of two masks lie apart.
+/// Distance between the outlines of two masks.
 ///
 /// The outline of a mask is its pixels with at least one of the four neighbours not set; pixels outside the image count
 /// as not set. Each outline pixel of one mask has a Euclidean distance to the nearest outline pixel of the other.
@@ -96,68 +97,6 @@ fn outline(mask: &Mask) -> Vec<bool> {
         .collect()
 }
 
-/// Squared Euclidean distance of every pixel to the nearest set pixel, exact, in time linear in the pixels
-/// (lower envelope of parabolas, Felzenszwalb and Huttenlocher 2012). At least one pixel must be set.
-fn squared_distances(height: usize, width: usize, set: &[bool]) -> Vec<f64> {
-    // Larger than any squared distance in the image, yet finite so that differences stay defined.
-    let far = 4.0 * (height * height + width * width) as f64;
-    let mut grid: Vec<f64> = set.iter().map(|&s| if s { 0.0 } else { far }).collect();
-    let mut envelope = Envelope::default();
-    let mut line = vec![0.0; height];
-    for x in 0..width {
-        for (y, value) in line.iter_mut().enumerate() {
-            *value = grid[y * width + x];
-        }
-        envelope.transform(&mut line);
-        for (y, value) in line.iter().enumerate() {
-            grid[y * width + x] = *value;
-        }
-    }
-    grid.chunks_exact_mut(width).for_each(|row| envelope.transform(row));
-    grid
-}
-
-#[derive(Default)]
-struct Envelope {
-    heights: Vec<f64>,
-    centres: Vec<usize>,
-    starts: Vec<f64>,
-}
-
-impl Envelope {
-    /// Replaces f(q) by min over p of (q - p)^2 + f(p).
-    fn transform(&mut self, line: &mut [f64]) {
-        self.heights.clear();
-        self.heights.extend_from_slice(line);
-        let f = &self.heights;
-        self.centres.clear();
-        self.starts.clear();
-        for q in 0..f.len() {
-            let mut start = f64::NEG_INFINITY;
-            while let Some(&p) = self.centres.last() {
-                let cross = ((f[q] + (q * q) as f64) - (f[p] + (p * p) as f64)) / (2 * (q - p)) as f64;
-                if cross > self.starts[self.starts.len() - 1] {
-                    start = cross;
-                    break;
-                }
-                self.centres.pop();
-                self.starts.pop();
-            }
-            self.centres.push(q);
-            self.starts.push(start);
-        }
-        let mut k = 0;
-        for (q, value) in line.iter_mut().enumerate() {
-            while k + 1 < self.starts.len() && self.starts[k + 1] < q as f64 {
-                k += 1;
-            }
-            let p = self.centres[k];
-            let step = q.abs_diff(p);
-            *value = (step * step) as f64 + f[p];
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,20 +129,5 @@ mod tests {
         assert_eq!(BoundaryDistance::between(&empty, &empty).unwrap().mean, 0.0);
         let missed = BoundaryDistance::between(&empty, &full).unwrap();
         assert_eq!((missed.mean, missed.hd95_fraction()), (5.0, 1.0));
-    }
-
-    #[test]
-    fn distances_equal_brute_force() {
-        let (height, width) = (9, 7);
-        let set: Vec<bool> = (0..height * width).map(|i| (i * 7 + 3) % 11 == 0).collect();
-        let fast = squared_distances(height, width, &set);
-        for (i, found) in fast.iter().enumerate() {
-            let expected = (0..set.len())
-                .filter(|&j| set[j])
-                .map(|j| (i / width).abs_diff(j / width).pow(2) + (i % width).abs_diff(j % width).pow(2))
-                .min()
-                .unwrap();
-            assert_eq!(*found, expected as f64, "pixel {i}");
-        }
     }
 }

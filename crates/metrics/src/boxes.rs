@@ -14,6 +14,40 @@ pub struct PixelBox {
 }
 
 impl PixelBox {
+    /// The smallest box around all pixels that are inside; `None` if there is none.
+    ///
+    /// # Shapes
+    /// - `inside`: `[height * width]`, row by row
+    pub fn around(inside: impl IntoIterator<Item = bool>, width: usize) -> Option<Self> {
+        let (mut found, width): (Option<Self>, usize) = (None, width.max(1));
+        for (index, _) in inside.into_iter().enumerate().filter(|(_, inside)| *inside) {
+            let (row, column) = (index / width, index % width);
+            let grown = found.get_or_insert(Self {
+                top: row,
+                left: column,
+                bottom: row + 1,
+                right: column + 1,
+            });
+            grown.left = grown.left.min(column);
+            grown.right = grown.right.max(column + 1);
+            grown.bottom = row + 1;
+        }
+        found
+    }
+
+    /// The smallest box around all values of at least one half; `None` if there is none.
+    ///
+    /// # Shapes
+    /// - `map`: `[height * width]`, row by row
+    pub fn tight(map: &[f32], width: usize) -> Option<Self> {
+        Self::around(map.iter().map(|value| *value >= 0.5), width)
+    }
+
+    /// Whether the pixel is in the box.
+    pub fn contains(&self, row: usize, column: usize) -> bool {
+        (self.top..self.bottom).contains(&row) && (self.left..self.right).contains(&column)
+    }
+
     /// Number of rows; 0 for a box turned inside out.
     pub fn height(&self) -> usize {
         self.bottom.saturating_sub(self.top)
@@ -101,5 +135,21 @@ mod tests {
         );
         assert_eq!(optional_box_iou(Some(a), None), 0.0);
         assert_eq!(optional_box_iou(None, None), 1.0);
+    }
+
+    #[test]
+    fn a_tight_box_touches_the_outermost_pixels() {
+        let map = [0.0, 0.4, 0.0, 0.9, 0.0, 0.5, 0.2, 0.0, 0.0];
+        let found = PixelBox::tight(&map, 3).unwrap();
+        let expected = PixelBox {
+            top: 1,
+            left: 0,
+            bottom: 2,
+            right: 3,
+        };
+        assert_eq!(found, expected);
+        assert!(found.contains(1, 2) && !found.contains(0, 1) && !found.contains(1, 3));
+        assert_eq!(PixelBox::tight(&[0.1; 9], 3), None);
+        assert_eq!(PixelBox::tight(&[], 0), None);
     }
 }

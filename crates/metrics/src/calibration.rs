@@ -6,7 +6,7 @@ use crate::mask::Mask;
 /// Number of bins of the expected calibration error, the usual choice.
 pub const CALIBRATION_BINS: usize = 15;
 
-/// How far lesion probabilities are from lesion frequencies, over all pixels of all maps added.
+/// Calibration of lesion probabilities against lesion frequencies, over all pixels of all maps added.
 ///
 /// Pixels are sorted into [`CALIBRATION_BINS`] bins of equal width by their lesion probability p; a bin is open on the
 /// left and closed on the right (p = 0 falls into the first). Note that this asks about the lesion probability, not

@@ -96,19 +96,19 @@ pub struct Attribute {
 /// The smallest group whose change is reported by [`CheckOutcome`].
 pub const MIN_GROUP: usize = 5;
 
-/// Whether fresh results are what the baseline promised.
+/// Where fresh results lie, relative to the noise band of the baseline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Verdict {
+pub enum BandVerdict {
     /// No worse and no better than chance explains.
     Inside,
     /// Worse than chance explains: a regression.
     Below,
-    /// Better than chance explains: time for a new baseline, or for a look at what is being measured.
+    /// Better than chance explains: time for a new baseline, or to check what is being measured.
     Above,
 }
 
-/// Where the width of the band comes from.
+/// The source of the band's width.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BandBasis {
@@ -118,7 +118,7 @@ pub enum BandBasis {
     Images,
 }
 
-/// How a group changed.
+/// The change of a group.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GroupChange {
     /// Attribute, e.g. `sex`.
@@ -135,7 +135,7 @@ pub struct GroupChange {
     pub change: f64,
 }
 
-/// How an image changed.
+/// The change of an image.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ImageChange {
     /// Which image.
@@ -148,7 +148,7 @@ pub struct ImageChange {
     pub change: f64,
 }
 
-/// What a comparison with a [`Baseline`] found.
+/// The result of a comparison with a [`Baseline`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CheckOutcome {
     /// Name of the metric.
@@ -170,7 +170,7 @@ pub struct CheckOutcome {
     /// What the band was made from.
     pub basis: BandBasis,
     /// The judgement.
-    pub verdict: Verdict,
+    pub verdict: BandVerdict,
     /// Groups of at least [`MIN_GROUP`] images, the one that changed most for the worse first.
     pub groups: Vec<GroupChange>,
     /// The ten images that changed most for the worse, worst first.
@@ -194,9 +194,9 @@ impl CheckOutcome {
         };
         let gain = baseline.better.sign() * change;
         let verdict = match () {
-            () if gain < -band => Verdict::Below,
-            () if gain > band => Verdict::Above,
-            () => Verdict::Inside,
+            () if gain < -band => BandVerdict::Below,
+            () if gain > band => BandVerdict::Above,
+            () => BandVerdict::Inside,
         };
         Ok(Self {
             metric: baseline.metric.clone(),
@@ -214,9 +214,9 @@ impl CheckOutcome {
         })
     }
 
-    /// Whether the check passes: anything but [`Verdict::Below`].
+    /// True unless the verdict is [`BandVerdict::Below`].
     pub fn passed(&self) -> bool {
-        self.verdict != Verdict::Below
+        self.verdict != BandVerdict::Below
     }
 }
 
@@ -224,9 +224,9 @@ impl fmt::Display for CheckOutcome {
     /// A few lines for a person: the verdict, and for a regression the groups and images that lost most.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = match self.verdict {
-            Verdict::Inside => "inside the noise band",
-            Verdict::Below => "WORSE than the noise band allows",
-            Verdict::Above => "better than the noise band; consider a new baseline",
+            BandVerdict::Inside => "inside the noise band",
+            BandVerdict::Below => "WORSE than the noise band allows",
+            BandVerdict::Above => "better than the noise band; consider a new baseline",
         };
         writeln!(
             f,
@@ -238,7 +238,7 @@ impl fmt::Display for CheckOutcome {
             BandBasis::Images => "spread of the change over images (the baseline is a single run)".to_string(),
         };
         writeln!(f, "{} images, {} run(s); band from the {basis}", self.images, self.runs)?;
-        if self.verdict == Verdict::Below {
+        if self.verdict == BandVerdict::Below {
             for g in self.groups.iter().take(5) {
                 let (b, v, c) = (g.baseline, g.fresh, g.change);
                 writeln!(

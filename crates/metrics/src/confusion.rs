@@ -9,7 +9,7 @@ use crate::mask::Mask;
 /// The Jaccard index below which a localization counts as failed in [`Confusion::threshold_jaccard`].
 pub const JACCARD_THRESHOLD: f64 = 0.65;
 
-/// How many pixels of a prediction are right and wrong in which way.
+/// Pixel counts of a prediction against the truth.
 ///
 /// One per image gives per-image metrics; the sum over images gives *pooled* ones (all pixels of all images in one
 /// table), which many papers report and which are not the mean over images: never mix the two.

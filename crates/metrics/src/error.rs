@@ -136,7 +136,7 @@ pub enum MetricError {
         first_unknown: Option<String>,
     },
     /// The baseline file is of another version of the format.
-    #[error("baseline has format version {found}, this program reads version {expected}; make it anew with --update")]
+    #[error("baseline has format version {found}, this program reads version {expected}; make a new one with --update")]
     BaselineVersion {
         /// Version in the file.
         found: u32,

@@ -16,7 +16,7 @@ pub struct GroupMean {
     pub mean: f64,
 }
 
-/// What group means are compared with.
+/// The reference that group means are compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Against {

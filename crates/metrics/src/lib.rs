@@ -15,7 +15,7 @@
 //! | --- | --- |
 //! | all metrics: names, unit, direction, range | [`METRICS`], [`Metric`] |
 //! | masks and boxes | [`Mask`], [`PixelBox`], [`box_iou`] |
-//! | one image, many images | [`Confusion`], [`ImageScores`], [`MeanScores`], [`ScoreSummary`], [`BoundaryDistance`] |
+//! | one image, many images | [`Confusion`], [`ImageScores`], [`MeanScores`], [`ScoreSummary`], [`BoundaryDistance`], [`squared_distances`] |
 //! | `per_image.csv` | [`PerImage`] |
 //! | probabilities and score maps | [`resize_bilinear`], [`MapCut`], [`Calibration`], [`ScoreMap`], [`BoxAccuracy`], [`PixelPrecision`] |
 //! | predictors that learn nothing | [`whole_image`], [`CentredDisc`], [`otsu_darkness`] |
@@ -29,6 +29,7 @@ mod check;
 mod components;
 mod confusion;
 mod contours;
+mod distance;
 mod error;
 mod groups;
 mod map_cut;
@@ -47,15 +48,16 @@ mod wsol;
 pub use boundary::BoundaryDistance;
 pub use boxes::{PixelBox, box_iou, optional_box_iou};
 pub use calibration::{CALIBRATION_BINS, Calibration, ReliabilityBin};
-pub use check::{Attribute, BandBasis, CheckOutcome, GroupChange, ImageChange, MIN_GROUP, Runs, Verdict};
+pub use check::{Attribute, BandBasis, BandVerdict, CheckOutcome, GroupChange, ImageChange, MIN_GROUP, Runs};
 pub use confusion::{Confusion, JACCARD_THRESHOLD, threshold_jaccard};
+pub use distance::squared_distances;
 pub use error::MetricError;
 pub use groups::{Against, GroupMean, MetricByGroup};
 pub use map_cut::MapCut;
 pub use mask::Mask;
 pub use metric::{Better, Metric, Scope, Unit};
 pub use noise::{BASELINE_VERSION, BandParams, Baseline, BaselineImage};
-pub use paired::{BootstrapParams, Estimate, Gain, Reading, SEEDS_FOR_INFERENCE, arm_mean, paired_gain, select_images};
+pub use paired::{ArmMean, BootstrapParams, Gain, Reading, SEEDS_FOR_INFERENCE, arm_mean, paired_gain, select_images};
 pub use per_image::{PerImage, PerImageRow};
 pub use registry::{IMAGE_SCORE_COLUMNS, ImageScores, METRICS, MeanScores, OfficialScores};
 pub use resize::resize_bilinear;

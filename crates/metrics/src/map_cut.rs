@@ -1,7 +1,8 @@
 use crate::error::{MetricError, check_finite_f32};
 use crate::mask::Mask;
 
-/// Where a map of scores becomes a mask. Fixed beforehand, the same wherever maps are compared, mined or judged.
+/// The threshold that turns a map of scores into a mask. Fixed in advance, and the same wherever maps are compared, mined
+/// or evaluated.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MapCut {

@@ -136,21 +136,7 @@ impl Mask {
 
     /// The smallest box around all set pixels, `None` for an empty mask.
     pub fn tight_box(&self) -> Option<PixelBox> {
-        let mut found: Option<PixelBox> = None;
-        for (top, row) in self.pixels.chunks_exact(self.width).enumerate() {
-            let Some(left) = row.iter().position(|&p| p == 1) else {
-                continue;
-            };
-            let right = row.iter().rposition(|&p| p == 1).unwrap_or(left) + 1;
-            let row_box = PixelBox {
-                top,
-                left,
-                bottom: top + 1,
-                right,
-            };
-            found = Some(found.map_or(row_box, |b| b.hull(row_box)));
-        }
-        found
+        PixelBox::around(self.pixels.iter().map(|&p| p == 1), self.width)
     }
 
     /// The connected component with the most pixels, as a mask of the same size; empty for an empty mask.

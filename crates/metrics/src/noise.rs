@@ -5,7 +5,7 @@ use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use crate::check::{Attribute, CheckOutcome, Runs};
 use crate::error::{MetricError, check_finite};
-use crate::metric::Better;
+use crate::metric::{Better, Metric};
 use crate::paired::check_table;
 
 /// Format version of [`Baseline`] files.
@@ -61,9 +61,9 @@ pub struct BaselineImage {
     pub mean: f64,
 }
 
-/// What a metric was when all was well, and how much it moves by chance: the file that regressions are judged by.
+/// A metric's accepted value and how much it varies by chance: the file that new results are checked against.
 ///
-/// The test images stay the same from run to run, so their difficulty is no noise here; what moves is the training. The
+/// The test images stay the same from run to run, so their difficulty is not noise here; only the training varies. The
 /// band is the one-sided prediction interval for the mean of m new runs, from the mean over images of each of the k
 /// baseline runs (one per seed):
 ///
@@ -73,7 +73,7 @@ pub struct BaselineImage {
 /// rate with few seeds: at the default 1 % it is 3.0 sd wide for ten seeds, 4.1 for five and 39 for two, so a useful
 /// baseline has five seeds or more. Means of runs are assumed to be about normal.
 ///
-/// A baseline of a single run knows no sd. Then the change is compared with its own standard error over images (paired,
+/// A baseline of a single run has no sd. Then the change is compared with its own standard error over images (paired,
 /// t with images - 1 degrees of freedom): that tells a changed set of predictions, not a changed program, since a new
 /// seed alone may be outside.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -141,7 +141,7 @@ impl Baseline {
         Ok(baseline)
     }
 
-    /// Width of the band for the mean of so many new runs; `None` for a baseline of a single seed.
+    /// Width of the band for the mean of `new_runs` new runs; `None` for a baseline of a single seed.
     pub fn seed_band(&self, new_runs: usize) -> Option<f64> {
         let seeds = self.seed_means.len() as f64;
         let spread = self.seed_sd? * (1.0 / seeds + 1.0 / new_runs.max(1) as f64).sqrt();
@@ -152,10 +152,10 @@ impl Baseline {
         )
     }
 
-    /// Checks what reading a file cannot: version, parameters, finite numbers, no image twice.
+    /// Checks what deserialisation cannot: version, parameters, finite numbers in the metric's range, no image twice.
     ///
     /// # Errors
-    /// [`MetricError::BaselineVersion`], [`MetricError::Range`], [`MetricError::Empty`], [`MetricError::NotFinite`],
+    /// [`MetricError::BaselineVersion`], [`MetricError::Range`], [`MetricError::Value`], [`MetricError::Empty`], [`MetricError::NotFinite`],
     /// [`MetricError::DuplicateImage`].
     pub fn validate(&self) -> Result<(), MetricError> {
         if self.version != BASELINE_VERSION {
@@ -175,6 +175,20 @@ impl Baseline {
             "mean and seed_sd of the baseline",
             &[self.mean, self.seed_sd.unwrap_or(0.0)],
         )?;
+        if let Some(found) = self.seed_sd.filter(|sd| *sd < 0.0) {
+            return Err(MetricError::Range {
+                what: "seed_sd of the baseline",
+                found,
+                expected: "a number >= 0",
+            });
+        }
+        if let Some(metric) = Metric::named(&self.metric) {
+            let values = [self.mean]
+                .into_iter()
+                .chain(self.seed_means.iter().copied())
+                .chain(means);
+            values.into_iter().try_for_each(|value| metric.check(value))?;
+        }
         let mut seen = BTreeSet::new();
         match self.images.iter().find(|i| !seen.insert(i.image_id.as_str())) {
             Some(twice) => Err(MetricError::DuplicateImage {

@@ -32,7 +32,7 @@ impl Default for BootstrapParams {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reading {
-    /// Fewer than [`SEEDS_FOR_INFERENCE`] seeds: the interval describes these runs and images; there is no p.
+    /// Fewer than [`SEEDS_FOR_INFERENCE`] seeds: the interval describes these runs and images, and no p is given.
     Descriptive,
     /// Enough seeds for the interval to speak about further seeds and images.
     Inferential,
@@ -50,7 +50,7 @@ impl Reading {
 
 /// A mean over seeds and images with its 95 % interval.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Estimate {
+pub struct ArmMean {
     /// Mean over all seeds and images.
     pub mean: f64,
     /// Percentile interval of the crossed bootstrap.
@@ -92,8 +92,8 @@ pub struct Gain {
 /// out, and never exactly 0.
 ///
 /// With few seeds the interval is too narrow: k rows drawn from k understate the variance of seeds by (k - 1) / k, and a
-/// percentile knows no heavy tails. So under five seeds it is labelled [`Reading::Descriptive`] and has no p.
-/// `tests/coverage.rs` measures how often it holds the true gain, in made-up tables of 120 images: between .88 and .99
+/// percentile ignores heavy tails. So under five seeds it is labelled [`Reading::Descriptive`] and has no p.
+/// `tests/coverage.rs` measures how often it holds the true gain, in simulated tables of 120 images: between .88 and .99
 /// with three seeds, between .90 and .99 with five, the lower end where seeds differ much and images little.
 ///
 /// # Shapes
@@ -147,10 +147,10 @@ pub fn paired_gain(method: &[Vec<f64>], control: &[Vec<f64>], params: &Bootstrap
 ///
 /// # Errors
 /// As [`paired_gain`].
-pub fn arm_mean(arm: &[Vec<f64>], params: &BootstrapParams) -> Result<Estimate, MetricError> {
+pub fn arm_mean(arm: &[Vec<f64>], params: &BootstrapParams) -> Result<ArmMean, MetricError> {
     check_table("arm", arm)?;
     let resampled = resampled_means(arm, params)?;
-    Ok(Estimate {
+    Ok(ArmMean {
         mean: table_mean(arm),
         ci95: interval(&resampled),
         seeds: arm.len(),

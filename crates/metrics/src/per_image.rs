@@ -2,7 +2,7 @@ use crate::check::Attribute;
 use crate::error::MetricError;
 use crate::registry::{IMAGE_SCORE_COLUMNS, ImageScores};
 
-/// `per_image.csv`: the metrics of each image and the groups it belongs to.
+/// The table `per_image.csv`: the metrics of each image and the groups it belongs to.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct PerImage {
     /// Names of the group columns, which follow [`IMAGE_SCORE_COLUMNS`].
@@ -56,10 +56,10 @@ impl PerImage {
             .map_err(|error| csv::Error::from(error.into_error()))?)
     }
 
-    /// Reads a table; columns may come in any order, and every column that is no metric is a group column.
+    /// Reads a table; columns may come in any order, and every column that is not a metric is a group column.
     ///
     /// # Errors
-    /// [`MetricError::Table`] for a missing column or a cell that is no number, [`MetricError::Value`] for a metric
+    /// [`MetricError::Table`] for a missing column or a cell that is not a number, [`MetricError::Value`] for a metric
     /// outside its range, [`MetricError::Empty`] for a table without a row.
     pub fn from_csv(bytes: &[u8]) -> Result<Self, MetricError> {
         let mut reader = csv::Reader::from_reader(bytes);

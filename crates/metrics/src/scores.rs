@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 use crate::confusion::Confusion;
 use crate::error::MetricError;
 use crate::metric::Metric;
-
 use crate::registry::{ImageScores, OfficialScores};
 
 impl ImageScores {

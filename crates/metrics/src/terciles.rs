@@ -11,7 +11,7 @@ pub enum Tercile {
 
 impl Tercile {
     /// The name that this third has among `[low, middle, high]`.
-    pub fn of<'a>(self, [low, middle, high]: [&'a str; 3]) -> &'a str {
+    pub fn of(self, [low, middle, high]: [&str; 3]) -> &str {
         match self {
             Self::Low => low,
             Self::Middle => middle,
@@ -20,7 +20,7 @@ impl Tercile {
     }
 }
 
-/// Which third each value is in; `None` for a missing value or NaN. Equal values are never torn apart: a third holds the
+/// The third that each value is in; `None` for a missing value or NaN. Equal values are always in the same third: a third holds the
 /// values up to and including the empirical tercile, that is the k-th smallest with k = ceil(n / 3) and ceil(2 n / 3).
 pub fn terciles(values: &[Option<f64>]) -> Vec<Option<Tercile>> {
     let known = |value: &Option<f64>| value.filter(|value| !value.is_nan());

@@ -111,7 +111,7 @@ impl ScoreMap {
     }
 }
 
-/// Which boxes a thresholded map proposes.
+/// The boxes that a thresholded map proposes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Proposals {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use htl_metrics::{Attribute, BandBasis, BandParams, Baseline, Better, Runs, Verdict};
+use htl_metrics::{Attribute, BandBasis, BandParams, BandVerdict, Baseline, Better, Runs};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -16,7 +16,7 @@ fn run(rng: &mut ChaCha8Rng, shift: f64) -> Vec<(String, f64)> {
         .map(|i| {
             (
                 format!("ISIC_{i:03}"),
-                0.5 + 0.4 * (i as f64 / IMAGES as f64) + luck + shift + 0.05 * normal(),
+                0.4 + 0.2 * (i as f64 / IMAGES as f64) + luck + shift + 0.05 * normal(),
             )
         })
         .collect()
@@ -27,7 +27,7 @@ fn baseline(rng: &mut ChaCha8Rng, seeds: usize, params: BandParams) -> Baseline 
     Baseline::from_runs("jaccard", Better::Higher, &Runs::new(&runs).unwrap(), params).unwrap()
 }
 
-fn verdict(baseline: &Baseline, fresh: &[Vec<(String, f64)>]) -> Verdict {
+fn verdict(baseline: &Baseline, fresh: &[Vec<(String, f64)>]) -> BandVerdict {
     baseline.check(&Runs::new(fresh).unwrap(), &[]).unwrap().verdict
 }
 
@@ -45,7 +45,7 @@ fn false_alarms_are_as_rare_as_promised() {
         for _ in 0..rounds {
             let known = baseline(&mut rng, seeds, params);
             let fresh: Vec<_> = (0..new_runs).map(|_| run(&mut rng, 0.0)).collect();
-            below += usize::from(verdict(&known, &fresh) == Verdict::Below);
+            below += usize::from(verdict(&known, &fresh) == BandVerdict::Below);
         }
         let rate = below as f64 / f64::from(rounds);
         assert!(
@@ -61,7 +61,7 @@ fn a_regression_of_five_standard_deviations_is_found() {
     let found = (0..200)
         .filter(|_| {
             let known = baseline(&mut rng, 10, BandParams::default());
-            verdict(&known, &[run(&mut rng, -0.1)]) == Verdict::Below
+            verdict(&known, &[run(&mut rng, -0.1)]) == BandVerdict::Below
         })
         .count();
     assert!(found >= 180, "{found} of 200");
@@ -109,7 +109,7 @@ fn a_single_run_is_compared_image_by_image() {
     let outcome = known.check(&runs, &[]).unwrap();
     assert_eq!(
         (outcome.verdict, outcome.basis, outcome.band),
-        (Verdict::Inside, BandBasis::Images, params.floor)
+        (BandVerdict::Inside, BandBasis::Images, params.floor)
     );
     let moved = |by: f64| {
         let fresh: Vec<_> = first.iter().map(|(id, v)| (id.clone(), v + by)).collect();
@@ -118,7 +118,7 @@ fn a_single_run_is_compared_image_by_image() {
     // Lower is better.
     assert_eq!(
         (moved(0.1), moved(-0.1), moved(0.001)),
-        (Verdict::Below, Verdict::Above, Verdict::Inside)
+        (BandVerdict::Below, BandVerdict::Above, BandVerdict::Inside)
     );
 }
 
@@ -142,6 +142,9 @@ fn the_file_survives_a_round_trip_and_bad_ones_are_refused() {
     assert!(refuse(|b| b.images[3].image_id = "ISIC_000".into()).contains("ISIC_000"));
     assert!(refuse(|b| b.images[3].image_id = "other".into()).contains("first: other"));
     assert!(refuse(|b| b.images[0].mean = f64::NAN).contains("NaN"));
+    assert!(refuse(|b| b.images[0].mean = 1e308).contains("`jaccard`"));
+    assert!(refuse(|b| b.mean = -5.0).contains("`jaccard`"));
+    assert!(refuse(|b| b.seed_sd = Some(-0.1)).contains("seed_sd"));
     assert!(refuse(|b| drop(b.images.pop())).contains("ISIC_039"));
 }
 

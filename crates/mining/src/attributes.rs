@@ -231,7 +231,7 @@ mod tests {
     fn subject(i: u8) -> Subject {
         Subject {
             age: Some(20.0 + 10.0 * f64::from(i)),
-            sex: Some(if i % 2 == 0 { "female" } else { "male" }.into()),
+            sex: Some(if i.is_multiple_of(2) { "female" } else { "male" }.into()),
             anatom_site: Some("back".into()),
             dx: None,
             area_fraction: Some(f64::from(i)),

@@ -1,9 +1,9 @@
 use std::collections::{BTreeMap, HashMap};
-use std::io::Write;
 use std::path::Path;
 
 use candle_core::safetensors::Load;
 use candle_core::{Device, Tensor};
+use htl_vocabulary::write_whole;
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 
@@ -68,12 +68,12 @@ impl Checkpoint {
         }
     }
 
-    /// Writes network and record to a temporary name in the same folder, which is then renamed: a reader finds the old
-    /// file or the new one, never a part. The same network and record give the same bytes.
+    /// Writes network and record as a whole: a reader finds the old file or the new one, never a part. The same network and
+    /// record give the same bytes.
     ///
     /// # Errors
     /// [`ModelError::OtherNetwork`] if the network is not of this architecture, [`ModelError::Config`] if preprocessing or
-    /// classes do not fit it, [`ModelError::Io`] if the file cannot be written.
+    /// classes do not fit it, [`ModelError::Write`] if the file cannot be written.
     pub fn save(&self, network: &Network, path: &Path) -> Result<(), ModelError> {
         if network.architecture() != self.architecture {
             let problem = format!(
@@ -84,12 +84,7 @@ impl Checkpoint {
             return Err(ModelError::OtherNetwork { problem });
         }
         self.check()?;
-        let io = |source| ModelError::Io {
-            path: path.to_path_buf(),
-            action: "write",
-            source,
-        };
-        let record = serde_json::to_string(self).map_err(|error| io(error.into()))?;
+        let record = serde_json::to_string(self).map_err(|error| ModelError::Write(error.into()))?;
         let tensors: Vec<(String, Tensor)> = network
             .parameters()
             .all()
@@ -98,26 +93,16 @@ impl Checkpoint {
             .collect::<candle_core::Result<_>>()?;
         let metadata = HashMap::from([(KEY.to_string(), record)]);
         let bytes = safetensors::serialize(tensors, Some(metadata)).map_err(candle_core::Error::from)?;
-        let folder = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
-        let mut file = tempfile::Builder::new()
-            .prefix(".checkpoint-")
-            .suffix(".tmp")
-            .tempfile_in(folder)
-            .map_err(io)?;
-        file.write_all(&bytes).map_err(io)?;
-        file.persist(path).map_err(|error| io(error.error))?;
-        Ok(())
+        write_whole(path, bytes).map_err(ModelError::Write)
     }
 
     /// Reads a record and builds its network with the weights of the file.
     ///
     /// # Errors
-    /// [`ModelError::Io`] if the file cannot be read; [`ModelError::NotACheckpoint`] if it is not safetensors, is cut off,
+    /// [`ModelError::Read`] if the file cannot be read; [`ModelError::NotACheckpoint`] if it is not safetensors, is cut off,
     /// or has no record; [`ModelError::NewerVersion`]; [`ModelError::CheckpointMismatch`] if a tensor is missing, unknown
-    /// or of another shape.
+    /// or of another shape; [`ModelError::BrokenCheckpoint`] if it holds a value that is not finite, or a negative running
+    /// variance.
     pub fn load(path: &Path, device: &Device) -> Result<(Self, Network), ModelError> {
         let bytes = read(path)?;
         let checkpoint = Self::parse(&bytes, path)?;
@@ -125,13 +110,7 @@ impl Checkpoint {
         network
             .parameters()
             .load(&tensors(&bytes, path)?)
-            .map_err(|error| match error {
-                ModelError::OtherNetwork { problem } => ModelError::CheckpointMismatch {
-                    path: path.to_path_buf(),
-                    problem,
-                },
-                other => other,
-            })?;
+            .map_err(|error| of_file(error, path))?;
         Ok((checkpoint, network))
     }
 
@@ -203,25 +182,31 @@ impl Network {
     /// Takes over the weights of a safetensors file without a record, as PyTorch writes it from a `state_dict`.
     ///
     /// # Errors
-    /// [`ModelError::Io`] and [`ModelError::NotACheckpoint`] if the file cannot be read, [`ModelError::CheckpointMismatch`]
-    /// if its tensors are those of another network.
+    /// [`ModelError::Read`] and [`ModelError::NotACheckpoint`] if the file cannot be read, [`ModelError::CheckpointMismatch`]
+    /// if its tensors are those of another network, [`ModelError::BrokenCheckpoint`] as [`Checkpoint::load`].
     pub fn load_state_dict(&self, path: &Path) -> Result<(), ModelError> {
         self.parameters()
             .load(&tensors(&read(path)?, path)?)
-            .map_err(|error| match error {
-                ModelError::OtherNetwork { problem } => ModelError::CheckpointMismatch {
-                    path: path.to_path_buf(),
-                    problem,
-                },
-                other => other,
-            })
+            .map_err(|error| of_file(error, path))
+    }
+}
+
+/// What is wrong with the tensors, said of the file that they come from.
+fn of_file(error: ModelError, path: &Path) -> ModelError {
+    let path = path.to_path_buf();
+    match error {
+        ModelError::OtherNetwork { problem } => ModelError::CheckpointMismatch { path, problem },
+        broken @ ModelError::NotFinite { .. } => ModelError::BrokenCheckpoint {
+            path,
+            problem: broken.to_string(),
+        },
+        other => other,
     }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
-    std::fs::read(path).map_err(|source| ModelError::Io {
+    std::fs::read(path).map_err(|source| ModelError::Read {
         path: path.to_path_buf(),
-        action: "read",
         source,
     })
 }

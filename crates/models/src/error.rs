@@ -56,6 +56,26 @@ pub enum ModelError {
         /// The first difference: a tensor missing, too many, or of another shape.
         problem: String,
     },
+    /// Weights or running statistics that no network can compute with.
+    #[error("tensor `{name}` holds {found} at position {index}, expected {expected}")]
+    NotFinite {
+        /// The tensor.
+        name: String,
+        /// Position in row-major order.
+        index: usize,
+        /// The value.
+        found: f64,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// A checkpoint with such weights.
+    #[error("{path}: {problem}: the file is damaged, or the training diverged; use another checkpoint", path = path.display())]
+    BrokenCheckpoint {
+        /// The file.
+        path: PathBuf,
+        /// Which tensor holds what.
+        problem: String,
+    },
     /// A file that is not a checkpoint at all.
     #[error("{path}: not a checkpoint: {problem}", path = path.display())]
     NotACheckpoint {
@@ -82,16 +102,17 @@ pub enum ModelError {
         /// The newest version that can be read.
         known: u32,
     },
-    /// Reading or writing failed.
-    #[error("{path}: cannot {action}: {source}", path = path.display())]
-    Io {
+    /// A file cannot be read.
+    #[error("{path}: cannot read: {source}", path = path.display())]
+    Read {
         /// The file.
         path: PathBuf,
-        /// `read` or `write`.
-        action: &'static str,
         /// The system's reason.
         source: std::io::Error,
     },
+    /// A file cannot be written; the reason names it.
+    #[error(transparent)]
+    Write(std::io::Error),
     /// An error of an operation.
     #[error(transparent)]
     Ops(#[from] htl_ops::OpsError),

@@ -30,8 +30,9 @@ impl Mode {
         }
     }
 
-    /// The network's input as this mode uses it.
-    pub(crate) fn input(self, input: &Tensor) -> Tensor {
+    /// The network's input as this mode uses it: tracked or not.
+    #[must_use]
+    pub fn input(self, input: &Tensor) -> Tensor {
         match self {
             Self::Train | Self::Gradients => input.clone(),
             Self::Evaluate => input.detach(),
@@ -43,17 +44,20 @@ impl Mode {
 const EPS: f64 = 1e-5;
 const MOMENTUM: f64 = 0.1;
 
-/// Kernel, step and groups of a convolution that keeps its input's size but for the step, and what follows its
-/// normalisation.
+/// A convolution that keeps its input's size but for the stride, and what follows its normalisation.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Shape {
-    pub(crate) kernel: usize,
-    pub(crate) stride: usize,
-    pub(crate) groups: usize,
-    pub(crate) activation: Activation,
+pub struct ConvShape {
+    /// Side of the kernel, odd.
+    pub kernel: usize,
+    /// Step between output positions.
+    pub stride: usize,
+    /// Groups of channels.
+    pub groups: usize,
+    /// After the normalisation.
+    pub activation: Activation,
 }
 
-impl Shape {
+impl ConvShape {
     /// 3x3 and ReLU: the U-Net's only one.
     const UNET: Self = Self {
         kernel: 3,
@@ -63,9 +67,9 @@ impl Shape {
     };
 }
 
-/// Convolution without bias, batch normalisation, activation.
+/// Convolution without bias, batch normalisation (momentum 0.1), activation: the layer of most networks.
 #[derive(Debug)]
-pub(crate) struct ConvNorm {
+pub struct ConvNorm {
     params: Conv2dParams,
     activation: Activation,
     weight: Var,
@@ -76,16 +80,20 @@ pub(crate) struct ConvNorm {
 }
 
 impl ConvNorm {
-    /// Names as in an `nn.Sequential` at `prefix` with the convolution at `index` and the normalisation after it.
-    pub(crate) fn new(
+    /// A layer of [inputs, outputs] channels. Names are those of an `nn.Sequential` at `prefix` with the convolution at
+    /// `index` and the normalisation after it.
+    ///
+    /// # Errors
+    /// Those of candle.
+    pub fn new(
         builder: &mut ParameterBuilder,
         prefix: &str,
         index: usize,
         [inputs, outputs]: [usize; 2],
-        shape: Shape,
+        shape: ConvShape,
     ) -> Result<Self, ModelError> {
         let norm = format!("{prefix}.{}", index + 1);
-        let Shape { kernel, groups, .. } = shape;
+        let ConvShape { kernel, groups, .. } = shape;
         let fan_in = inputs / groups * kernel * kernel;
         let dims = [outputs, inputs / groups, kernel, kernel];
         Ok(Self {
@@ -103,7 +111,13 @@ impl ConvNorm {
         })
     }
 
-    pub(crate) fn forward(&self, input: &Features, mode: Mode) -> Result<Features, ModelError> {
+    /// # Shapes
+    /// - `input`: `[batch, inputs, height, width]`
+    /// - result: `[batch, outputs, ceil(height / stride), ceil(width / stride)]`
+    ///
+    /// # Errors
+    /// Those of [`Features::conv_norm`].
+    pub fn forward(&self, input: &Features, mode: Mode) -> Result<Features, ModelError> {
         let [weight, gamma, beta] = self.tensors(mode);
         let norm = self.norm(mode);
         let (output, statistics) = input.conv_norm(&weight, &gamma, &beta, &norm, self.params, self.activation)?;
@@ -111,7 +125,7 @@ impl ConvNorm {
         Ok(output)
     }
 
-    /// On `input`, upsampled to twice its size, and `skip` together: for [`Shape::UNET`] only.
+    /// On `input`, upsampled to twice its size, and `skip` together: for [`ConvShape::UNET`] only.
     fn forward_joined(&self, input: &Features, skip: &Features, mode: Mode) -> Result<Features, ModelError> {
         let [weight, gamma, beta] = self.tensors(mode);
         let (output, statistics) =
@@ -157,8 +171,8 @@ impl Block {
         inputs: usize,
         outputs: usize,
     ) -> Result<Self, ModelError> {
-        let first = ConvNorm::new(builder, prefix, 0, [inputs, outputs], Shape::UNET)?;
-        let second = ConvNorm::new(builder, prefix, 3, [outputs, outputs], Shape::UNET)?;
+        let first = ConvNorm::new(builder, prefix, 0, [inputs, outputs], ConvShape::UNET)?;
+        let second = ConvNorm::new(builder, prefix, 3, [outputs, outputs], ConvShape::UNET)?;
         Ok(Self { first, second })
     }
 

@@ -63,7 +63,7 @@ impl Parameters {
         {
             return Ok(()); // the same variables
         }
-        self.load(
+        self.assign(
             &other
                 .all()
                 .into_iter()
@@ -76,8 +76,27 @@ impl Parameters {
     /// `num_batches_tracked` is ignored.
     ///
     /// # Errors
-    /// [`ModelError::OtherNetwork`] if a tensor is missing, unknown, or of another shape; then nothing has been changed.
+    /// [`ModelError::OtherNetwork`] if a tensor is missing, unknown, or of another shape, [`ModelError::NotFinite`] if it
+    /// holds what no network can compute with; then nothing has been changed.
     pub fn load(&self, tensors: &BTreeMap<String, Tensor>) -> Result<(), ModelError> {
+        for (name, var) in self.all() {
+            if let Some(tensor) = tensors.get(&name) {
+                check_values(&name, &tensor.to_dtype(var.dtype())?)?;
+            }
+        }
+        self.assign(tensors)
+    }
+
+    /// Checks that every value is finite, and that no running variance is negative.
+    ///
+    /// # Errors
+    /// [`ModelError::NotFinite`] naming the first tensor in which one is not.
+    pub fn check_finite(&self) -> Result<(), ModelError> {
+        self.all().iter().try_for_each(|(name, var)| check_values(name, var))
+    }
+
+    /// [`load`](Self::load) without a look at the values.
+    fn assign(&self, tensors: &BTreeMap<String, Tensor>) -> Result<(), ModelError> {
         let problem = |problem: String| Err(ModelError::OtherNetwork { problem });
         let all = self.all();
         for (name, var) in &all {
@@ -104,6 +123,24 @@ impl Parameters {
             }
         }
         Ok(())
+    }
+}
+
+/// Checks the values of one tensor, whose name says whether they are variances.
+fn check_values(name: &str, tensor: &Tensor) -> Result<(), ModelError> {
+    let values = tensor.flatten_all()?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+    let (lowest, expected) = match name.ends_with("running_var") {
+        true => (0.0, "a variance: a finite number that is not negative"),
+        false => (f64::MIN, "a finite number"),
+    };
+    match values.iter().position(|value| !(lowest..=f64::MAX).contains(value)) {
+        None => Ok(()),
+        Some(index) => Err(ModelError::NotFinite {
+            name: name.to_owned(),
+            index,
+            found: values[index],
+            expected,
+        }),
     }
 }
 

@@ -72,4 +72,20 @@ impl Preprocessing {
             .broadcast_sub(&per_channel(&self.mean)?)?
             .broadcast_div(&per_channel(&self.std)?)?)
     }
+
+    /// [`normalise`](Self::normalise) of one image in memory, without a tensor; up to rounding the same, since it multiplies
+    /// by the reciprocal of the standard deviation.
+    ///
+    /// # Shapes
+    /// - `image`, `out`: `[channels * height * width]`, one plane after the other; one channel per `mean`
+    pub fn normalise_planes(&self, image: &[f32], out: &mut [f32]) {
+        let plane = (image.len() / self.mean.len().max(1)).max(1);
+        let planes = image.chunks_exact(plane).zip(out.chunks_exact_mut(plane));
+        for (((values, out), mean), std) in planes.zip(&self.mean).zip(&self.std) {
+            let scale = 1.0 / std;
+            for (out, value) in out.iter_mut().zip(values) {
+                *out = (value - mean) * scale;
+            }
+        }
+    }
 }

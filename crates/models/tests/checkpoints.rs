@@ -268,12 +268,16 @@ fn what_does_not_fit_together_is_not_written() {
         "{error}"
     );
     assert!(!path.exists());
-    let nowhere = folder.path().join("nowhere/model.safetensors");
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    let nowhere = folder.path().join("file/model.safetensors");
     let error = Checkpoint::new(unet(2))
         .save(&trained(&unet(2)), &nowhere)
         .unwrap_err()
         .to_string();
-    assert!(error.contains("nowhere/model.safetensors: cannot write"), "{error}");
+    assert!(
+        error.contains("cannot write") && error.contains("file/model.safetensors"),
+        "{error}"
+    );
 }
 
 /// A failed write leaves the older file as it was.
@@ -308,4 +312,39 @@ fn normalise_subtracts_and_divides_by_channel() {
         assert!((found - expected).abs() < 1e-6);
     }
     assert!(preprocessing.normalise(&image.narrow(1, 0, 1).unwrap()).is_err());
+}
+
+/// A network that cannot compute is refused by the name of what is broken, weights and statistics alike.
+#[test]
+fn weights_that_are_not_numbers_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let names = |suffix: &str| -> String {
+        let all = trained(&unet(2)).parameters().all();
+        let of_kind = all.iter().find(|(name, _)| name.ends_with(suffix));
+        of_kind.map(|(name, _)| name.clone()).unwrap()
+    };
+    let cases = [
+        ("weight", f32::NAN),
+        ("weight", f32::INFINITY),
+        ("bias", f32::NAN),
+        ("running_mean", f32::NEG_INFINITY),
+        ("running_var", f32::NAN),
+        ("running_var", -1.0),
+    ];
+    for (suffix, value) in cases {
+        let (name, network) = (names(suffix), trained(&unet(2)));
+        let var = network.parameters().get(&name).unwrap();
+        let mut values = var.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let last = values.len() - 1;
+        values[last] = value;
+        let broken = Tensor::from_vec(values, var.dims(), &Device::Cpu).unwrap();
+        var.set(&broken).unwrap();
+        assert!(network.parameters().check_finite().is_err());
+        Checkpoint::new(unet(2)).save(&network, &path).unwrap();
+        let said = message(&path);
+        let expected = format!("tensor `{name}` holds {value} at position {last}");
+        assert!(said.contains("model.safetensors") && said.contains(&expected), "{said}");
+    }
+    assert!(trained(&unet(2)).parameters().check_finite().is_ok());
 }

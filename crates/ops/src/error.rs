@@ -6,6 +6,12 @@ use candle_core::DType;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpsError {
+    /// No precision is called so.
+    #[error("unknown precision `{name}`: choose f32, tf32 or bf16")]
+    UnknownPrecision {
+        /// The name found.
+        name: String,
+    },
     /// An input holds no elements.
     #[error("{op}: `{argument}` is empty (shape {shape:?}); every dimension must be at least 1")]
     Empty {

@@ -3,13 +3,14 @@
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor, WithDType};
 
-use crate::Features;
 use crate::OpsError;
+use crate::Precision;
 use crate::buffer::Buffer;
 use crate::conv::depthwise::{self, TASK};
 use crate::conv::{Conv2dParams, Geometry};
 use crate::cpu::vectorised;
 use crate::error::check_extents;
+use crate::features::device;
 use crate::parallel;
 use crate::phases::{LANES, Phases, gather, split, spread, unite};
 use crate::portable;
@@ -326,8 +327,9 @@ pub(crate) fn average_backward<T: Real>(w: &Window, dy: &[T], dx: &mut [T]) {
     depthwise::backward_input(&w.geometry(), dy, &w.average(), dx);
 }
 
+/// What a window gives.
 #[derive(Debug, Clone, Copy)]
-enum Kind {
+pub(crate) enum Kind {
     Max,
     Average,
 }
@@ -383,8 +385,8 @@ impl CustomOp1 for PoolOp {
 pub fn max_pool2d(x: &Tensor, kernel: usize, stride: usize, padding: usize) -> Result<Tensor, OpsError> {
     const OP: &str = "max_pool2d";
     let window = Window::new(OP, dims4(OP, "x", x)?, kernel, stride, padding)?;
-    if let Some(maps) = Features::on_device(OP, "x", x)? {
-        return maps.max_pool(kernel, stride, padding)?.into_tensor();
+    if let Some((maps, map)) = device::enter(OP, "x", x, Precision::F32)? {
+        return device::pool(Kind::Max, &maps, &map, window)?.into_tensor();
     }
     if portable::takes(x) {
         return Ok(portable::pool::max(window, x)?);
@@ -408,8 +410,8 @@ pub fn max_pool2d(x: &Tensor, kernel: usize, stride: usize, padding: usize) -> R
 pub fn avg_pool2d(x: &Tensor, kernel: usize, stride: usize, padding: usize) -> Result<Tensor, OpsError> {
     const OP: &str = "avg_pool2d";
     let window = Window::new(OP, dims4(OP, "x", x)?, kernel, stride, padding)?;
-    if let Some(maps) = Features::on_device(OP, "x", x)? {
-        return maps.average_pool_on_device(window)?.into_tensor();
+    if let Some((maps, map)) = device::enter(OP, "x", x, Precision::F32)? {
+        return device::pool(Kind::Average, &maps, &map, window)?.into_tensor();
     }
     if portable::takes(x) {
         return Ok(portable::conv::average(window.geometry(), x)?);

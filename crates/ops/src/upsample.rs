@@ -3,10 +3,11 @@
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor, WithDType};
 
-use crate::Features;
 use crate::OpsError;
+use crate::Precision;
 use crate::cpu::vectorised;
 use crate::error::check_extents;
+use crate::features::device;
 use crate::gpu::{self, Positions};
 use crate::parallel;
 use crate::portable;
@@ -394,9 +395,9 @@ pub fn upsample_concat(x: &Tensor, skip: &Tensor) -> Result<Tensor, OpsError> {
     let sd = dims4(OP, "skip", skip)?;
     let join = Join::new(dims4(OP, "x", x)?, sd)?;
     crate::real::check_shape(OP, "skip", skip, &sd, x)?;
-    if let Some(maps) = Features::on_device(OP, "x", x)? {
-        let skip = Features::named(OP, "skip", skip)?;
-        return maps.join_on_device(&skip)?.into_tensor();
+    let entered = |argument, x| device::enter(OP, argument, x, Precision::F32);
+    if let (Some((x, low)), Some((skip, high))) = (entered("x", x)?, entered("skip", skip)?) {
+        return device::join([&x, &skip], [&low, &high])?.0.into_tensor();
     }
     if portable::takes(x) {
         return Ok(portable::resize::upsample_concat(join, x, skip)?);

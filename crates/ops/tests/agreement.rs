@@ -1,8 +1,9 @@
 //! Every operation and every path of `Features` on a CUDA device against the CPU: values and gradients of all inputs.
 //!
 //! `cargo test -p htl-ops --features cuda --test agreement -- --nocapture --test-threads 1` prints a line per family with the
-//! largest difference found; without the feature or a device, every test says so and passes. `HTL_OPS_TEST_DEVICE=cpu` puts
-//! the compositions of `htl_ops::portable` in the device's place, to try these tests themselves.
+//! largest difference found; without the feature or a device, every test prints one line which begins with `skipped: ` and
+//! passes. `HTL_OPS_TEST_DEVICE=cpu` puts the compositions of `htl_ops::portable` in the device's place, to try these tests
+//! themselves.
 
 mod cases;
 mod common;

@@ -1,9 +1,9 @@
-//! Prunes a candle network that is not ours, gradually, while it learns: `cargo run -p htl-pruning --example own_network`.
+//! Prunes somebody else's candle network and trains on: `cargo run -p htl-pruning --example own_network`.
 
 use candle_core::{DType, Device, Tensor, Var};
-use htl_pruning::{Criterion, MaskSet, PruneParams, Schedule, WeightSet};
+use htl_pruning::{Criterion, MaskSet, PruneParams, WeightSet};
 
-/// Anybody's network: all that pruning needs of it is the list of (name, variable).
+/// A network as anybody writes it: all that pruning needs of it is the list of (name, variable).
 struct Perceptron {
     vars: Vec<(String, Var)>,
 }
@@ -38,27 +38,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let x = Tensor::from_vec(x, (256, 4), &Device::Cpu)?;
     let y = (x.narrow(1, 0, 1)? * x.narrow(1, 1, 1)?)?;
 
-    let criterion = PruneParams::new(Criterion::GlobalMagnitude)
+    let params = PruneParams::new(Criterion::GLOBAL_MAGNITUDE)
+        .sparsity(0.8)
         .exclude(["output"])
         .check()?;
-    let schedule = Schedule::Cubic {
-        begin: 100,
-        end: 400,
-        every: 50,
-        initial: 0.2,
-        sparsity: 0.8,
-    }
-    .check()?;
     let mut masks: Option<MaskSet> = None;
 
     for step in 0..600 {
-        if schedule.rises_at(step) {
-            let weights = WeightSet::from_vars(&network.vars);
-            let params = criterion.at(schedule.sparsity(step))?;
-            masks = Some(match &masks {
-                Some(before) => params.masks_after(&weights, before)?,
-                None => params.masks(&weights)?,
-            });
+        if step == 300 {
+            masks = Some(params.masks(&WeightSet::from_vars(&network.vars))?);
         }
         let loss = (network.forward(&x)? - &y)?.sqr()?.mean_all()?;
         let gradients = loss.backward()?;

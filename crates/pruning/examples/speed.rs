@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use candle_core::{DType, Device, Tensor, Var};
-use htl_pruning::{Criterion, PruneParams, WeightSet};
+use htl_pruning::{CRITERIA, Criterion, PruneParams, WeightSet};
 
 /// Median of repeated runs, in milliseconds.
 fn median_ms(
@@ -44,14 +44,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let weights = WeightSet::from_vars(&network);
     println!("{} weights", weights.prunable_weights());
-    for criterion in Criterion::ALL {
+    for criterion in CRITERIA {
         let params = PruneParams::new(criterion).sparsity(0.9).check()?;
         println!(
             "masks, {criterion}: {:.2} ms",
             median_ms(5, || params.masks(&weights).map(drop))?
         );
     }
-    let masks = PruneParams::new(Criterion::GlobalMagnitude)
+    let masks = PruneParams::new(Criterion::GLOBAL_MAGNITUDE)
         .sparsity(0.9)
         .check()?
         .masks(&weights)?;

@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use crate::criteria::Needs;
 
 /// What can go wrong while pruning, each with what a person needs to put it right.
 #[derive(Debug, thiserror::Error)]
@@ -10,18 +10,14 @@ pub enum PruneError {
         /// The value given.
         found: f64,
     },
-    /// Fewer zeros were asked for than the masks already have.
-    #[error(
-        "the masks already have {have} zeros and sparsity {sparsity} asks for {asked}: pruned weights do not come back, \
-         ask for a higher sparsity or start from no masks"
-    )]
-    AlreadySparser {
-        /// The sparsity asked for.
-        sparsity: f64,
-        /// Zeros that it means.
-        asked: usize,
-        /// Zeros that are there.
-        have: usize,
+    /// A search of a sparsity without candidates.
+    #[error("there is no candidate sparsity to try: name at least one, in [0, 1)")]
+    NoCandidate,
+    /// The loss of quality that a search allows is outside [0, 1] or not a number.
+    #[error("tolerance must be in [0, 1], found {found}")]
+    Tolerance {
+        /// The value given.
+        found: f64,
     },
     /// A criterion of an unknown name.
     #[error("unknown pruning method `{found}`: choose one of {known}")]
@@ -31,11 +27,15 @@ pub enum PruneError {
         /// All names, separated by commas.
         known: String,
     },
-    /// A schedule whose numbers make no sense.
-    #[error("pruning schedule: {problem}")]
-    Schedule {
-        /// What is wrong, with the value found.
-        problem: String,
+    /// A criterion needs gradients or activations that were not given.
+    #[error("pruning method `{criterion}` needs {needs}, and there are none for `{name}`")]
+    Unmeasured {
+        /// The criterion's name.
+        criterion: &'static str,
+        /// What it needs.
+        needs: Needs,
+        /// The first tensor without it.
+        name: String,
     },
     /// A mask of another shape than its weight.
     #[error("mask for `{name}` has shape {mask:?} but the weight has {weight:?}: was it made for another network?")]
@@ -51,12 +51,6 @@ pub enum PruneError {
     #[error("there is a mask for `{name}` but no such weight: was it made for another network?")]
     MissingWeight {
         /// The mask's name.
-        name: String,
-    },
-    /// A prunable weight without its mask.
-    #[error("there is no mask for `{name}`: were the masks made for another network?")]
-    MissingMask {
-        /// The weight's name.
         name: String,
     },
     /// Nothing in the list can be pruned.
@@ -84,24 +78,6 @@ pub enum PruneError {
         index: usize,
         /// The value found.
         value: f64,
-    },
-    /// A mask file that does not hold masks.
-    #[error("{path}: not a mask file: {problem}", path = path.display())]
-    NotAMaskFile {
-        /// The file.
-        path: PathBuf,
-        /// What was found instead.
-        problem: String,
-    },
-    /// Reading or writing failed.
-    #[error("{path}: cannot {action}: {source}", path = path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// `read` or `write`.
-        action: &'static str,
-        /// The system's reason.
-        source: std::io::Error,
     },
     /// An error of candle itself.
     #[error(transparent)]

@@ -1,7 +1,7 @@
-//! Pruning for candle networks: which weights go, when, and what is left.
+//! Pruning for candle networks: which weights go, and what is left.
 //!
-//! A [`Criterion`] ranks every prunable weight, a [`Schedule`] says how many go and when, a [`MaskSet`] remembers the
-//! answer and keeps zeros zero through further training. Any network will do: what is needed of it is a list of
+//! A [`Criterion`] ranks every prunable weight, [`PruneParams`] say how many go, a [`MaskSet`] remembers the answer and
+//! keeps zeros zero through further training. Any network will do: what is needed of it is a list of
 //! (name, [`Var`](candle_core::Var)).
 //!
 //! ```
@@ -11,7 +11,7 @@
 //! let weight = Var::from_tensor(&Tensor::randn(0f32, 1., (8, 3, 3, 3), &Device::Cpu)?)?;
 //! let network = [("conv.weight".to_string(), weight)];
 //!
-//! let params = PruneParams::new(Criterion::GlobalMagnitude).sparsity(0.9).check()?;
+//! let params = PruneParams::new(Criterion::GLOBAL_MAGNITUDE).sparsity(0.9).check()?;
 //! let masks = params.masks(&WeightSet::from_vars(&network))?;
 //! masks.apply(&network)?; // and again after every optimiser step
 //! assert_eq!(masks.zeros(), 194); // round(0.9 * 216)
@@ -26,15 +26,15 @@ mod error;
 mod mask;
 mod mask_set;
 mod params;
-mod schedule;
+mod search;
 mod weights;
 
-pub use criteria::{Criterion, Scope};
+pub use criteria::{CRITERIA, Context, Criterion, Measurements, Needs, Scope};
 pub use error::PruneError;
 pub use mask::Mask;
 pub use mask_set::{LayerSparsity, MaskSet};
 pub use params::{PruneParams, PruneValidParams};
-pub use schedule::{Schedule, ValidSchedule};
+pub use search::{FoundSparsity, SparsitySearch};
 pub use weights::WeightSet;
 
 #[cfg(doctest)]

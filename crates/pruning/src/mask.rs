@@ -71,17 +71,6 @@ impl Mask {
             .where_cond(weight, &weight.zeros_like()?)?)
     }
 
-    /// The same mask on another device.
-    ///
-    /// # Errors
-    /// Those of candle.
-    pub fn to_device(&self, device: &Device) -> Result<Self, PruneError> {
-        Ok(Self {
-            keep: self.keep.to_device(device)?,
-            zeros: self.zeros,
-        })
-    }
-
     /// Makes the pruned weights exactly zero: in place on the CPU, through one temporary tensor elsewhere.
     pub(crate) fn apply(&self, name: &str, weight: &Var) -> Result<(), PruneError> {
         self.check_shape(name, weight)?;
@@ -99,10 +88,6 @@ impl Mask {
     /// [`apply`](Self::apply) in candle's own operations, which every device has.
     fn set_masked(&self, weight: &Var) -> Result<(), PruneError> {
         Ok(weight.set(&self.masked(&weight.as_detached_tensor())?)?)
-    }
-
-    pub(crate) fn keep(&self) -> Result<Vec<u8>, PruneError> {
-        Ok(self.keep.flatten_all()?.to_vec1::<u8>()?)
     }
 
     pub(crate) fn check_shape(&self, name: &str, weight: &Tensor) -> Result<(), PruneError> {

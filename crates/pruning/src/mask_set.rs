@@ -1,16 +1,10 @@
-use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::collections::BTreeMap;
 
-use candle_core::safetensors::Load;
-use candle_core::{DType, Device, Var};
-use safetensors::SafeTensors;
+use candle_core::Var;
 
 use crate::error::PruneError;
 use crate::mask::Mask;
 use crate::weights::WeightSet;
-
-/// The file's `__metadata__`: one key, so that the same masks give the same bytes.
-const FORMAT: (&str, &str) = ("format", "htl-masks-1");
 
 /// One [`Mask`] per pruned tensor, by the tensor's name.
 #[derive(Clone, Debug, Default)]
@@ -80,25 +74,6 @@ impl MaskSet {
             .try_for_each(|(name, (mask, var))| mask.apply(name, var))
     }
 
-    /// Only weights that both sets keep; a tensor that is in one set alone takes that mask.
-    ///
-    /// # Errors
-    /// [`PruneError::MaskShape`] if a name has different shapes.
-    pub fn and(&self, other: &Self) -> Result<Self, PruneError> {
-        let mut masks = self.masks.clone();
-        for (name, mask) in &other.masks {
-            let both = match masks.get(name) {
-                Some(mine) => {
-                    mine.check_shape(name, mask.as_tensor())?;
-                    Mask::from_tensor(&mine.masked(&mask.as_tensor().to_device(mine.as_tensor().device())?)?)?
-                }
-                None => mask.clone(),
-            };
-            masks.insert(name.clone(), both);
-        }
-        Ok(Self { masks })
-    }
-
     /// The mask of one tensor.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Mask> {
@@ -138,79 +113,6 @@ impl MaskSet {
             zeros: mask.zeros(),
         };
         self.iter().map(row).collect()
-    }
-
-    /// The same masks on another device.
-    ///
-    /// # Errors
-    /// Those of candle.
-    pub fn to_device(&self, device: &Device) -> Result<Self, PruneError> {
-        self.masks
-            .iter()
-            .map(|(name, mask)| Ok((name.clone(), mask.to_device(device)?)))
-            .collect()
-    }
-
-    /// Writes the masks as safetensors (`u8`, the weights' names and shapes), to a temporary name that is then renamed.
-    ///
-    /// # Errors
-    /// [`PruneError::Io`] if the file cannot be written.
-    pub fn save(&self, path: &Path) -> Result<(), PruneError> {
-        let on_cpu = self.to_device(&Device::Cpu)?;
-        let tensors = on_cpu.masks.iter().map(|(name, mask)| (name, mask.as_tensor()));
-        let metadata = HashMap::from([(FORMAT.0.to_string(), FORMAT.1.to_string())]);
-        let bytes = safetensors::serialize(tensors, Some(metadata)).map_err(candle_core::Error::from)?;
-        let mut name = path.file_name().unwrap_or_default().to_os_string();
-        name.push(format!(".{}.tmp", std::process::id()));
-        let temporary = path.with_file_name(name);
-        let written = std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path));
-        written.map_err(|source| {
-            // What is half written is of no use; if it cannot be removed, the first error is the one to tell.
-            let _ = std::fs::remove_file(&temporary);
-            PruneError::Io {
-                path: path.to_path_buf(),
-                action: "write",
-                source,
-            }
-        })
-    }
-
-    /// Reads masks that [`save`](Self::save) wrote.
-    ///
-    /// # Errors
-    /// [`PruneError::Io`] if the file cannot be read, [`PruneError::NotAMaskFile`] if it holds something else.
-    pub fn load(path: &Path, device: &Device) -> Result<Self, PruneError> {
-        let io = |source| PruneError::Io {
-            path: path.to_path_buf(),
-            action: "read",
-            source,
-        };
-        let not_masks = |problem: String| PruneError::NotAMaskFile {
-            path: path.to_path_buf(),
-            problem,
-        };
-        let bytes = std::fs::read(path).map_err(io)?;
-        let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| not_masks(error.to_string()))?;
-        let format = metadata.metadata().as_ref().and_then(|metadata| metadata.get(FORMAT.0));
-        if format.is_none_or(|format| format != FORMAT.1) {
-            return Err(not_masks(format!(
-                "its metadata says format {format:?}, expected {:?}",
-                FORMAT.1
-            )));
-        }
-        let file = SafeTensors::deserialize(&bytes).map_err(|error| not_masks(error.to_string()))?;
-        let mut masks = BTreeMap::new();
-        for (name, view) in file.iter() {
-            let keep = view.load(&Device::Cpu)?;
-            if keep.dtype() != DType::U8 {
-                return Err(not_masks(format!(
-                    "`{name}` is of type {:?}, expected u8",
-                    keep.dtype()
-                )));
-            }
-            masks.insert(name.to_string(), Mask::from_tensor(&keep)?.to_device(device)?);
-        }
-        Ok(Self { masks })
     }
 }
 

@@ -1,7 +1,7 @@
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::criteria::{self, Criterion};
+use crate::criteria::{self, Criterion, Measurements};
 use crate::error::PruneError;
 use crate::mask_set::MaskSet;
 use crate::weights::WeightSet;
@@ -10,8 +10,9 @@ use crate::weights::WeightSet;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PruneParams {
-    /// How weights are ranked. Default: global magnitude.
-    pub criterion: Criterion,
+    /// How weights are ranked, by name in a file. Default: global magnitude.
+    #[serde(serialize_with = "criteria::serialize", deserialize_with = "criteria::deserialize")]
+    pub criterion: &'static Criterion,
     /// Fraction of the prunable weights that become zero, in [0, 1). Default: 0.5.
     pub sparsity: f64,
     /// Seed of the random criteria; the others do not use it. Default: 0.
@@ -23,7 +24,7 @@ pub struct PruneParams {
 impl Default for PruneParams {
     fn default() -> Self {
         Self {
-            criterion: Criterion::default(),
+            criterion: Criterion::GLOBAL_MAGNITUDE,
             sparsity: 0.5,
             seed: 0,
             exclude: Vec::new(),
@@ -34,7 +35,7 @@ impl Default for PruneParams {
 impl PruneParams {
     /// Parameters with this criterion and the default for everything else.
     #[must_use]
-    pub fn new(criterion: Criterion) -> Self {
+    pub fn new(criterion: &'static Criterion) -> Self {
         Self {
             criterion,
             ..Self::default()
@@ -91,35 +92,25 @@ impl PruneValidParams {
         &self.0
     }
 
-    /// The same parameters at another sparsity, as a [`Schedule`](crate::Schedule) asks for.
-    ///
-    /// # Errors
-    /// [`PruneError::Sparsity`] unless the sparsity is in [0, 1).
-    pub fn at(&self, sparsity: f64) -> Result<Self, PruneError> {
-        self.0.clone().sparsity(sparsity).check()
-    }
-
     /// Masks for a dense network.
     ///
-    /// Of `n` prunable weights that are not excluded exactly `round(sparsity * n)` become zero (halves round away from zero, where Python rounds to even),
-    /// whatever the ties: among equal scores the one that comes first goes first, in the order of sorted names and
-    /// then of row-major position. Criteria of layer scope do this in every tensor on its own.
+    /// Of `n` prunable weights that are not excluded exactly `round(sparsity * n)` become zero (halves round away from
+    /// zero, where Python rounds to even), whatever the ties: among equal scores the one that comes first goes first, in
+    /// the order of sorted names and then of row-major position. Criteria of layer scope do this in every tensor on its own.
     ///
     /// # Errors
-    /// [`PruneError::NothingToPrune`], [`PruneError::UnknownExclusion`], and [`PruneError::NotFinite`] if a weight is
-    /// infinite or not a number.
+    /// [`PruneError::NothingToPrune`], [`PruneError::UnknownExclusion`], [`PruneError::NotFinite`] if a weight is infinite
+    /// or not a number, and [`PruneError::Unmeasured`] for a criterion that needs more than weights.
     pub fn masks(&self, weights: &WeightSet) -> Result<MaskSet, PruneError> {
-        criteria::masks(&self.0, &self.candidates(weights)?, None)
+        self.masks_measured(weights, &Measurements::default())
     }
 
-    /// Masks for a network that is already sparse: what `previous` removed stays removed, and further weights go until
-    /// `round(sparsity * n)` are zero in all. This is one round of iterative or gradual pruning.
+    /// [`masks`](Self::masks) by a criterion that needs gradients or activations.
     ///
     /// # Errors
-    /// As [`masks`](Self::masks); [`PruneError::AlreadySparser`] if `previous` has more zeros than asked for;
-    /// [`PruneError::MissingMask`] and [`PruneError::MaskShape`] if it belongs to another network.
-    pub fn masks_after(&self, weights: &WeightSet, previous: &MaskSet) -> Result<MaskSet, PruneError> {
-        criteria::masks(&self.0, &self.candidates(weights)?, Some(previous))
+    /// As [`masks`](Self::masks); [`PruneError::Unmeasured`] names the first tensor without its measurement.
+    pub fn masks_measured(&self, weights: &WeightSet, measured: &Measurements) -> Result<MaskSet, PruneError> {
+        criteria::masks(&self.0, &self.candidates(weights)?, measured)
     }
 
     fn candidates<'a>(&self, weights: &'a WeightSet) -> Result<Vec<(&'a str, &'a Tensor)>, PruneError> {

@@ -1,6 +1,9 @@
+//! Batches of augmented, normalised images.
+
+mod augmentation;
 #[cfg(any(test, feature = "cuda"))]
 mod bank;
-mod change;
+mod batch;
 mod host;
 #[cfg(feature = "cuda")]
 mod resident;
@@ -13,14 +16,14 @@ use htl_models::Preprocessing;
 
 use crate::{
     TrainError,
-    attention::SampleWeights,
+    attention::{ImageAttention, Views},
     feed::{Feed, Pace},
     upload::Staged,
 };
-use change::{weak, weak_and_strong};
-pub(crate) use host::normalise;
+use augmentation::{Draw, Purpose, weak, weak_and_strong};
+pub(crate) use batch::{Batch, Maps};
 
-/// What batches of augmented, normalised images are made of.
+/// A set of images to make augmented, normalised batches of.
 #[derive(Clone)]
 pub(crate) struct Batches {
     images: Arc<ImageSet>,
@@ -39,122 +42,104 @@ impl Batches {
         }
     }
 
-    /// What makes them where that is done best: on a CUDA device that has room for the whole set the set goes there now.
-    /// `targets`: one map per image.
-    pub fn maker(self, targets: Option<Vec<Vec<f32>>>) -> Result<Maker, TrainError> {
+    /// Builds the batch maker best suited to the device; on CUDA, uploads the whole set if it fits.
+    pub fn maker(self, maps: Maps) -> Result<BatchMaker, TrainError> {
         let (seed, device) = (self.seed, self.device.clone());
-        let site = self.site(targets)?;
-        Ok(Maker { seed, device, site })
+        let site = self.site(maps)?;
+        Ok(BatchMaker { seed, device, site })
     }
 
-    fn site(self, targets: Option<Vec<Vec<f32>>>) -> Result<Site, TrainError> {
+    fn site(self, maps: Maps) -> Result<Site, TrainError> {
+        // Its kernels move one map per image.
         #[cfg(feature = "cuda")]
-        if let Device::Cuda(device) = &self.device {
-            let made = resident::Resident::new(&self.images, targets.as_deref(), &self.preprocessing, device)?;
+        if let (Device::Cuda(device), None) = (&self.device, &maps.pixels) {
+            let targets = maps.targets.as_deref();
+            let made = resident::Resident::new(&self.images, targets, &self.preprocessing, device)?;
             if let Some(resident) = made {
                 return Ok(Site::Resident(resident));
             }
         }
-        let host = host::Host::new(self.images, targets, self.preprocessing, &self.device);
+        let host = host::Host::new(self.images, maps, self.preprocessing, &self.device);
         Ok(Site::Host(host))
     }
 }
 
-/// Makes batches: what is drawn is the same everywhere, where pixels are worked depends on the device.
-pub(crate) struct Maker {
+/// Makes batches. The draws are the same everywhere; which processor applies them depends on the device.
+pub(crate) struct BatchMaker {
     pub seed: u64,
     pub device: Device,
     site: Site,
 }
 
-/// Where pixels are worked.
+/// The processor that augmentation runs on.
 enum Site {
     Host(host::Host),
     #[cfg(feature = "cuda")]
     Resident(resident::Resident),
 }
 
-/// One batch.
-struct Made<const VIEWS: usize> {
-    /// Each `[batch, 3, size, size]`.
-    views: [Staged; VIEWS],
-    /// `[batch, 1, size, size]`, if there are any.
-    targets: Option<Staged>,
-}
-
-impl<const VIEWS: usize> Made<VIEWS> {
-    fn new(views: Vec<Staged>, targets: Option<Staged>) -> Result<Self, TrainError> {
-        let other = |views: Vec<Staged>| candle_core::Error::Msg(format!("{} views instead of {VIEWS}", views.len()));
-        Ok(Self {
-            views: views.try_into().map_err(other)?,
-            targets,
-        })
-    }
-}
-
-/// Two views of the same images in the same geometry, each `[batch, 3, size, size]`.
-pub(crate) struct TwoViews {
-    /// Weak photometry, for a teacher.
-    pub weak: Staged,
-    /// Strong photometry, for a student.
-    pub strong: Staged,
-}
-
-impl Maker {
-    /// When batches are best made.
+impl BatchMaker {
+    /// The pace that suits this maker.
     pub fn pace(&self) -> Pace {
         match &self.site {
             Site::Host(_) => Pace::of(&self.device),
-            // To make one is to queue a few kernels, which do not run beside the step's own anyway.
+            // Making one queues a few kernels, which would not run in parallel with the step's own anyway.
             #[cfg(feature = "cuda")]
             Site::Resident(_) => Pace::InLine,
         }
     }
 
-    /// Augmented images `[batch, 3, size, size]`.
-    pub fn weak(&self, indices: &[usize], step: usize) -> Result<Staged, TrainError> {
-        let Made { views: [images], .. } = self.make(weak, indices, step)?;
-        Ok(images)
-    }
-
-    /// Augmented images `[batch, 3, size, size]` and, moved along with them, the target maps `[batch, 1, size, size]`.
-    pub fn weak_with_targets(&self, indices: &[usize], step: usize) -> Result<(Staged, Staged), TrainError> {
-        let Made {
-            views: [images],
-            targets,
-        } = self.make(weak, indices, step)?;
-        let none = || candle_core::Error::Msg("these images have no targets".into());
-        Ok((images, targets.ok_or_else(none)?))
+    /// Images that are trained on with a label; the strong view only where attention needs it.
+    pub fn labelled(&self, indices: &[usize], attention: &ImageAttention, step: usize) -> Result<Batch, TrainError> {
+        self.make(Purpose::Labelled, attention.views(), indices, attention, step)
     }
 
     /// A weak and a strong view of unlabelled images.
-    pub fn two_views(&self, indices: &[usize], step: usize) -> Result<TwoViews, TrainError> {
-        let Made {
-            views: [weak, strong], ..
-        } = self.make(weak_and_strong, indices, step)?;
-        Ok(TwoViews { weak, strong })
+    pub fn unlabelled(&self, indices: &[usize], attention: &ImageAttention, step: usize) -> Result<Batch, TrainError> {
+        self.make(Purpose::Unlabelled, Views::WeakAndStrong, indices, attention, step)
     }
 
-    fn make<const VIEWS: usize>(
+    fn make(
         &self,
-        draw: fn(usize, u64, u64) -> change::Change<VIEWS>,
+        purpose: Purpose,
+        views: Views,
         indices: &[usize],
+        attention: &ImageAttention,
         step: usize,
-    ) -> Result<Made<VIEWS>, TrainError> {
-        let place = |slot: usize| (step * indices.len() + slot) as u64;
-        let slots = indices.iter().enumerate();
-        let changes: Vec<_> = slots
-            .map(|(slot, &image)| draw(image, self.seed, place(slot)))
-            .collect();
-        match &self.site {
-            Site::Host(host) => host.make(&changes),
-            #[cfg(feature = "cuda")]
-            Site::Resident(resident) => resident.make(&changes),
+    ) -> Result<Batch, TrainError> {
+        let places = (step * indices.len()) as u64..;
+        let draws = indices.iter().zip(places).map(|(&image, place)| {
+            let strength = attention.strength(image);
+            (Draw { image, strength }, place)
+        });
+        match views {
+            Views::Weak => {
+                let drawn: Vec<_> = draws
+                    .map(|(draw, place)| weak(draw, purpose, self.seed, place))
+                    .collect();
+                self.site.make(&drawn)
+            }
+            Views::WeakAndStrong => {
+                let drawn: Vec<_> = draws
+                    .map(|(draw, place)| weak_and_strong(draw, purpose, self.seed, place))
+                    .collect();
+                self.site.make(&drawn)
+            }
         }
     }
 }
 
-/// Images with one target map each, batch by batch: what trainings from masks and boxes are fed with.
+impl Site {
+    fn make<const VIEWS: usize>(&self, drawn: &[augmentation::Augmentation<VIEWS>]) -> Result<Batch, TrainError> {
+        match self {
+            Self::Host(host) => host.make(drawn),
+            #[cfg(feature = "cuda")]
+            Self::Resident(resident) => resident.make(drawn),
+        }
+    }
+}
+
+/// Images with one target map each, batch by batch, for training from masks and boxes.
 ///
 /// On a CUDA device with room for them the images stay there, and batches are made of them there: the CPU's to 1e-5. On
 /// other GPUs batches are made by threads of the host ahead of the steps that ask for them: the same ones as on the CPU.
@@ -165,9 +150,9 @@ pub struct MaskBatches {
 }
 
 struct Labelled {
-    images: Staged,
-    targets: Staged,
+    batch: Batch,
     weights: Vec<f32>,
+    attended: Vec<f32>,
 }
 
 /// One batch of [`MaskBatches`].
@@ -178,6 +163,12 @@ pub struct MaskBatch {
     pub targets: Tensor,
     /// Weights of the images' losses; their sum is 1. `[batch]`.
     pub weights: Tensor,
+    /// Weights of pixels in the loss, where a form of attention gives any, `[batch, 1, size, size]`.
+    pub(crate) pixels: Option<Tensor>,
+    /// Strongly augmented images in the same geometry, where a form of attention asks for them.
+    pub(crate) strong: Option<Tensor>,
+    /// 1 for images that are attended to, 0 for others.
+    pub(crate) attended: Vec<f32>,
 }
 
 impl MaskBatches {
@@ -199,40 +190,42 @@ impl MaskBatches {
             return Err(htl_datasets::DatasetError::MissingMask { image_id, expected }.into());
         }
         let targets = crate::samples::mask_targets(&images);
-        let weights = SampleWeights::uniform(images.len());
+        let attention = ImageAttention::uniform(images.len());
         let batches = Batches::new(Arc::new(images), preprocessing, seed, device);
-        Self::of(batches, targets, weights, batch, steps)
+        Self::of(batches, targets, attention, batch, steps)
     }
 
     /// `targets`: one map per image of `batches`, values in [0, 1].
     pub(crate) fn of(
         batches: Batches,
         targets: Vec<Vec<f32>>,
-        weights: SampleWeights,
+        attention: ImageAttention,
         batch: usize,
         steps: usize,
     ) -> Result<Self, TrainError> {
-        let maker = batches.maker(Some(targets))?;
-        Self::at_pace(maker.pace(), maker, weights, batch, steps)
+        let maps = Maps {
+            pixels: attention.pixel_masks(Some(&targets), batches.images.size()),
+            targets: Some(targets),
+        };
+        let maker = batches.maker(maps)?;
+        Self::at_pace(maker.pace(), maker, attention, batch, steps)
     }
 
     fn at_pace(
         pace: Pace,
-        maker: Maker,
-        weights: SampleWeights,
+        maker: BatchMaker,
+        attention: ImageAttention,
         batch: usize,
         steps: usize,
     ) -> Result<Self, TrainError> {
-        let sampler = weights.sampler(maker.seed)?;
-        let (samples, device) = (weights.loss.len(), maker.device.clone());
+        let sampler = attention.sampler(maker.seed)?;
+        let (samples, device) = (attention.len(), maker.device.clone());
         let make = move |step: usize| {
             let indices = sampler.batch(step as u64, batch);
-            let (images, targets) = maker.weak_with_targets(&indices, step)?;
-            let weights = weights.of_batch(&indices);
             Ok(Labelled {
-                images,
-                targets,
-                weights,
+                batch: maker.labelled(&indices, &attention, step)?,
+                weights: attention.loss_weights(&indices),
+                attended: attention.attended(&indices),
             })
         };
         Ok(Self {
@@ -247,15 +240,23 @@ impl MaskBatches {
     /// # Errors
     /// Those of moving it to the device.
     pub fn take(&mut self, step: usize) -> Result<MaskBatch, TrainError> {
-        let batch = self.feed.take(step)?;
+        let Labelled {
+            batch,
+            weights,
+            attended,
+        } = self.feed.take(step)?;
+        let none = || candle_core::Error::Msg("these images have no targets".into());
         Ok(MaskBatch {
             images: batch.images.tensor()?,
-            targets: batch.targets.tensor()?,
-            weights: Tensor::new(batch.weights, &self.device)?,
+            targets: batch.targets.ok_or_else(none)?.tensor()?,
+            weights: Tensor::new(weights, &self.device)?,
+            pixels: batch.pixels.map(Staged::tensor).transpose()?,
+            strong: batch.strong.map(Staged::tensor).transpose()?,
+            attended,
         })
     }
 
-    /// How many images there are.
+    /// Number of images.
     #[must_use]
     pub fn samples(&self) -> usize {
         self.samples
@@ -303,22 +304,23 @@ mod tests {
     /// Everything that the first steps of any training are fed with, from feeds of this pace.
     fn fed(images: &Arc<ImageSet>, pace: Pace) -> Vec<u32> {
         let batches = Batches::new(images.clone(), &Preprocessing::default(), 5, &Device::Cpu);
-        let weights = SampleWeights {
-            sampling: Some(vec![1.0, 2.0, 1.0, 3.0, 1.0]),
-            loss: vec![1.0, 2.0, 1.0, 1.0, 3.0],
+        let attention = ImageAttention::with_weights(vec![1.0, 2.0, 1.0, 3.0, 1.0], vec![1.0, 2.0, 1.0, 1.0, 3.0]);
+        let maps = Maps {
+            targets: Some(crate::samples::mask_targets(images)),
+            pixels: None,
         };
-        let targets = crate::samples::mask_targets(images);
-        let labelled = batches.clone().maker(Some(targets)).unwrap();
-        let mut masks = MaskBatches::at_pace(pace, labelled, weights, 3, 6).unwrap();
-        let unlabelled = batches.maker(None).unwrap();
-        let views = move |step| unlabelled.two_views(&[4, 0, 2], step);
+        let labelled = batches.clone().maker(maps).unwrap();
+        let mut masks = MaskBatches::at_pace(pace, labelled, attention, 3, 6).unwrap();
+        let unlabelled = batches.maker(Maps::default()).unwrap();
+        let uniform = ImageAttention::uniform(images.len());
+        let views = move |step| unlabelled.unlabelled(&[4, 0, 2], &uniform, step);
         let mut views = Feed::new(views, 6, pace);
         (0..6)
             .flat_map(|step| {
                 let (batch, views) = (masks.take(step).unwrap(), views.take(step).unwrap());
                 assert_eq!(batch.images.dims(), [3, 3, SIZE, SIZE]);
                 assert_eq!(batch.targets.dims(), [3, 1, SIZE, SIZE]);
-                let views = [views.weak.tensor().unwrap(), views.strong.tensor().unwrap()];
+                let views = [views.images.tensor().unwrap(), views.strong.unwrap().tensor().unwrap()];
                 [bits(&[batch.images, batch.targets, batch.weights]), bits(&views)].concat()
             })
             .collect()
@@ -336,17 +338,30 @@ mod tests {
         }
     }
 
-    /// Images with their targets are the images without.
+    /// Images with their targets are the images without, and the targets move as pixel masks of the same content do.
     #[test]
-    fn targets_do_not_change_images() {
+    fn maps_do_not_change_images() {
         let images = Arc::new(images(MaskUse::Required));
         let batches = Batches::new(images.clone(), &Preprocessing::default(), 1, &Device::Cpu);
-        let targets = crate::samples::mask_targets(&images);
-        let labelled = batches.clone().maker(Some(targets)).unwrap();
-        let (with, moved) = labelled.weak_with_targets(&[3, 1], 9).unwrap();
-        let without = batches.maker(None).unwrap().weak(&[3, 1], 9).unwrap();
-        assert_eq!(bits(&[with.tensor().unwrap()]), bits(&[without.tensor().unwrap()]));
-        assert!(moved.tensor().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap() > 0.5);
+        let masks = || Some(crate::samples::mask_targets(&images));
+        let both = Maps {
+            targets: masks(),
+            pixels: masks(),
+        };
+        let uniform = ImageAttention::uniform(images.len());
+        let made = |maps| {
+            let maker = batches.clone().maker(maps).unwrap();
+            maker.labelled(&[3, 1], &uniform, 9).unwrap()
+        };
+        let (with, without) = (made(both), made(Maps::default()));
+        assert!(without.targets.is_none() && without.pixels.is_none() && with.strong.is_none());
+        assert_eq!(
+            bits(&[with.images.tensor().unwrap()]),
+            bits(&[without.images.tensor().unwrap()])
+        );
+        let [targets, pixels] = [with.targets, with.pixels].map(|map| map.unwrap().tensor().unwrap());
+        assert_eq!(bits(std::slice::from_ref(&targets)), bits(&[pixels]));
+        assert!(targets.max_all().unwrap().to_scalar::<f32>().unwrap() > 0.5);
     }
 
     /// What a device keeps of a set is the set.

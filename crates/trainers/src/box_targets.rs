@@ -2,7 +2,7 @@
 
 use htl_datasets::{ImageSet, PixelBox, box_mask, ellipse_mask, lab_from_srgb};
 
-use crate::config::BoxTargets;
+use crate::objective::BoxTargets;
 
 /// The pseudo-mask of each image of a set, `[size * size]` values 0 or 1.
 pub(crate) fn box_targets(images: &ImageSet, boxes: &[PixelBox], targets: BoxTargets) -> Vec<Vec<f32>> {
@@ -65,12 +65,12 @@ fn refined(image: &[f32], size: usize, bounds: &PixelBox) -> Vec<f32> {
 
 /// Probability of lesion before any colour is seen: one half on the inscribed ellipse, zero outside the box.
 fn prior(x: usize, y: usize, bounds: &PixelBox) -> f64 {
-    if !(bounds.x0..bounds.x1).contains(&x) || !(bounds.y0..bounds.y1).contains(&y) {
+    if !bounds.contains(y, x) {
         return 0.0;
     }
     let offset =
         |at: usize, from: usize, to: usize| (at as f64 + 0.5 - (from + to) as f64 / 2.0) / ((to - from) as f64 / 2.0);
-    let radius = offset(x, bounds.x0, bounds.x1).hypot(offset(y, bounds.y0, bounds.y1));
+    let radius = offset(x, bounds.left, bounds.right).hypot(offset(y, bounds.top, bounds.bottom));
     1.0 / (1.0 + (STEEPNESS * (radius - 1.0)).exp())
 }
 
@@ -202,10 +202,10 @@ mod tests {
     #[test]
     fn nothing_lies_outside_the_box() {
         let bounds = PixelBox {
-            x0: 8,
-            y0: 10,
-            x1: 20,
-            y1: 25,
+            top: 10,
+            left: 8,
+            bottom: 25,
+            right: 20,
         };
         let mask = refined(&picture(|x, _| x > 4), SIZE, &bounds);
         let outside = box_mask(&bounds, SIZE, SIZE)
@@ -220,17 +220,17 @@ mod tests {
     #[test]
     fn no_evidence_leaves_the_ellipse() {
         let whole = PixelBox {
-            x0: 0,
-            y0: 0,
-            x1: SIZE,
-            y1: SIZE,
+            top: 0,
+            left: 0,
+            bottom: SIZE,
+            right: SIZE,
         };
         assert!(refined(&picture(|_, _| true), SIZE, &whole).iter().sum::<f32>() > 0.6 * (SIZE * SIZE) as f32);
         let bounds = PixelBox {
-            x0: 4,
-            y0: 4,
-            x1: 28,
-            y1: 28,
+            top: 4,
+            left: 4,
+            bottom: 28,
+            right: 28,
         };
         let flat = vec![0.5; 3 * SIZE * SIZE];
         assert!(iou(&refined(&flat, SIZE, &bounds), &ellipse_mask(&bounds, SIZE, SIZE)) > 0.9);

@@ -2,30 +2,23 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 use htl_ops::Precision;
+use htl_vocabulary::setting;
 use serde::{Deserialize, Serialize};
 
-use crate::{TrainError, plant::Plant};
-
-/// Which labels a training uses, and how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Setting {
-    /// Masks of every training image, or of those in `labelled`.
-    Supervised,
-    /// Masks of the images in `labelled`, the others without: mean teacher with confident pseudo-labels.
-    SemiSupervised,
-    /// Diagnoses only: a classifier whose class activation map localizes.
-    WeaklySupervised,
-    /// Tight boxes only.
-    WeaklySupervisedBoxes,
-}
+use crate::{
+    TrainError,
+    attention::{self, Attention},
+    objective::{Boxes, MeanTeacher, OBJECTIVES, Objective, objective},
+    plant::Plant,
+    samples::Unlisted,
+};
 
 /// Everything that determines a training; read from TOML, checked once by [`TrainConfig::check`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainConfig {
-    /// Which labels are used.
-    pub setting: Setting,
+    /// Which labels are used: the key of a setting, such as `supervised`; see [`settings`](crate::settings).
+    pub setting: String,
     /// The data folder.
     pub data: PathBuf,
     /// One seed for initialisation, order and augmentation.
@@ -69,7 +62,7 @@ pub struct TrainConfig {
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {
-            setting: Setting::Supervised,
+            setting: setting::SUPERVISED.key.to_owned(),
             data: PathBuf::new(),
             seed: 0,
             size: 64,
@@ -90,114 +83,8 @@ impl Default for TrainConfig {
     }
 }
 
-/// Which samples get more attention, and in which form.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Attention {
-    /// The score table of `htl mine`.
-    pub scores: PathBuf,
-    /// Which set of its images.
-    #[serde(default)]
-    pub set: AttendedSet,
-    /// What the set is given more of.
-    #[serde(default)]
-    pub form: AttentionForm,
-    /// How much more; 1 is none.
-    #[serde(default = "double")]
-    pub weight: f64,
-    /// What happens to images whose label the dense networks contradict in agreement.
-    #[serde(default)]
-    pub suspects: Suspects,
-}
-
 fn is_f32(precision: &Precision) -> bool {
     *precision == Precision::F32
-}
-
-fn double() -> f64 {
-    2.0
-}
-
-/// The attended set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum AttendedSet {
-    /// The table's `htl` column.
-    #[default]
-    Htl,
-    /// The control: as many images of the table, drawn at random from the training's seed.
-    Random,
-}
-
-/// The form of attention.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum AttentionForm {
-    /// Drawn more often.
-    #[default]
-    Sampling,
-    /// Weighted more in the loss.
-    Loss,
-}
-
-/// What attention does with suspected label errors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Suspects {
-    /// They are attended to as any other image of the set.
-    #[default]
-    Keep,
-    /// They get no additional attention.
-    LeaveOut,
-}
-
-/// Mean teacher (Tarvainen & Valpola 2017) with confident pseudo-labels and strong views (Sohn et al. 2020).
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct MeanTeacher {
-    /// Unlabelled images per gradient step.
-    pub unlabelled_batch: usize,
-    /// Decay of the teacher's moving average per step, reached after a short warm-up.
-    pub decay: f64,
-    /// A teacher's pixel counts if max(p, 1 - p) is at least this, in [0.5, 1).
-    pub confidence: f64,
-    /// Weight of the unlabelled loss after the ramp.
-    pub weight: f64,
-    /// Share of the steps over which that weight rises from 0.
-    pub ramp: f64,
-}
-
-impl Default for MeanTeacher {
-    fn default() -> Self {
-        Self {
-            unlabelled_batch: 16,
-            decay: 0.97,
-            confidence: 0.7,
-            weight: 1.0,
-            ramp: 0.3,
-        }
-    }
-}
-
-/// Training from tight boxes.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Boxes {
-    /// What stands in for the masks.
-    pub targets: BoxTargets,
-}
-
-/// The pseudo-mask made from a box.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum BoxTargets {
-    /// The filled box.
-    FilledBox,
-    /// The ellipse inscribed in the box.
-    Ellipse,
-    /// The ellipse refined by colour: what inside the box looks unlike everything outside it.
-    #[default]
-    Refined,
 }
 
 impl TrainConfig {
@@ -242,19 +129,31 @@ impl TrainConfig {
             .map_err(|e: toml::de::Error| syntax(&name, e.to_string()))
     }
 
+    /// The objective of the setting.
+    pub(crate) fn objective(&self) -> Result<&'static dyn Objective, TrainError> {
+        let keys = || OBJECTIVES.iter().map(|o| o.setting().key).collect::<Vec<_>>();
+        objective(&self.setting).ok_or_else(|| TrainError::Parameter {
+            key: "setting",
+            message: format!("one of {}", keys().join(", ")),
+            found: self.setting.clone(),
+        })
+    }
+
     /// Checks every parameter.
     ///
     /// # Errors
     /// [`TrainError::Parameter`] names the first key outside its range.
     pub fn check(self) -> Result<ValidTrainConfig, TrainError> {
         let c = &self;
-        let need = |ok: bool, key, message, found: String| {
+        let need = |ok: bool, key, message: &str, found: String| {
             if ok {
                 Ok(())
             } else {
+                let message = String::from(message);
                 Err(TrainError::Parameter { key, message, found })
             }
         };
+        let objective = c.objective()?;
         need(
             !c.data.as_os_str().is_empty(),
             "data",
@@ -298,21 +197,12 @@ impl TrainConfig {
             "at least 1",
             c.validate_every.to_string(),
         )?;
-        if c.setting == Setting::SemiSupervised {
-            need(
-                c.labelled.is_some(),
-                "labelled",
-                "a CSV of the labelled ids (semi-supervised)",
-                "nothing".into(),
-            )?;
+        if objective.unlisted() == Unlisted::Unlabelled {
+            let message = format!("a CSV of the labelled ids ({})", c.setting);
+            need(c.labelled.is_some(), "labelled", &message, "nothing".into())?;
         }
-        if let Some(a) = &c.attention {
-            need(
-                a.weight > 0.0 && a.weight.is_finite(),
-                "attention.weight",
-                "above 0",
-                a.weight.to_string(),
-            )?;
+        if let Some(attention) = &c.attention {
+            attention::check(attention)?;
         }
         let m = &c.mean_teacher;
         need(
@@ -380,7 +270,7 @@ impl ValidTrainConfig {
     /// Checks that the device has the precision.
     ///
     /// # Errors
-    /// [`TrainError::Precision`] if it has not.
+    /// [`TrainError::Precision`] if the device doesn't support it.
     pub fn check_device(&self, device: &Device) -> Result<(), TrainError> {
         let precision = self.0.precision;
         if precision == Precision::F32 || device.is_cuda() {
@@ -457,6 +347,24 @@ mod tests {
             assert!(text.contains(&format!("`{key}`")), "{key}={bad} gave: {text}");
         }
         assert!(message(MINIMAL, &["setting=semi-supervised"]).contains("`labelled`"));
+        let scores = "attention.scores=s.csv";
+        assert!(message(MINIMAL, &[scores, "attention.weight=0.0"]).contains("`attention.weight`"));
+        let params = [scores, "attention.form=consistency", "attention.params.sparsity=1.0"];
+        assert!(message(MINIMAL, &params).contains("`sparsity`"));
+        assert_eq!(message(MINIMAL, &params[..2]), "");
+    }
+
+    /// A wrong name is answered by the right ones.
+    #[test]
+    fn settings_and_forms_are_looked_up() {
+        let said = message(MINIMAL, &["setting=unsupervised"]);
+        let all = htl_vocabulary::setting::SETTINGS.iter().all(|s| said.contains(s.key));
+        assert!(said.contains("unsupervised") && all, "{said}");
+        let said = message(MINIMAL, &["attention.scores=s.csv", "attention.form=blur"]);
+        assert!(
+            said.contains("blur") && attention::FORMS.iter().all(|f| said.contains(f.key())),
+            "{said}"
+        );
     }
 
     #[test]

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-/// What can go wrong while training, and what to do about it.
+/// Errors of training; messages say what to do about them.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
@@ -12,7 +12,7 @@ pub enum TrainError {
         /// Why.
         source: std::io::Error,
     },
-    /// The configuration is no valid TOML, or has an unknown key or a value of another type.
+    /// The configuration is not valid TOML, or has an unknown key or a value of another type.
     #[error("{path}: {message}")]
     ConfigSyntax {
         /// The file, or the `--set` argument.
@@ -26,7 +26,7 @@ pub enum TrainError {
         /// The key, dotted as in the file.
         key: &'static str,
         /// What is allowed.
-        message: &'static str,
+        message: String,
         /// What was given.
         found: String,
     },
@@ -37,6 +37,16 @@ pub enum TrainError {
         precision: htl_ops::Precision,
         /// The device.
         device: &'static str,
+    },
+    /// Images and targets in memory do not belong together.
+    #[error(
+        "images {images:?} and targets {targets:?}: expected as many targets as images, [n, ...] each, and at least one"
+    )]
+    Samples {
+        /// Shape of the images.
+        images: Vec<usize>,
+        /// Shape of the targets.
+        targets: Vec<usize>,
     },
     /// No sample is left to train on.
     #[error("{data}: no training sample {what}; check the split column and the files named in the configuration")]
@@ -76,7 +86,7 @@ pub enum TrainError {
     },
     /// A list of labelled ids names an image without the label.
     #[error(
-        "{path}: `{image_id}` is listed but is no image {what} in {data}; add what is missing, or take the id off the list"
+        "{path}: `{image_id}` is listed but is not an image {what} in {data}; add what is missing, or take the id off the list"
     )]
     NoLabel {
         /// The list.
@@ -112,6 +122,51 @@ pub enum TrainError {
         /// The folder.
         path: PathBuf,
     },
+    /// The folder holds a training that was made from other data, weights, labels or scores than its configuration names
+    /// now.
+    #[error(
+        "{path} holds a training of this configuration, but {what}: remove the folder to train again, or choose another --out"
+    )]
+    ChangedInputs {
+        /// The folder.
+        path: PathBuf,
+        /// What changed.
+        what: String,
+    },
+    /// A finished training's folder holds a checkpoint that is not its own.
+    #[error(
+        "{path} is not the checkpoint of the training that finished here: move it away, then run again to restore the right one"
+    )]
+    ForeignCheckpoint {
+        /// The checkpoint.
+        path: PathBuf,
+    },
+    /// The checkpoint to start from holds unusable weights.
+    #[error("{path}: {problem}; start from another checkpoint")]
+    BrokenInit {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A weight became infinite or not a number.
+    #[error("weight `{name}` is not finite after step {step}: lower `learning_rate`")]
+    NotFinite {
+        /// The weight.
+        name: String,
+        /// Gradient steps done.
+        step: usize,
+    },
+    /// The final weights are unusable; no checkpoint was written.
+    #[error(
+        "the trained network is unusable ({problem}), no checkpoint was written: remove {path} and lower `learning_rate`"
+    )]
+    BrokenResult {
+        /// The training's folder.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
     /// The loss became infinite or not a number.
     #[error("the loss is {loss} at step {step}: lower `learning_rate`")]
     Diverged {
@@ -120,14 +175,9 @@ pub enum TrainError {
         /// The loss.
         loss: f32,
     },
-    /// A file cannot be written.
-    #[error("cannot write {path}: {source}")]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    /// A file cannot be written; the message names it.
+    #[error("{0}")]
+    Write(std::io::Error),
     /// The saved state of an unfinished run cannot be used.
     #[error("{path}: {message}; remove the folder to start again")]
     State {
@@ -142,6 +192,9 @@ pub enum TrainError {
     /// From the networks and checkpoints.
     #[error(transparent)]
     Model(#[from] htl_models::ModelError),
+    /// From inference: validation, maps of a teacher.
+    #[error(transparent)]
+    Inference(#[from] htl_inference::InferenceError),
     /// From pruning.
     #[error(transparent)]
     Prune(#[from] htl_pruning::PruneError),
@@ -154,6 +207,9 @@ pub enum TrainError {
     /// From the operations.
     #[error(transparent)]
     Ops(#[from] htl_ops::OpsError),
+    /// From files whose formats several crates share.
+    #[error(transparent)]
+    Format(#[from] htl_vocabulary::FormatError),
     /// From candle.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),

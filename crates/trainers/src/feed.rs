@@ -12,7 +12,7 @@ use crate::TrainError;
 
 /// Threads that make batches in turn: while one sends its batch to the device, the other makes the next. Both spread
 /// their images over all cores.
-const MAKERS: usize = 2;
+const WORKERS: usize = 2;
 /// Batches of each that may lie ready beside the one that it is making.
 const READY: usize = 1;
 
@@ -26,7 +26,7 @@ pub(crate) enum Pace {
 }
 
 impl Pace {
-    /// What is best for steps on this device.
+    /// The pace that suits steps on this device.
     pub fn of(device: &Device) -> Self {
         if device.is_cpu() { Self::InLine } else { Self::Ahead }
     }
@@ -72,7 +72,7 @@ impl<B: Send + 'static> Feed<B> {
 
 /// Threads that make one batch after the other, in turn.
 struct Ahead<B> {
-    makers: Vec<Maker<B>>,
+    workers: Vec<Worker<B>>,
     first: usize,
     next: usize,
 }
@@ -80,27 +80,27 @@ struct Ahead<B> {
 impl<B: Send + 'static> Ahead<B> {
     fn start(make: &Arc<Make<B>>, steps: std::ops::Range<usize>) -> Result<Self, TrainError> {
         let (first, next) = (steps.start, steps.start);
-        let makers = (first..first + MAKERS)
-            .map(|first| Maker::start(make.clone(), (first..steps.end).step_by(MAKERS)))
+        let workers = (first..first + WORKERS)
+            .map(|first| Worker::start(make.clone(), (first..steps.end).step_by(WORKERS)))
             .collect::<Result<_, _>>()?;
-        Ok(Self { makers, first, next })
+        Ok(Self { workers, first, next })
     }
 
     fn take(&mut self) -> Result<B, TrainError> {
-        let turn = (self.next - self.first) % MAKERS;
+        let turn = (self.next - self.first) % WORKERS;
         self.next += 1;
-        self.makers[turn].take()
+        self.workers[turn].take()
     }
 }
 
 /// A thread that makes batches, and ends when nobody wants them any more.
-struct Maker<B> {
+struct Worker<B> {
     /// `None` only while it is dropped.
     batches: Option<Receiver<Result<B, TrainError>>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl<B: Send + 'static> Maker<B> {
+impl<B: Send + 'static> Worker<B> {
     fn start(make: Arc<Make<B>>, steps: impl Iterator<Item = usize> + Send + 'static) -> Result<Self, TrainError> {
         let (send, batches) = sync_channel(READY);
         let run = move || {
@@ -131,7 +131,7 @@ impl<B: Send + 'static> Maker<B> {
     }
 }
 
-impl<B> Drop for Maker<B> {
+impl<B> Drop for Worker<B> {
     fn drop(&mut self) {
         // The thread finds nobody to send to, and ends with the batch that it is making.
         drop(self.batches.take());
@@ -182,7 +182,7 @@ mod tests {
         let (mut feed, made) = counted(Pace::Ahead, 1000);
         feed.take(0).unwrap();
         std::thread::sleep(std::time::Duration::from_millis(50));
-        assert!(made.load(SeqCst) <= 1 + MAKERS * (READY + 1));
+        assert!(made.load(SeqCst) <= 1 + WORKERS * (READY + 1));
         let weak = Arc::downgrade(&made);
         drop((feed, made));
         assert!(weak.upgrade().is_none(), "a thread still holds what makes batches");

@@ -1,21 +1,16 @@
-use std::{collections::BTreeSet, io::Write, path::Path};
+use std::{collections::BTreeSet, io::Error, path::Path};
 
 use crate::TrainError;
 
-/// Writes to a temporary name in the same folder, then renames: readers see the old file or the new one.
-pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
-    let failed = |source| TrainError::Write {
-        path: path.to_owned(),
-        source,
-    };
-    let folder = path
-        .parent()
-        .filter(|p| !p.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-    file.write_all(bytes).map_err(failed)?;
-    file.persist(path).map_err(|e| failed(e.error))?;
-    Ok(())
+/// Writes a file whole: readers see the old one or the new one.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
+    htl_vocabulary::write_whole(path, bytes).map_err(TrainError::Write)
+}
+
+/// Makes a folder, if it is not there yet.
+pub(crate) fn make_folder(path: &Path) -> Result<(), TrainError> {
+    let named = |e: Error| Error::new(e.kind(), format!("cannot make the folder {}: {e}", path.display()));
+    std::fs::create_dir_all(path).map_err(|e| TrainError::Write(named(e)))
 }
 
 /// The column `image_id` of a CSV.
@@ -41,7 +36,7 @@ pub fn read_ids(path: &Path) -> Result<BTreeSet<String>, TrainError> {
             return Err(bad(format!("row {}: empty image_id", row + 2)));
         }
         if !ids.insert(id.clone()) {
-            return Err(bad(format!("row {}: image_id `{id}` stands twice", row + 2)));
+            return Err(bad(format!("row {}: image_id `{id}` appears twice", row + 2)));
         }
     }
     Ok(ids)

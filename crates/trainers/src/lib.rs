@@ -2,20 +2,21 @@
 //! samples.
 //!
 //! A [`TrainConfig`] says everything that determines a training; [`train`] reads the data folder, runs the steps and
-//! writes a checkpoint, its state and a history. An interrupted training goes on where it stopped, bit for bit.
+//! writes a checkpoint, its state and a history. An interrupted training continues where it stopped, bit for bit. A
+//! [`Trainer`] runs the same loop on samples in memory and anybody's network.
 //!
 //! ```
-//! use htl_trainers::{Setting, TrainConfig};
+//! use htl_trainers::TrainConfig;
 //!
 //! let config = TrainConfig {
-//!     setting: Setting::Supervised,
+//!     setting: "supervised".into(),
 //!     data: "data-manifest/embedded".into(),
 //!     image_steps: 6000,
 //!     ..TrainConfig::default()
 //! }
 //! .check()?;
 //! assert_eq!(config.steps(), 375);
-//! // htl_trainers::train(&config, &candle_core::Device::Cpu, "out/first".as_ref(), &mut |done, all| ())?;
+//! // htl_trainers::train(&config, &candle_core::Device::Cpu, "out/first".as_ref(), &mut (), &StopFlag::default())?;
 //! # Ok::<(), htl_trainers::TrainError>(())
 //! ```
 mod attention;
@@ -25,31 +26,44 @@ mod config;
 mod error;
 mod feed;
 mod files;
+mod finite;
 mod fit;
-mod history;
+mod inputs;
 mod losses;
 mod objective;
+pub mod observe;
 mod plant;
-mod predict;
-pub mod quality;
 mod samples;
 mod schedule;
+mod start;
 mod state;
+mod stop;
+mod train;
+mod trainer;
 mod upload;
 
+pub use attention::{AttendedSet, Attention, Suspects};
 pub use batches::{MaskBatch, MaskBatches};
-pub use config::{
-    AttendedSet, Attention, AttentionForm, BoxTargets, Boxes, MeanTeacher, Setting, Suspects, TrainConfig,
-    ValidTrainConfig,
-};
+pub use config::{TrainConfig, ValidTrainConfig};
 pub use error::TrainError;
 pub use files::read_ids;
-pub use fit::{names, train};
-pub use history::{HistoryRow, read_history};
+pub use htl_vocabulary::{HistoryRow, read_history};
+pub use objective::{BoxTargets, Boxes, MeanTeacher};
 #[doc(hidden)]
 pub use plant::Plant;
-pub use predict::{class_logits, localization_maps, map_of};
-pub use samples::{stored_masks, validation};
+pub use stop::StopFlag;
+pub use train::{Outcome, train, validation};
+pub use trainer::{Trainer, TrainerParams, TrainerValidParams};
+
+/// The settings that a [`TrainConfig`] may name.
+pub fn settings() -> impl Iterator<Item = htl_vocabulary::Setting> {
+    objective::OBJECTIVES.iter().map(|objective| objective.setting())
+}
+
+/// Name and description of every form of attention that an [`Attention`] may name.
+pub fn attention_forms() -> impl Iterator<Item = (&'static str, &'static str)> {
+    attention::FORMS.iter().map(|form| (form.key(), form.about()))
+}
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

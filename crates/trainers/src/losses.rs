@@ -2,10 +2,10 @@ use candle_core::Tensor;
 
 use crate::TrainError;
 
-/// Losses that are read together: to read one, the host waits for all that the device has been given to do.
+/// Losses that are read together: reading one makes the host wait for all work queued on the device.
 const TOGETHER: usize = 32;
 
-/// The losses of an epoch's steps, the last of them not read yet.
+/// Step losses of one epoch; the most recent are still on the device.
 #[derive(Default)]
 pub(crate) struct Losses {
     pending: Vec<(usize, Tensor)>,
@@ -14,10 +14,24 @@ pub(crate) struct Losses {
 }
 
 impl Losses {
+    /// The losses of an epoch that an earlier run began.
+    pub fn restored(sum: f64, count: usize) -> Self {
+        Self {
+            pending: Vec::new(),
+            sum,
+            count,
+        }
+    }
+
+    /// Sum and number of the losses read so far.
+    pub fn sum_and_count(&self) -> (f64, usize) {
+        (self.sum, self.count)
+    }
+
     /// Takes the loss of a step, a scalar.
     ///
     /// # Errors
-    /// [`TrainError::Diverged`] names the first step, this one or one before, whose loss is no finite number.
+    /// [`TrainError::Diverged`] names the first step, this one or one before, whose loss is not finite.
     pub fn add(&mut self, step: usize, loss: &Tensor) -> Result<(), TrainError> {
         self.pending.push((step, loss.detach()));
         if self.pending.len() < TOGETHER {
@@ -98,7 +112,7 @@ mod tests {
         assert!(matches!(losses.mean(), Err(TrainError::Diverged { step: 4, .. })));
     }
 
-    /// What is pending holds no graph, and with it no activations.
+    /// Pending losses hold no graph, and with it no activations.
     #[test]
     fn pending_losses_hold_no_graph() {
         let var = Var::from_tensor(&scalar(2.0)).unwrap();

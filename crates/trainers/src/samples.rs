@@ -1,77 +1,120 @@
-//! Which samples a configuration trains on, and what is known of them.
+//! Which samples a training uses, and what is known of them.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use htl_datasets::{DataFolder, ImageSet, MaskUse, PixelBox, Sample, Split};
-use htl_metrics::Mask;
 
-use crate::{
-    TrainError,
-    config::{Setting, TrainConfig},
-    files::read_ids,
-    quality::Judge,
-};
+use crate::{TrainError, files::read_ids};
 
 /// The training images of a run.
 pub(crate) struct TrainingSamples {
     /// Images with the labels that the setting uses.
     pub labelled: Arc<ImageSet>,
-    /// Images without (semi-supervised only).
+    /// Images without, where the setting uses such.
     pub unlabelled: Option<Arc<ImageSet>>,
 }
 
-/// Reads the training images that `config` may use.
-pub(crate) fn training_samples(config: &TrainConfig, data: &DataFolder) -> Result<TrainingSamples, TrainError> {
+/// The label of a training sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Label {
+    /// Its mask, or a box around it.
+    Mask,
+    /// Its diagnosis.
+    Diagnosis,
+}
+
+impl Label {
+    /// Returns whether a sample has it.
+    pub fn is_known(self, sample: &Sample) -> bool {
+        match self {
+            Self::Mask => sample.mask.is_some(),
+            Self::Diagnosis => sample.dx.is_some(),
+        }
+    }
+
+    /// Describes a sample that has it.
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::Mask => "with a mask",
+            Self::Diagnosis => "with a diagnosis (column dx)",
+        }
+    }
+
+    /// How masks are read.
+    pub fn mask_use(self) -> MaskUse {
+        match self {
+            Self::Mask => MaskUse::Required,
+            Self::Diagnosis => MaskUse::Ignore,
+        }
+    }
+}
+
+/// Treatment of training samples that are not listed as labelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unlisted {
+    /// Not used.
+    LeftOut,
+    /// Used without their labels.
+    Unlabelled,
+}
+
+/// Reads the training images at this size; `list` names the file of the ids that may be used with their labels.
+pub(crate) fn training_samples(
+    data: &DataFolder,
+    list: Option<&Path>,
+    size: usize,
+    label: Label,
+    unlisted: Unlisted,
+) -> Result<TrainingSamples, TrainError> {
     let none = |what| TrainError::NothingToTrainOn {
-        data: config.data.clone(),
+        data: data.root().to_owned(),
         what,
     };
     let train = data.split(Split::Train);
-    let chosen: Option<BTreeSet<String>> = config.labelled.as_deref().map(read_ids).transpose()?;
-    if let (Some(ids), Some(path)) = (&chosen, &config.labelled) {
+    let chosen: Option<BTreeSet<String>> = list.map(read_ids).transpose()?;
+    if let (Some(ids), Some(path)) = (&chosen, list) {
         let known: BTreeSet<&str> = train.iter().map(|s| s.image_id.as_str()).collect();
         if let Some(id) = ids.iter().find(|id| !known.contains(id.as_str())) {
             return Err(TrainError::UnknownId {
-                path: path.clone(),
+                path: path.to_owned(),
                 image_id: id.clone(),
-                data: config.data.clone(),
+                data: data.root().to_owned(),
             });
         }
     }
     let listed = |sample: &&Sample| chosen.as_ref().is_none_or(|ids| ids.contains(&sample.image_id));
-    let (has_label, what): (fn(&Sample) -> bool, _) = match config.setting {
-        Setting::WeaklySupervised => (|s| s.dx.is_some(), "with a diagnosis (column dx)"),
-        _ => (|s| s.mask.is_some(), "with a mask"),
-    };
-    if let Some(path) = &config.labelled
-        && let Some(bare) = train.iter().find(|s| listed(s) && !has_label(s))
+    let what = label.in_words();
+    if let Some(path) = list
+        && let Some(bare) = train.iter().find(|s| listed(s) && !label.is_known(s))
     {
         return Err(TrainError::NoLabel {
-            path: path.clone(),
+            path: path.to_owned(),
             image_id: bare.image_id.clone(),
             what,
-            data: config.data.clone(),
+            data: data.root().to_owned(),
         });
     }
-    let labelled: Vec<&Sample> = train.iter().copied().filter(listed).filter(|s| has_label(s)).collect();
+    let labelled: Vec<&Sample> = train
+        .iter()
+        .copied()
+        .filter(listed)
+        .filter(|s| label.is_known(s))
+        .collect();
     if labelled.is_empty() {
         return Err(none(what));
     }
-    let masks = match config.setting {
-        Setting::WeaklySupervised => MaskUse::Ignore,
-        _ => MaskUse::Required,
-    };
-    let unlabelled = if config.setting == Setting::SemiSupervised {
-        let rest: Vec<&Sample> = train.iter().copied().filter(|s| !listed(s)).collect();
-        if rest.is_empty() {
-            return Err(none("beyond the labelled ones (semi-supervised)"));
+    let unlabelled = match unlisted {
+        Unlisted::LeftOut => None,
+        Unlisted::Unlabelled => {
+            let rest: Vec<&Sample> = train.iter().copied().filter(|s| !listed(s)).collect();
+            if rest.is_empty() {
+                return Err(none("beyond the labelled ones"));
+            }
+            Some(Arc::new(ImageSet::load(&rest, size, MaskUse::Ignore)?))
         }
-        Some(Arc::new(ImageSet::load(&rest, config.size, MaskUse::Ignore)?))
-    } else {
-        None
     };
     Ok(TrainingSamples {
-        labelled: Arc::new(ImageSet::load(&labelled, config.size, masks)?),
+        labelled: Arc::new(ImageSet::load(&labelled, size, label.mask_use())?),
         unlabelled,
     })
 }
@@ -104,77 +147,12 @@ pub(crate) fn mask_targets(images: &ImageSet) -> Vec<Vec<f32>> {
 pub(crate) fn boxes(images: &ImageSet) -> Vec<PixelBox> {
     let size = images.size();
     let whole = PixelBox {
-        x0: 0,
-        y0: 0,
-        x1: size,
-        y1: size,
+        top: 0,
+        left: 0,
+        bottom: size,
+        right: size,
     };
     (0..images.len())
         .map(|i| images.mask(i).and_then(|m| PixelBox::tight(&m, size)).unwrap_or(whole))
         .collect()
-}
-
-/// The validation images and what judges them; `None` where the split holds nothing with a label of the setting's kind.
-///
-/// # Errors
-/// From reading the images.
-pub fn validation(config: &TrainConfig, data: &DataFolder) -> Result<Option<(ImageSet, Judge)>, TrainError> {
-    let val = data.split(Split::Val);
-    if config.setting == Setting::WeaklySupervised {
-        let classes = classes(data);
-        let known = |s: &&Sample| s.dx.as_ref().is_some_and(|dx| classes.contains(dx));
-        let samples: Vec<&Sample> = val.into_iter().filter(known).collect();
-        if samples.is_empty() {
-            return Ok(None);
-        }
-        let images = ImageSet::load(&samples, config.size, MaskUse::Ignore)?;
-        let labels = labels(data, &images, &classes);
-        return Ok(Some((
-            images,
-            Judge::Classes {
-                labels,
-                classes: classes.len(),
-            },
-        )));
-    }
-    let samples: Vec<&Sample> = val.into_iter().filter(|s| s.mask.is_some()).collect();
-    if samples.is_empty() {
-        return Ok(None);
-    }
-    let images = ImageSet::load(&samples, config.size, MaskUse::Required)?;
-    let judge = if config.setting == Setting::WeaklySupervisedBoxes {
-        Judge::Boxes(
-            (0..images.len())
-                .map(|i| images.mask(i).and_then(|m| PixelBox::tight(&m, config.size)))
-                .collect(),
-        )
-    } else {
-        Judge::Masks(stored_masks(&images)?)
-    };
-    Ok(Some((images, judge)))
-}
-
-/// The masks of a set at their stored size.
-///
-/// # Errors
-/// From reading the files.
-pub fn stored_masks(images: &ImageSet) -> Result<Vec<Mask>, TrainError> {
-    (0..images.len())
-        .map(|i| {
-            let stored = images.stored_mask(i)?.unwrap_or_default();
-            Ok(Mask::from_luma(
-                stored.height() as usize,
-                stored.width() as usize,
-                stored.as_raw(),
-            )?)
-        })
-        .collect()
-}
-
-/// Intersection over union of two boxes.
-pub(crate) fn box_iou(a: &PixelBox, b: &PixelBox) -> f64 {
-    let width = a.x1.min(b.x1).saturating_sub(a.x0.max(b.x0));
-    let height = a.y1.min(b.y1).saturating_sub(a.y0.max(b.y0));
-    let both = width * height;
-    both as f64 / (a.area() + b.area() - both).max(1) as f64
 }

@@ -1,52 +1,93 @@
 use std::{
     collections::{BTreeMap, HashMap},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use candle_core::{Device, Tensor};
 use htl_models::Network;
-use htl_ops::optim::AdamW;
+use htl_vocabulary::HistoryRow;
+use serde::{Deserialize, Serialize};
 
-use crate::{TrainError, files::write_atomically, objective::Objective};
+use crate::{
+    TrainError,
+    attention::ExtraTerm,
+    files::write,
+    finite::{check_finite, check_parameters},
+    fit::{Position, Resume},
+    inputs::Inputs,
+    losses::Losses,
+    objective::Training,
+};
 
-/// Where an unfinished training stands: `state.safetensors`.
+/// The state of a training between two steps, as kept in `state.safetensors`.
 ///
-/// Keys: `network.<name>`, `optimizer.<name>`, `objective.<name>`; `__metadata__` holds the step and the configuration
-/// that the state belongs to.
+/// Keys: `network.<name>`, `optimizer.<name>`, `objective.<name>`, `attention.<name>`; `__metadata__` holds the configuration that the state
+/// belongs to, the hashes of its inputs, and a [`Record`].
 pub(crate) struct State {
+    path: PathBuf,
     tensors: HashMap<String, Tensor>,
+    record: Record,
+}
+
+/// Identity of a training, by which a later run recognises its own state.
+pub(crate) struct Identity {
+    /// The effective configuration.
+    pub config: String,
+    /// Hashes of the files it names.
+    pub inputs: Inputs,
+}
+
+/// The part of a state that is not tensors.
+#[derive(Serialize, Deserialize)]
+struct Record {
     /// Gradient steps done.
-    pub step: usize,
+    step: usize,
+    /// Rows of the completed epochs.
+    history: Vec<HistoryRow>,
+    /// Sum of the current epoch's losses.
+    loss_sum: f64,
+    /// Their number.
+    loss_count: usize,
 }
 
 const NETWORK: &str = "network";
 const OPTIMIZER: &str = "optimizer";
 const OBJECTIVE: &str = "objective";
-const STEP: &str = "step";
+const ATTENTION: &str = "attention";
+
+const RECORD: &str = "record";
 const CONFIG: &str = "config";
+const INPUTS: &str = "inputs";
 
 /// Saves what [`State::read`] restores.
+///
+/// # Errors
+/// [`TrainError::NotFinite`] if a weight is not finite: then the file stays as it was.
 pub(crate) fn save(
     path: &Path,
-    config: &str,
-    step: usize,
+    identity: &Identity,
+    position: &Position<'_>,
     network: &Network,
-    optimizer: &AdamW,
-    objective: &dyn Objective,
+    training: &dyn Training,
+    extra: &ExtraTerm,
 ) -> Result<(), TrainError> {
-    let bad = |e: safetensors::SafeTensorError| TrainError::State {
+    let bad = |message: String| TrainError::State {
         path: path.to_owned(),
-        message: e.to_string(),
+        message,
     };
-    let parameters = network
+    let json = |e: serde_json::Error| bad(e.to_string());
+    check_parameters(network.parameters(), position.step)?;
+    let parameters: BTreeMap<String, Tensor> = network
         .parameters()
         .all()
         .into_iter()
-        .map(|(name, var)| (name, var.as_detached_tensor()));
-    let parts: [(&str, BTreeMap<String, Tensor>); 3] = [
-        (NETWORK, parameters.collect()),
-        (OPTIMIZER, optimizer.state()?),
-        (OBJECTIVE, objective.state()?),
+        .map(|(name, var)| (name, var.as_detached_tensor()))
+        .collect();
+    let parts = [
+        (NETWORK, parameters),
+        (OPTIMIZER, position.optimizer.state()?),
+        (OBJECTIVE, training.state()?),
+        (ATTENTION, extra.state()?),
     ];
     let mut tensors = Vec::new();
     for (part, named) in parts {
@@ -54,20 +95,32 @@ pub(crate) fn save(
             tensors.push((format!("{part}.{name}"), tensor.to_device(&Device::Cpu)?));
         }
     }
+    let (loss_sum, loss_count) = position.losses.sum_and_count();
+    let record = Record {
+        step: position.step,
+        history: position.history.to_vec(),
+        loss_sum,
+        loss_count,
+    };
     let metadata = HashMap::from([
-        (STEP.to_owned(), step.to_string()),
-        (CONFIG.to_owned(), config.to_owned()),
+        (CONFIG.to_owned(), identity.config.clone()),
+        (
+            INPUTS.to_owned(),
+            serde_json::to_string(&identity.inputs).map_err(json)?,
+        ),
+        (RECORD.to_owned(), serde_json::to_string(&record).map_err(json)?),
     ]);
-    let bytes = safetensors::serialize(tensors, Some(metadata)).map_err(bad)?;
-    write_atomically(path, &bytes)
+    let bytes = safetensors::serialize(tensors, Some(metadata)).map_err(|e| bad(e.to_string()))?;
+    write(path, &bytes)
 }
 
 impl State {
     /// The state in a file, if there is one.
     ///
     /// # Errors
-    /// [`TrainError::OtherRun`] if it belongs to another configuration, [`TrainError::State`] if it cannot be read.
-    pub fn read(path: &Path, config: &str) -> Result<Option<Self>, TrainError> {
+    /// [`TrainError::OtherRun`] if it belongs to another configuration, [`TrainError::ChangedInputs`] if what it was made
+    /// from has changed, [`TrainError::State`] if it cannot be read or claims more than `steps` steps.
+    pub fn read(path: &Path, identity: &Identity, steps: usize) -> Result<Option<Self>, TrainError> {
         let bad = |message: String| TrainError::State {
             path: path.to_owned(),
             message,
@@ -78,33 +131,73 @@ impl State {
         };
         let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).map_err(|e| bad(e.to_string()))?;
         let metadata = header.metadata().clone().unwrap_or_default();
-        if metadata.get(CONFIG).map(String::as_str) != Some(config) {
-            let folder = path.parent().unwrap_or(path).to_owned();
-            return Err(TrainError::OtherRun { path: folder });
+        let folder = || path.parent().unwrap_or(path).to_owned();
+        if metadata.get(CONFIG) != Some(&identity.config) {
+            return Err(TrainError::OtherRun { path: folder() });
         }
-        let step = metadata
-            .get(STEP)
-            .and_then(|s| s.parse().ok())
-            .ok_or_else(|| bad("no step in its metadata".into()))?;
-        let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)?;
-        Ok(Some(Self { tensors, step }))
+        let changed = |what: String| TrainError::ChangedInputs { path: folder(), what };
+        let inputs = metadata
+            .get(INPUTS)
+            .ok_or_else(|| changed("an older version made it and did not record its inputs".into()))?;
+        let inputs: Inputs = serde_json::from_str(inputs).map_err(|e| bad(format!("its inputs: {e}")))?;
+        if let Some(what) = identity.inputs.changed_since(&inputs) {
+            return Err(changed(format!("changed since: {what}")));
+        }
+        let record = metadata
+            .get(RECORD)
+            .ok_or_else(|| bad("no record in its metadata".into()))?;
+        let record: Record = serde_json::from_str(record).map_err(|e| bad(format!("its record: {e}")))?;
+        if record.step > steps {
+            let claimed = record.step;
+            return Err(bad(format!("it claims {claimed} steps of a training of {steps}")));
+        }
+        Ok(Some(Self {
+            path: path.to_owned(),
+            tensors: candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)?,
+            record,
+        }))
     }
 
-    /// Puts everything back.
+    /// Gradient steps done.
+    pub fn step(&self) -> usize {
+        self.record.step
+    }
+
+    /// Rows of the completed epochs.
+    pub fn history(&self) -> &[HistoryRow] {
+        &self.record.history
+    }
+
+    /// Restores network, objective and attention; the loop continues from the result.
+    ///
+    /// # Errors
+    /// [`TrainError::State`] if a tensor is missing, has another shape, or a weight is not finite.
     pub fn restore(
-        &self,
+        self,
         network: &Network,
-        optimizer: &mut AdamW,
-        objective: &mut dyn Objective,
-    ) -> Result<(), TrainError> {
+        training: &mut dyn Training,
+        extra: &mut ExtraTerm,
+    ) -> Result<Resume, TrainError> {
         let part = |part: &str| -> BTreeMap<String, Tensor> {
             let of_part = |(key, tensor): (&String, &Tensor)| {
                 Some((key.strip_prefix(part)?.strip_prefix('.')?.to_owned(), tensor.clone()))
             };
             self.tensors.iter().filter_map(of_part).collect()
         };
-        network.parameters().load(&part(NETWORK))?;
-        optimizer.load_state(&part(OPTIMIZER))?;
-        objective.load_state(&part(OBJECTIVE))
+        let bad = |message: String| TrainError::State {
+            path: self.path.clone(),
+            message,
+        };
+        let parameters = part(NETWORK);
+        check_finite(&parameters).map_err(|name| bad(format!("weight `{name}` is not finite")))?;
+        network.parameters().load(&parameters).map_err(|e| bad(e.to_string()))?;
+        training.load_state(&part(OBJECTIVE))?;
+        extra.load_state(network, &part(ATTENTION))?;
+        Ok(Resume {
+            step: self.record.step,
+            losses: Losses::restored(self.record.loss_sum, self.record.loss_count),
+            optimizer: part(OPTIMIZER),
+            history: self.record.history,
+        })
     }
 }

@@ -1,115 +1,53 @@
 //! Trainings on small synthetic folders: every setting learns, resumes bit for bit, and refuses what it cannot use.
 
-use std::{fs, path::Path};
+mod common;
+
+use std::fs;
 
 use candle_core::{Device, Tensor};
+use common::{attention, config, data_folder, run, settings};
 use htl_models::Checkpoint;
 use htl_ops::Precision;
 use htl_trainers::{
-    AttendedSet, Attention, AttentionForm, BoxTargets, Boxes, Setting, Suspects, TrainConfig, TrainError, names, train,
+    AttendedSet, Attention, BoxTargets, Boxes, StopFlag, Suspects, TrainConfig, TrainError, attention_forms,
+    observe::on_progress, train,
 };
-use image::{GrayImage, Luma, Rgb, RgbImage};
-
-const SIDE: u32 = 16;
-const TRAIN: usize = 8;
-
-/// Dark discs on light skin; the diagnosis is the disc's hue.
-fn data_folder(root: &Path) {
-    fs::create_dir_all(root.join("images")).unwrap();
-    fs::create_dir_all(root.join("masks")).unwrap();
-    let mut table = String::from("image_id,split,age_approx,sex,anatom_site,dx\n");
-    for i in 0..TRAIN + 4 {
-        let split = if i < TRAIN {
-            "train"
-        } else if i < TRAIN + 2 {
-            "val"
-        } else {
-            "test"
-        };
-        let red = i % 2 == 0;
-        table.push_str(&format!(
-            "i{i:02},{split},50,female,,{}\n",
-            if red { "mel" } else { "nv" }
-        ));
-        let (cx, cy) = (6 + (i as i32 * 3) % 5, 6 + (i as i32 * 2) % 5);
-        let inside = |x: u32, y: u32| (x as i32 - cx).pow(2) + (y as i32 - cy).pow(2) <= 16;
-        let colour = if red { [150, 40, 40] } else { [60, 40, 120] };
-        let image = RgbImage::from_fn(SIDE, SIDE, |x, y| {
-            Rgb(if inside(x, y) { colour } else { [230, 190, 170] })
-        });
-        let mask = GrayImage::from_fn(SIDE, SIDE, |x, y| Luma([if inside(x, y) { 255 } else { 0 }]));
-        image.save(root.join(format!("images/i{i:02}.png"))).unwrap();
-        mask.save(root.join(format!("masks/i{i:02}.png"))).unwrap();
-    }
-    fs::write(root.join("metadata.csv"), table).unwrap();
-    fs::write(root.join("labelled.csv"), "image_id\ni00\ni01\ni02\ni03\n").unwrap();
-    let mut scores = String::from("image_id,setting,fold,disagreement,htl\n");
-    (0..TRAIN).for_each(|i| scores.push_str(&format!("i{i:02},,,0.{i},{}\n", u8::from(i >= 6))));
-    fs::write(root.join("scores.csv"), scores).unwrap();
-}
-
-fn config(root: &Path, setting: Setting) -> TrainConfig {
-    TrainConfig {
-        setting,
-        data: root.to_owned(),
-        size: SIDE as usize,
-        width: 2,
-        batch: 4,
-        image_steps: 48,
-        validate_every: 1,
-        labelled: (setting == Setting::SemiSupervised).then(|| root.join("labelled.csv")),
-        ..TrainConfig::default()
-    }
-}
-
-fn run(config: &TrainConfig, out: &Path) -> Result<Vec<htl_trainers::HistoryRow>, TrainError> {
-    train(&config.clone().check()?, &Device::Cpu, out, &mut |_, _| ())
-}
-
-const SETTINGS: [Setting; 4] = [
-    Setting::Supervised,
-    Setting::SemiSupervised,
-    Setting::WeaklySupervised,
-    Setting::WeaklySupervisedBoxes,
-];
+use htl_vocabulary::file;
 
 #[test]
 fn an_interrupted_training_ends_with_the_same_bytes() {
     let place = tempfile::tempdir().unwrap();
     data_folder(place.path());
-    for setting in SETTINGS {
+    for setting in settings() {
         let config = TrainConfig {
-            attention: Some(Attention {
-                scores: place.path().join("scores.csv"),
-                set: AttendedSet::Htl,
-                form: AttentionForm::Sampling,
-                weight: 2.0,
-                suspects: Suspects::Keep,
-            }),
+            attention: Some(attention(place.path())),
             ..config(place.path(), setting)
         };
         let (whole, half) = (
-            place.path().join(format!("{setting:?}")),
-            place.path().join(format!("{setting:?}-half")),
+            place.path().join(format!("{setting}")),
+            place.path().join(format!("{setting}-half")),
         );
         fs::create_dir_all(&half).unwrap();
         let valid = config.clone().check().unwrap();
         // What a kill after the seventh step would leave behind.
-        train(&valid, &Device::Cpu, &whole, &mut |done, _| {
+        let mut kill = on_progress(|done, _| {
             if done == 7 {
-                for name in [names::STATE, names::HISTORY, names::CONFIG] {
+                for name in [file::STATE, file::HISTORY, file::CONFIG] {
                     fs::copy(whole.join(name), half.join(name)).unwrap();
                 }
             }
-        })
-        .unwrap();
+        });
+        let never = StopFlag::default();
+        let _ = train(&valid, &Device::Cpu, &whole, &mut kill, &never).unwrap();
         let mut steps = 0;
-        train(&valid, &Device::Cpu, &half, &mut |_, _| steps += 1).unwrap();
-        assert!(steps < valid.steps(), "{setting:?} started again from the beginning");
-        for name in [names::CHECKPOINT, names::HISTORY] {
+        let mut count = on_progress(|_, _| steps += 1);
+        let _ = train(&valid, &Device::Cpu, &half, &mut count, &never).unwrap();
+        drop(count);
+        assert!(steps < valid.steps(), "{setting} started again from the beginning");
+        for name in [file::CHECKPOINT, file::HISTORY] {
             assert!(
                 fs::read(whole.join(name)).unwrap() == fs::read(half.join(name)).unwrap(),
-                "{setting:?}: {name}"
+                "{setting}: {name}"
             );
         }
     }
@@ -119,16 +57,16 @@ fn an_interrupted_training_ends_with_the_same_bytes() {
 fn losses_fall_in_every_setting() {
     let place = tempfile::tempdir().unwrap();
     data_folder(place.path());
-    for setting in SETTINGS {
+    for setting in settings() {
         let config = TrainConfig {
             image_steps: 320,
             ..config(place.path(), setting)
         };
-        let rows = run(&config, &place.path().join(format!("{setting:?}"))).unwrap();
+        let rows = run(&config, &place.path().join(format!("{setting}"))).unwrap();
         let (first, last) = (rows.first().unwrap(), rows.last().unwrap());
         assert!(
             last.train_loss < 0.9 * first.train_loss,
-            "{setting:?}: {} to {}",
+            "{setting}: {} to {}",
             first.train_loss,
             last.train_loss
         );
@@ -141,15 +79,16 @@ fn losses_fall_in_every_setting() {
 fn attention_changes_what_is_learnt() {
     let place = tempfile::tempdir().unwrap();
     data_folder(place.path());
-    let base = config(place.path(), Setting::Supervised);
-    let with = |set, form, weight| {
+    let base = config(place.path(), "supervised");
+    let with = |set, form: &str, weight| {
         let scores = place.path().join("scores.csv");
         let attention = Attention {
             scores,
             set,
-            form,
+            form: String::from(form),
             weight,
             suspects: Suspects::Keep,
+            params: Default::default(),
         };
         TrainConfig {
             attention: Some(attention),
@@ -164,11 +103,17 @@ fn attention_changes_what_is_learnt() {
             .train_loss
     };
     let plain = loss(&base, "plain");
-    let htl = loss(&with(AttendedSet::Htl, AttentionForm::Loss, 5.0), "htl");
-    let random = loss(&with(AttendedSet::Random, AttentionForm::Loss, 5.0), "random");
-    let sampled = loss(&with(AttendedSet::Htl, AttentionForm::Sampling, 5.0), "sampled");
+    let htl = loss(&with(AttendedSet::Htl, "loss", 5.0), "htl");
+    let random = loss(&with(AttendedSet::Random, "loss", 5.0), "random");
+    let sampled = loss(&with(AttendedSet::Htl, "sampling", 5.0), "sampled");
     assert!(plain != htl && htl != random && sampled != htl);
-    assert_eq!(plain, loss(&with(AttendedSet::Htl, AttentionForm::Loss, 1.0), "one"));
+    for (form, _) in attention_forms() {
+        assert!(
+            loss(&with(AttendedSet::Htl, form, 3.0), form) != plain,
+            "{form} changes nothing"
+        );
+    }
+    assert_eq!(plain, loss(&with(AttendedSet::Htl, "loss", 1.0), "one"));
 }
 
 #[test]
@@ -179,7 +124,7 @@ fn box_targets_differ() {
         let boxes = Boxes { targets };
         let config = TrainConfig {
             boxes,
-            ..config(place.path(), Setting::WeaklySupervisedBoxes)
+            ..config(place.path(), "weakly-supervised-boxes")
         };
         run(&config, &place.path().join(format!("{targets:?}")))
             .unwrap()
@@ -198,15 +143,15 @@ fn errors_name_what_is_wrong() {
     fs::write(place.path().join("other.csv"), "image_id\nnobody\n").unwrap();
     let unknown = TrainConfig {
         labelled: Some(place.path().join("other.csv")),
-        ..config(place.path(), Setting::Supervised)
+        ..config(place.path(), "supervised")
     };
     assert!(run(&unknown, &out).unwrap_err().to_string().contains("`nobody`"));
 
-    let dense = config(place.path(), Setting::Supervised);
+    let dense = config(place.path(), "supervised");
     run(&dense, &place.path().join("dense")).unwrap();
     let other = TrainConfig {
-        init: Some(place.path().join("dense").join(names::CHECKPOINT)),
-        ..config(place.path(), Setting::WeaklySupervised)
+        init: Some(place.path().join("dense").join(file::CHECKPOINT)),
+        ..config(place.path(), "weakly-supervised")
     };
     assert!(matches!(
         run(&other, &out).unwrap_err(),
@@ -226,12 +171,13 @@ fn errors_name_what_is_wrong() {
 fn divergence_and_precision_are_reported() {
     let place = tempfile::tempdir().unwrap();
     data_folder(place.path());
-    let dense = config(place.path(), Setting::Supervised);
+    let dense = config(place.path(), "supervised");
     run(&dense, &place.path().join("dense")).unwrap();
-    let path = place.path().join("dense").join(names::CHECKPOINT);
+    let path = place.path().join("dense").join(file::CHECKPOINT);
     let (checkpoint, network) = Checkpoint::load(&path, &Device::Cpu).unwrap();
     let bias = network.parameters().get("head.bias").unwrap();
-    bias.set(&Tensor::new(&[f32::NAN], &Device::Cpu).unwrap()).unwrap();
+    // Finite, but its loss is not.
+    bias.set(&Tensor::new(&[f32::MAX], &Device::Cpu).unwrap()).unwrap();
     let bad = place.path().join("bad.safetensors");
     checkpoint.save(&network, &bad).unwrap();
     let diverging = TrainConfig {

@@ -6,10 +6,10 @@ use std::{
 use anyhow::{Context, bail};
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use htl_metrics::{BandParams, Baseline, Metric, Runs};
+use htl_metrics::{BandParams, Baseline, Metric, PerImage, Runs};
+use htl_vocabulary::write_whole;
 
-use super::{print, write_atomically};
-use crate::per_image::{self, Row};
+use super::print;
 
 /// `htl check`.
 #[derive(Args)]
@@ -26,7 +26,7 @@ pub struct Check {
     /// Makes the results the new baseline; give several seeds, their spread becomes the noise band
     #[arg(long)]
     update: bool,
-    /// How often an unchanged program may be called worse (with --update)
+    /// How often an unchanged program may be called worse, in (0, 0.5) (with --update)
     #[arg(long)]
     false_alarm: Option<f64>,
     /// The band is never narrower than this (with --update)
@@ -39,17 +39,14 @@ impl Check {
         let tables = self
             .results
             .iter()
-            .map(|path| per_image::read(path))
+            .map(|path| read_table(path))
             .collect::<anyhow::Result<Vec<_>>>()?;
         if self.update {
             return self.update(&tables);
         }
         let baseline = read_baseline(&self.baseline)?;
         let runs = runs(&tables, &baseline.metric)?;
-        let groups = tables
-            .first()
-            .map(|rows| per_image::attributes(rows))
-            .unwrap_or_default();
+        let groups = tables.first().map(PerImage::attributes).unwrap_or_default();
         let outcome = baseline
             .check(&runs, &groups)
             .with_context(|| format!("comparing with {}", self.baseline.display()))?;
@@ -61,7 +58,7 @@ impl Check {
         })
     }
 
-    fn update(&self, tables: &[Vec<Row>]) -> anyhow::Result<ExitCode> {
+    fn update(&self, tables: &[PerImage]) -> anyhow::Result<ExitCode> {
         let runs = runs(tables, self.metric.key)?;
         let defaults = BandParams::default();
         let params = BandParams {
@@ -74,7 +71,7 @@ impl Check {
             .better
             .with_context(|| format!("--metric {key}: it has no better or worse"))?;
         let baseline = Baseline::from_runs(key, better, &runs, params)?;
-        write_atomically(&self.baseline, &serde_json::to_vec_pretty(&baseline)?)?;
+        write_whole(&self.baseline, serde_json::to_vec_pretty(&baseline)?)?;
         match baseline.band {
             Some(band) => eprintln!(
                 "baseline: {key} {:.4}, band {band:.4} from {} seeds",
@@ -82,7 +79,7 @@ impl Check {
                 tables.len()
             ),
             None => eprintln!(
-                "baseline: {key} {:.4} from one run; give several seeds to --results for a band that knows their noise",
+                "baseline: {key} {:.4} from one run; give several seeds to --results for a band that measures their noise",
                 baseline.mean
             ),
         }
@@ -99,6 +96,11 @@ fn metrics_of_images() -> impl TypedValueParser<Value = &'static Metric> {
     PossibleValuesParser::new(values.collect::<Vec<_>>()).try_map(|key| Metric::named(&key).ok_or("unknown metric"))
 }
 
+fn read_table(path: &Path) -> anyhow::Result<PerImage> {
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    PerImage::from_csv(&bytes).with_context(|| path.display().to_string())
+}
+
 fn read_baseline(path: &Path) -> anyhow::Result<Baseline> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read {}; make one with --update", path.display()))?;
@@ -108,11 +110,11 @@ fn read_baseline(path: &Path) -> anyhow::Result<Baseline> {
     Ok(baseline)
 }
 
-fn runs(tables: &[Vec<Row>], metric: &str) -> anyhow::Result<Runs> {
+fn runs(tables: &[PerImage], metric: &str) -> anyhow::Result<Runs> {
     let mut runs = Vec::with_capacity(tables.len());
-    for rows in tables {
-        let mut run = Vec::with_capacity(rows.len());
-        for row in rows {
+    for table in tables {
+        let mut run = Vec::with_capacity(table.rows.len());
+        for row in &table.rows {
             let Some(value) = row.scores.metric(metric) else {
                 bail!("--metric {metric}: the results have no such column");
             };

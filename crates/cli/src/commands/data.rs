@@ -12,7 +12,7 @@ use crate::progress::Progress;
 pub enum Data {
     /// The data sets this program knows
     List,
-    /// Download the files of a data set; an interrupted download goes on where it stopped
+    /// Download the files of a data set; an interrupted download continues where it stopped
     Fetch {
         /// Name in `htl data list`
         name: String,
@@ -52,9 +52,9 @@ impl Data {
 fn list() -> anyhow::Result<()> {
     for entry in catalogue() {
         let how = match entry.access {
-            Access::Embedded => "comes with this repository",
+            Access::Embedded => "included in this repository",
             Access::Download => "htl data fetch",
-            _ => "by hand, from its page",
+            _ => "download by hand from its page",
         };
         print(&format!(
             "{}: {}\n  {how}; licence {}; {}\n",
@@ -69,9 +69,9 @@ fn fetch_all(name: &str, out: &Path) -> anyhow::Result<()> {
     let entry = catalogue()
         .iter()
         .find(|e| e.name == name)
-        .with_context(|| format!("unknown data set `{name}`; there are {}", names.join(", ")))?;
+        .with_context(|| format!("unknown data set `{name}`; known are {}", names.join(", ")))?;
     if entry.files.is_empty() {
-        bail!("`{name}` has no file to download: see {}", entry.page);
+        bail!("`{name}` cannot be downloaded automatically: see {}", entry.page);
     }
     std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
     for file in entry.files {

@@ -1,21 +1,19 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
-use anyhow::{Context, bail, ensure};
-use candle_core::{Device, Tensor};
+use anyhow::{bail, ensure};
+use candle_core::Device;
 use clap::Args;
-use htl_datasets::{DataFolder, ImageSet, MaskUse, Sample, Split};
-use htl_metrics::Mask;
+use htl_datasets::{DataFolder, Sample, Split};
+use htl_inference::{PopulationPrediction, consensus_pair, masks_at};
 use htl_mining::{
-    AdaptiveParams, ClassPopulation, Comparison, Encoding, MapKind, Population, ScoreParams, adaptive, class_scores,
-    column, scores, top,
+    AdaptiveParams, Comparison, Encoding, MapKind, ScoreParams, adaptive, class_scores, column, scores, top,
 };
-use htl_models::{Architecture, Checkpoint, Network};
-use htl_trainers::{class_logits, localization_maps, read_ids};
+use htl_trainers::read_ids;
 
-use super::parse_split;
+use super::{choices, parse_split};
 use crate::progress::Progress;
 
 /// `htl mine`.
@@ -55,7 +53,7 @@ pub struct Mine {
     #[arg(long, default_value_t = 0.2)]
     top: f64,
     /// The score that selects
-    #[arg(long, default_value = column::DISAGREEMENT)]
+    #[arg(long, default_value = column::DISAGREEMENT, value_parser = choices::score())]
     by: String,
     /// Whether masks may be read for the columns that need them; the selection never uses them
     #[arg(long, default_value = "masks")]
@@ -84,12 +82,6 @@ enum Labels {
     Ignore,
 }
 
-/// What one population says of the images.
-struct Judgement {
-    maps: Population,
-    classes: Option<ClassPopulation>,
-}
-
 impl Mine {
     pub fn run(self, device: &Device) -> anyhow::Result<()> {
         ensure!(
@@ -102,22 +94,22 @@ impl Mine {
         let total = self.dense.len() + self.sparse.len() + self.sham.len();
         let mut done = 0;
         let mut progress = Progress::new("mine");
-        let mut judge = |paths: &[PathBuf]| -> anyhow::Result<Judgement> {
-            let judgement = judge(paths, &samples, device)?;
+        let mut predict = |paths: &[PathBuf]| -> anyhow::Result<PopulationPrediction> {
+            let of_these = &mut |through| progress.set(done + through, total);
+            let prediction = PopulationPrediction::of_checkpoints(paths, &samples, device, of_these)?;
             done += paths.len();
-            progress.set(done, total);
-            Ok(judgement)
+            Ok(prediction)
         };
-        let dense = judge(&self.dense)?;
-        let sparse = judge(&self.sparse)?;
+        let dense = predict(&self.dense)?;
+        let sparse = predict(&self.sparse)?;
         let sham = if self.sham.is_empty() {
             None
         } else {
-            Some(judge(&self.sham)?)
+            Some(predict(&self.sham)?)
         };
 
         let truths = match self.labels {
-            Labels::Masks => truth_masks(&samples, dense.maps.size())?,
+            Labels::Masks => masks_at(&samples, dense.maps.size())?,
             Labels::Ignore => BTreeMap::new(),
         };
         let truth = |id: &str| truths.get(id).cloned();
@@ -155,7 +147,7 @@ impl Mine {
         table.mark(&selection)?;
         table.write(&self.out)?;
         if let Some(path) = &self.maps {
-            write_consensus(&dense.maps, &sparse.maps, path)?;
+            consensus_pair(&dense.maps, &sparse.maps)?.save(path, Encoding::U8)?;
         }
         Ok(())
     }
@@ -177,86 +169,4 @@ impl Mine {
         }
         Ok(samples)
     }
-}
-
-/// Maps, and for classifiers classes, of every checkpoint of a population.
-fn judge(paths: &[PathBuf], samples: &[&Sample], device: &Device) -> anyhow::Result<Judgement> {
-    let mut images: Option<ImageSet> = None;
-    let mut expected: Option<Architecture> = None;
-    let (mut maps, mut classes): (Vec<Tensor>, Vec<Vec<u32>>) = (Vec::new(), Vec::new());
-    for path in paths {
-        let (meta, network) = Checkpoint::load(path, device)?;
-        let architecture = network.architecture();
-        if let Some(first) = &expected {
-            ensure!(
-                *first == architecture,
-                "{} is a {architecture}, but the population's first is a {first}",
-                path.display()
-            );
-        }
-        expected = Some(architecture);
-        let size = meta.preprocessing.size;
-        let images = match &mut images {
-            Some(loaded) if loaded.size() == size => loaded,
-            slot => slot.insert(ImageSet::load(samples, size, MaskUse::Ignore)?),
-        };
-        maps.push(localization_maps(&network, images, &meta.preprocessing, device)?);
-        if matches!(network, Network::Classifier(_)) {
-            classes.push(
-                class_logits(&network, images, &meta.preprocessing, device)?
-                    .argmax(1)?
-                    .to_vec1()?,
-            );
-        }
-    }
-    let ids: Vec<String> = images.iter().flat_map(|i| i.ids()).map(str::to_owned).collect();
-    let kind = if classes.is_empty() {
-        MapKind::Probability
-    } else {
-        MapKind::ClassActivation
-    };
-    let classes = if classes.is_empty() {
-        None
-    } else {
-        Some(ClassPopulation::new(ids.clone(), classes)?)
-    };
-    Ok(Judgement {
-        maps: Population::of_kind(kind, ids, maps)?,
-        classes,
-    })
-}
-
-/// The masks of the images that have one, at the maps' size.
-fn truth_masks(samples: &[&Sample], (height, width): (usize, usize)) -> anyhow::Result<BTreeMap<String, Mask>> {
-    let (wide, tall) = (u32::try_from(width)?, u32::try_from(height)?);
-    let with_mask = samples
-        .iter()
-        .filter_map(|sample| Some((sample, sample.mask.as_deref()?)));
-    with_mask
-        .map(|(sample, path)| {
-            let resized = htl_datasets::resize_mask(&htl_datasets::read_mask(path)?, wide, tall);
-            Ok((
-                sample.image_id.clone(),
-                Mask::from_luma(height, width, resized.as_raw())?,
-            ))
-        })
-        .collect()
-}
-
-/// The consensus of each population as one map per image: map 0 dense, map 1 sparse.
-fn write_consensus(dense: &Population, sparse: &Population, path: &Path) -> anyhow::Result<()> {
-    let (height, width) = dense.size();
-    let consensus = |population: &Population| -> anyhow::Result<Tensor> {
-        let mut values = Vec::with_capacity(dense.len() * height * width);
-        for id in dense.ids() {
-            let position = population
-                .position(id)
-                .with_context(|| format!("image {id} is missing"))?;
-            values.extend(population.consensus(position)?);
-        }
-        Ok(Tensor::from_vec(values, (dense.len(), height, width), &Device::Cpu)?)
-    };
-    let both = vec![consensus(dense)?, consensus(sparse)?];
-    Population::of_kind(dense.kind(), dense.ids().to_vec(), both)?.save(path, Encoding::U8)?;
-    Ok(())
 }

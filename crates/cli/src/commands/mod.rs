@@ -3,18 +3,24 @@
 pub mod analyze;
 pub mod bench;
 pub mod check;
+mod choices;
 pub mod data;
 pub mod evaluate;
+pub mod experiment;
 pub mod mine;
+pub mod plan;
 pub mod predict;
 pub mod prune;
 pub mod query;
 pub mod report;
+pub mod reproduce;
 pub mod score;
 pub mod sparsity;
+pub mod stage;
+pub mod status;
 pub mod train;
 
-use std::{io::Write, path::Path};
+use std::io::Write;
 
 use anyhow::Context;
 
@@ -24,22 +30,6 @@ pub fn print(line: &str) -> anyhow::Result<()> {
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         other => other.context("cannot write to standard output"),
     }
-}
-
-/// Writes under a temporary name in the same folder, then renames.
-fn write_atomically(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let folder = path
-        .parent()
-        .filter(|p| !p.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let write = || -> std::io::Result<()> {
-        std::fs::create_dir_all(folder)?;
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(bytes)?;
-        file.persist(path).map_err(|e| e.error)?;
-        Ok(())
-    };
-    write().with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// A split by its word.

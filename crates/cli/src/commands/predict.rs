@@ -1,13 +1,17 @@
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
-use anyhow::{Context, ensure};
-use candle_core::{Device, Tensor};
+use anyhow::{Context, bail, ensure};
+use candle_core::Device;
 use clap::Args;
-use htl_models::{Checkpoint, Network, Preprocessing};
+use htl_inference::{NetworkPredictor, Predictor, map_of};
+use htl_metrics::resize_bilinear;
+use htl_mining::MapKind;
 use htl_report::{Colour, overlay};
-use htl_trainers::map_of;
+use htl_vocabulary::write_whole;
 
-use super::write_atomically;
 use crate::progress::Progress;
 
 /// `htl predict`.
@@ -26,47 +30,42 @@ pub struct Predict {
 
 impl Predict {
     pub fn run(self, device: &Device) -> anyhow::Result<()> {
-        let (meta, network) = Checkpoint::load(&self.checkpoint, device)?;
+        let predictor = NetworkPredictor::load(&self.checkpoint, device)?;
         ensure!(
-            matches!(network, Network::UNet(_)),
+            predictor.map_kind() == MapKind::Probability,
             "{} is a classifier; predict needs a localizer",
             self.checkpoint.display()
         );
-        let mut seen = std::collections::BTreeMap::new();
+        let mut seen = BTreeMap::new();
         for path in &self.images {
             if let Some(other) = seen.insert(stem(path), path) {
-                anyhow::bail!("{} and {} would write the same files", other.display(), path.display());
+                bail!("{} and {} would write the same files", other.display(), path.display());
             }
         }
         let mut progress = Progress::new("predict");
         for (index, path) in self.images.iter().enumerate() {
-            self.predict(path, &meta.preprocessing, &network, device)?;
+            self.predict(path, &predictor)?;
             progress.set(index + 1, self.images.len());
         }
         Ok(())
     }
 
-    fn predict(
-        &self,
-        path: &Path,
-        preprocessing: &Preprocessing,
-        network: &Network,
-        device: &Device,
-    ) -> anyhow::Result<()> {
+    fn predict(&self, path: &Path, predictor: &dyn Predictor) -> anyhow::Result<()> {
         let rgb = htl_datasets::read_rgb(path)?;
         let (width, height) = (rgb.width() as usize, rgb.height() as usize);
-        let map: Tensor = map_of(network, &rgb, preprocessing, device)?;
-        let map: Vec<f32> = map.flatten_all()?.to_vec1()?;
-        let size = preprocessing.size;
-        let probabilities = htl_metrics::resize_bilinear(&map, (size, size), (height, width))?;
-        let mask: Vec<u8> = probabilities.iter().map(|p| if *p > 0.5 { 255 } else { 0 }).collect();
+        let map = map_of(predictor, &path.display().to_string(), &rgb)?;
+        let size = predictor.preprocessing().size;
+        let map = resize_bilinear(&map, (size, size), (height, width))?;
+        let mask = predictor.cut().mask(height, width, &map)?;
+        let mask: Vec<u8> = mask.pixels().iter().map(|pixel| pixel * 255).collect();
         let drawn = overlay(rgb.as_raw(), height, width, &[(&mask, Colour::DENSE)], 1)?;
         let mut png = Vec::new();
         image::GrayImage::from_raw(rgb.width(), rgb.height(), mask)
             .context("mask of another size")?
             .write_to(&mut std::io::Cursor::new(&mut png), image::ImageFormat::Png)?;
-        write_atomically(&self.out.join(format!("{}_mask.png", stem(path))), &png)?;
-        write_atomically(&self.out.join(format!("{}_overlay.png", stem(path))), &drawn)
+        write_whole(&self.out.join(format!("{}_mask.png", stem(path))), png)?;
+        write_whole(&self.out.join(format!("{}_overlay.png", stem(path))), drawn)?;
+        Ok(())
     }
 }
 

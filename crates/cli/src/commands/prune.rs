@@ -6,42 +6,26 @@ use clap::Args;
 use htl_models::{Checkpoint, Network, PruningRecord};
 use htl_pruning::{Criterion, PruneParams, WeightSet};
 
+use super::choices;
+
 /// `htl prune`.
 #[derive(Args)]
 pub struct Prune {
     /// The dense checkpoint
     #[arg(long)]
     checkpoint: PathBuf,
-    /// How weights are ranked: global-magnitude, layer-magnitude or random
-    #[arg(long, default_value = "global-magnitude")]
-    method: Method,
+    /// Which weights go first
+    #[arg(long, default_value = Criterion::GLOBAL_MAGNITUDE.name, value_parser = choices::criterion())]
+    method: &'static Criterion,
     /// Share of the prunable weights that become zero, in [0, 1)
     #[arg(long)]
     sparsity: f64,
-    /// Seed of the random method
+    /// Seed of the random methods
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// The sparse checkpoint
     #[arg(long)]
     out: PathBuf,
-}
-
-/// The criteria by the names that `--method` takes.
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-pub enum Method {
-    GlobalMagnitude,
-    LayerMagnitude,
-    Random,
-}
-
-impl Method {
-    fn name(self) -> &'static str {
-        match self {
-            Self::GlobalMagnitude => "global-magnitude",
-            Self::LayerMagnitude => "layer-magnitude",
-            Self::Random => "random",
-        }
-    }
 }
 
 impl Prune {
@@ -55,17 +39,12 @@ impl Prune {
 /// Prunes a checkpoint into another; gives the sparsity counted afterwards.
 pub fn prune_checkpoint(
     checkpoint: &Path,
-    method: Method,
+    criterion: &'static Criterion,
     sparsity: f64,
     seed: u64,
     out: &Path,
 ) -> anyhow::Result<f64> {
     let (meta, network): (Checkpoint, Network) = Checkpoint::load(checkpoint, &Device::Cpu)?;
-    let criterion = match method {
-        Method::GlobalMagnitude => Criterion::GlobalMagnitude,
-        Method::LayerMagnitude => Criterion::LayerMagnitude,
-        Method::Random => Criterion::Random,
-    };
     let trainable = network.parameters().trainable();
     let masks = PruneParams::new(criterion)
         .sparsity(sparsity)
@@ -77,7 +56,7 @@ pub fn prune_checkpoint(
     let achieved = masks.sparsity();
     let meta = Checkpoint {
         pruning: Some(PruningRecord {
-            method: method.name().into(),
+            method: criterion.name.into(),
             sparsity: achieved,
         }),
         ..meta

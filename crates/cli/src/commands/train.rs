@@ -1,13 +1,23 @@
-use std::path::PathBuf;
+use std::{path::PathBuf, process::ExitCode};
 
+use anyhow::Context;
 use candle_core::Device;
 use clap::Args;
-use htl_trainers::{TrainConfig, names};
+use htl_trainers::{
+    Outcome, StopFlag, TrainConfig,
+    observe::{EpochLog, Observers},
+};
+use htl_vocabulary::file;
 
 use crate::progress::Progress;
 
+/// Exit code of a training that was asked to end and saved its state: run again, it continues. `EX_TEMPFAIL` of
+/// `sysexits.h`.
+const TRY_AGAIN: u8 = 75;
+
 /// `htl train`.
 #[derive(Args)]
+#[command(after_help = after_help())]
 pub struct Train {
     /// The configuration, TOML
     #[arg(long)]
@@ -20,17 +30,89 @@ pub struct Train {
     out: PathBuf,
 }
 
+/// What a configuration may name, and how a training is interrupted.
+fn after_help() -> String {
+    let settings = htl_trainers::settings().map(|setting| (setting.key, setting.about));
+    let list = |title: &str, rows: Vec<(&str, &str)>| {
+        let width = rows.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
+        let rows: String = rows
+            .iter()
+            .map(|(key, about)| format!("  {key:width$}  {about}\n"))
+            .collect();
+        format!("{title}\n{rows}\n")
+    };
+    list("Settings (`setting`):", settings.collect())
+        + &list(
+            "Forms of attention (`attention.form`):",
+            htl_trainers::attention_forms().collect(),
+        )
+        + "SIGTERM and SIGUSR1 end the training at its next step: it saves its state and exits with 75. The same command\n\
+           continues it, with the same result as without the interruption."
+}
+
 impl Train {
-    pub fn run(self, device: &Device) -> anyhow::Result<()> {
+    pub fn run(self, device: &Device) -> anyhow::Result<ExitCode> {
         let config = TrainConfig::read(&self.config, &self.set)?.check()?;
-        let mut progress = Progress::new("train");
-        let rows = htl_trainers::train(&config, device, &self.out, &mut |done, all| progress.set(done, all))?;
-        if let Some(quality) = rows.last().and_then(|row| row.val_quality) {
+        let stop = StopFlag::default();
+        stop_on_signals(&stop).context("cannot install signal handlers")?;
+        let progress = Progress::new("train");
+        let log = progress.is_hidden().then(|| EpochLog::new(std::io::stderr()));
+        let mut observers = Observers::new().with(progress);
+        if let Some(log) = log {
+            observers = observers.with(log);
+        }
+        let outcome = htl_trainers::train(&config, device, &self.out, &mut observers, &stop)?;
+        match &outcome {
+            Outcome::Stopped { step, steps } => {
+                eprintln!("stopped after step {step} of {steps}, state saved: run the same command to continue");
+                return Ok(ExitCode::from(TRY_AGAIN));
+            }
+            Outcome::AlreadyFinished(_) => {
+                eprintln!("finished before, nothing trained: {} is up to date", self.out.display());
+            }
+            Outcome::Trained(_) => {}
+        }
+        if let Some(quality) = outcome.history().last().and_then(|row| row.val_quality) {
             eprintln!(
                 "validation quality {quality:.4}, checkpoint {}",
-                self.out.join(names::CHECKPOINT).display()
+                self.out.join(file::CHECKPOINT).display()
             );
         }
-        Ok(())
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Sets the flag on SIGTERM (what Slurm and the shell's `kill` send) and SIGUSR1 (what Slurm is told to send before a time
+/// limit). A second one ends the process at once.
+#[cfg(unix)]
+fn stop_on_signals(stop: &StopFlag) -> std::io::Result<()> {
+    use signal_hook::{
+        consts::{SIGTERM, SIGUSR1},
+        flag,
+    };
+    for signal in [SIGTERM, SIGUSR1] {
+        // Handlers run in order: the first does nothing until the second has set the flag.
+        flag::register_conditional_shutdown(signal, 128 + signal, stop.shared())?;
+        flag::register(signal, stop.shared())?;
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn stop_on_signals(_stop: &StopFlag) -> std::io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `--help` names every setting and every form of attention.
+    #[test]
+    fn help_lists_what_can_be_chosen() {
+        let help = after_help();
+        let settings = htl_trainers::settings().map(|setting| setting.about);
+        let forms = htl_trainers::attention_forms().map(|(_, about)| about);
+        assert!(settings.chain(forms).all(|about| help.contains(about)), "{help}");
     }
 }

@@ -181,7 +181,11 @@ mod tests {
     /// keep theirs.
     #[test]
     fn a_score_with_unmet_needs_is_blank() {
-        let plane = |lesion: usize| -> Vec<f32> { (0..16).map(|p| if p < lesion { 0.9 } else { 0.1 }).collect() };
+        // Graded, so that the highest quarter of a class map is not empty.
+        let plane = |lesion: usize| -> Vec<f32> {
+            let value = |p: usize| if p < lesion { 0.9 } else { 0.1 } - p as f32 / 1000.0;
+            (0..16).map(value).collect()
+        };
         let truth = Mask::new(4, 4, (0..16).map(|p| u8::from(p < 6)).collect()).unwrap();
         let params = ScoreParams::default().check().unwrap();
         let image = |missing: Option<Need>| {

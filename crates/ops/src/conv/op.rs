@@ -4,8 +4,9 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor, WithDType};
 
 use super::{Conv2dParams, Geometry, add_bias, backward_bias, backward_input, backward_weight, forward};
-use crate::Features;
 use crate::OpsError;
+use crate::Precision;
+use crate::features::device;
 use crate::portable;
 use crate::real::{Reading, Real, by_dtype, check_shape, dims4, elements};
 
@@ -29,7 +30,7 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: Conv2d
     let wd = dims4(OP, "weight", weight)?;
     let geometry = Geometry::new(OP, xd, wd, params)?;
     check_shape(OP, "weight", weight, &wd, x)?;
-    if let Some(maps) = Features::on_device(OP, "x", x)? {
+    if let Some((maps, _)) = device::enter(OP, "x", x, Precision::F32)? {
         return maps.conv(weight, bias, params)?.into_tensor();
     }
     if portable::takes(x) {

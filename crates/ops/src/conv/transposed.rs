@@ -4,8 +4,9 @@ use candle_core::Tensor;
 
 use super::op::{ConvOp, Direction, with_bias};
 use super::{Conv2dParams, Geometry};
-use crate::Features;
 use crate::OpsError;
+use crate::Precision;
+use crate::features::device;
 use crate::portable;
 use crate::real::{check_shape, dims4};
 
@@ -154,8 +155,8 @@ pub fn conv_transpose2d(
     } else {
         x.clone()
     };
-    if let Some(maps) = Features::on_device(OP, "x", &padded)? {
-        return maps.conv_transpose_on_device(&geometry, weight, bias)?.into_tensor();
+    if let Some((maps, map)) = device::enter(OP, "x", &padded, Precision::F32)? {
+        return device::conv_transpose(&maps, &map, &geometry, weight, bias)?.into_tensor();
     }
     if portable::takes(x) {
         return Ok(portable::conv::transposed(geometry, &padded, weight, bias)?);

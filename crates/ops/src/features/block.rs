@@ -8,6 +8,7 @@ use super::node::Node;
 use crate::OpsError;
 use crate::buffer::Buffer;
 use crate::conv::{self, Conv2dParams, Geometry};
+use crate::gpu::Affine;
 use crate::norm::{self, Activation, Backward, BatchStatistics, Norm, Saved, Source, check_affine};
 use crate::portable;
 use crate::real::{Reading, Real, by_dtype, check_shape, dims4};
@@ -100,14 +101,13 @@ impl Features {
         check_affine(OP, gamma, beta, geometry.cout, self.like())?;
         if let Some(map) = self.device() {
             Source::check(OP, norm, geometry.cout, self.like())?;
-            let normed = super::device::Normed {
-                weight,
+            let affine = Affine {
                 gamma,
                 beta,
                 norm,
                 activation,
             };
-            return Ok(super::device::conv_norm(self, map, &geometry, &normed)?);
+            return Ok(super::device::conv_norm(self, map, &geometry, weight, &affine)?);
         }
         if let Some(x) = self.composed() {
             Source::check(OP, norm, geometry.cout, x)?;

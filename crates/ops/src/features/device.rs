@@ -4,25 +4,17 @@
 
 use std::sync::{Arc, Mutex};
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape as Dims, Storage, Tensor};
+use candle_core::{Result, Tensor};
 
 use super::map::poisoned;
 use super::node::Node;
 use super::{Features, Held};
 use crate::conv::Geometry;
-use crate::gpu::{self, Affine, Block, Convolution, Engine, Gradients, Map, Normalised, Shape};
-use crate::norm::{BatchStatistics, Norm};
-use crate::pool::Window;
-use crate::{Activation, OpsError, Precision};
-
-/// What a convolution is normalised with.
-pub(super) struct Normed<'a> {
-    pub weight: &'a Tensor,
-    pub gamma: &'a Tensor,
-    pub beta: &'a Tensor,
-    pub norm: &'a Norm,
-    pub activation: Activation,
-}
+use crate::gpu::{self, Affine, Block, Convolution, Gradients, Map, Normalised, Shape};
+use crate::norm::BatchStatistics;
+use crate::pool::{Kind, Window};
+use crate::portable::graph::attach;
+use crate::{OpsError, Precision};
 
 fn features(node: Tensor, map: Map) -> Features {
     Features {
@@ -32,8 +24,18 @@ fn features(node: Tensor, map: Map) -> Features {
     }
 }
 
-/// A contiguous f32 tensor of maps as features.
-fn of(x: &Tensor, dims: [usize; 4], engine: Arc<dyn Engine>, precision: Precision) -> Result<Features> {
+/// A tensor as features on its device, and their maps; nothing for one that is on a device without kernels.
+pub(crate) fn enter(
+    op: &'static str,
+    argument: &'static str,
+    x: &Tensor,
+    precision: Precision,
+) -> std::result::Result<Option<(Features, Map)>, OpsError> {
+    let dims = crate::real::dims4(op, argument, x)?;
+    let Some(engine) = gpu::engine_of(x)? else {
+        return Ok(None);
+    };
+    let x = x.contiguous()?;
     let map = Map::of(&x.detach(), engine, precision, dims)?;
     let entered = map.clone();
     let node = if x.track_op() {
@@ -44,28 +46,14 @@ fn of(x: &Tensor, dims: [usize; 4], engine: Arc<dyn Engine>, precision: Precisio
     } else {
         map.engine.token()
     };
-    Ok(features(node, map))
-}
-
-/// A tensor as features on its device; nothing for one that is on a device without kernels.
-pub(super) fn on_engine(
-    op: &'static str,
-    argument: &'static str,
-    x: &Tensor,
-    precision: Precision,
-) -> std::result::Result<Option<Features>, OpsError> {
-    let dims = crate::real::dims4(op, argument, x)?;
-    let engine = gpu::engine_of(x)?;
-    Ok(engine
-        .map(|engine| of(&x.contiguous()?, dims, engine, precision))
-        .transpose()?)
+    Ok(Some((features(node, map.clone()), map)))
 }
 
 /// The maps as a tensor `[batch, channels, height, width]` in f32.
 pub(super) fn into_tensor(node: &Tensor, map: Map) -> Result<Tensor> {
-    node.apply_op1(Leave {
-        values: map.to_tensor()?,
-        map,
+    attach("htl-leave", &[node], map.to_tensor()?, move |_, grad| {
+        map.add_tensor_gradient(grad)?;
+        Ok(vec![Some(map.engine.token())])
     })
 }
 
@@ -73,23 +61,18 @@ pub(super) fn conv_norm(
     x: &Features,
     map: &Map,
     geometry: &Geometry,
-    normed: &Normed<'_>,
+    weight: &Tensor,
+    affine: &Affine<'_>,
 ) -> Result<(Features, Option<BatchStatistics>)> {
-    let weight = normed.weight.contiguous()?;
-    let affine = Affine {
-        gamma: normed.gamma,
-        beta: normed.beta,
-        norm: normed.norm,
-        activation: normed.activation,
-    };
-    let (block, out, statistics) = Block::forward(map, &weight.detach(), Shape::of(geometry)?, &affine)?;
+    let weight = weight.contiguous()?;
+    let (block, out, statistics) = Block::forward(map, &weight.detach(), Shape::of(geometry)?, affine)?;
     let wanted = [x.is_tracked(), weight.track_op()];
     // Three inputs at most: the affine's and the features' gradients wait for their own node.
     let gradients = Arc::new(Mutex::new(None::<Gradients>));
     let (waiting, input) = (gradients.clone(), map.clone());
     let node = x.node.apply_op3(
-        normed.gamma,
-        normed.beta,
+        affine.gamma,
+        affine.beta,
         Node::<f32, 3, _>::new("htl-affine", move |[_, gamma, beta]| {
             let Some(found) = waiting.lock().map_err(poisoned)?.take() else {
                 return Ok([None, None, None]);
@@ -115,7 +98,7 @@ pub(super) fn conv_norm(
 }
 
 /// Batch normalisation and activation.
-fn norm(x: &Features, map: &Map, affine: &Affine<'_>) -> Result<(Features, Option<BatchStatistics>)> {
+pub(crate) fn norm(x: &Features, map: &Map, affine: &Affine<'_>) -> Result<(Features, Option<BatchStatistics>)> {
     let (normalised, out, statistics) = Normalised::forward(map.clone(), affine)?;
     let (tracked, input, result) = (x.is_tracked(), map.clone(), out.clone());
     let backward = move |[_, gamma, beta]: [&Tensor; 3]| {
@@ -155,7 +138,7 @@ pub(super) fn conv(
 }
 
 /// A transposed convolution: `geometry` is that of the convolution whose input gradient it is.
-fn conv_transpose(
+pub(crate) fn conv_transpose(
     x: &Features,
     map: &Map,
     geometry: &Geometry,
@@ -210,19 +193,8 @@ fn weighed(
     Ok(features(x.node.apply_op3(weight, &bias, node)?, out))
 }
 
-/// The low map doubled beside the skip connection, convolved and normalised.
-pub(super) fn join_conv_norm(
-    maps: [&Features; 2],
-    held: [&Map; 2],
-    geometry: &Geometry,
-    normed: &Normed<'_>,
-) -> Result<(Features, Option<BatchStatistics>)> {
-    let (joined, map) = join(maps, held)?;
-    conv_norm(&joined, &map, geometry, normed)
-}
-
 /// The low map doubled beside the skip connection.
-fn join([x, skip]: [&Features; 2], [low, high]: [&Map; 2]) -> Result<(Features, Map)> {
+pub(crate) fn join([x, skip]: [&Features; 2], [low, high]: [&Map; 2]) -> Result<(Features, Map)> {
     let joined = gpu::join(low, high)?;
     let tracked = [x.is_tracked(), skip.is_tracked()];
     let (a, b, result) = (low.clone(), high.clone(), joined.clone());
@@ -238,21 +210,11 @@ fn join([x, skip]: [&Features; 2], [low, high]: [&Map; 2]) -> Result<(Features, 
     Ok((features(node, joined.clone()), joined))
 }
 
-pub(super) fn max_pool(x: &Features, map: &Map, window: Window) -> Result<Features> {
-    let out = gpu::max_pool(map, &window)?;
+pub(crate) fn pool(kind: Kind, x: &Features, map: &Map, window: Window) -> Result<Features> {
+    let out = gpu::pool(kind, map, &window)?;
     let (input, result) = (map.clone(), out.clone());
-    let node = x.node.apply_op1(Node::<f32, 1, _>::new("htl-max-pool2d", move |_| {
-        let dx = gpu::max_pool_backward(&input, &window, &result.take_gradient()?)?;
-        Ok([input.receive(Some(dx))?])
-    }))?;
-    Ok(features(node, out))
-}
-
-fn average_pool(x: &Features, map: &Map, window: Window) -> Result<Features> {
-    let out = gpu::average_pool(map, &window)?;
-    let (input, result) = (map.clone(), out.clone());
-    let node = x.node.apply_op1(Node::<f32, 1, _>::new("htl-avg-pool2d", move |_| {
-        let dx = gpu::average_pool_backward(&input, &window, &result.take_gradient()?)?;
+    let node = x.node.apply_op1(Node::<f32, 1, _>::new("htl-pool2d", move |_| {
+        let dx = gpu::pool_backward(kind, &input, &window, &result.take_gradient()?)?;
         Ok([input.receive(Some(dx))?])
     }))?;
     Ok(features(node, out))
@@ -276,91 +238,6 @@ pub(super) fn add([x, y]: [&Features; 2], [a, b]: [&Map; 2]) -> Result<Features>
         }),
     )?;
     Ok(features(node, out))
-}
-
-/// From maps to a tensor.
-struct Leave {
-    values: Tensor,
-    map: Map,
-}
-
-impl CustomOp1 for Leave {
-    fn name(&self) -> &'static str {
-        "htl-leave"
-    }
-
-    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Dims)> {
-        let (storage, layout) = self.values.storage_and_layout();
-        match storage.try_clone(layout)? {
-            Storage::Cpu(values) => Ok((values, layout.shape().clone())),
-            _ => Err(candle_core::Error::Msg("htl-ops: maps and graph on two devices".into()).bt()),
-        }
-    }
-
-    #[cfg(feature = "cuda")]
-    fn cuda_fwd(&self, _: &candle_core::CudaStorage, _: &Layout) -> Result<(candle_core::CudaStorage, Dims)> {
-        let (storage, layout) = self.values.storage_and_layout();
-        match storage.try_clone(layout)? {
-            Storage::Cuda(values) => Ok((values, layout.shape().clone())),
-            _ => Err(candle_core::Error::Msg("htl-ops: maps and graph on two devices".into()).bt()),
-        }
-    }
-
-    fn bwd(&self, _: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        self.map.add_tensor_gradient(&grad.contiguous()?)?;
-        Ok(Some(self.map.engine.token()))
-    }
-}
-
-/// What operations on tensors become where maps stay with the device: in, once through, and out.
-impl Features {
-    /// A tensor as features on its device; nothing for one that is on a device without kernels.
-    pub(crate) fn on_device(
-        op: &'static str,
-        argument: &'static str,
-        x: &Tensor,
-    ) -> std::result::Result<Option<Self>, OpsError> {
-        on_engine(op, argument, x, Precision::F32)
-    }
-
-    fn held(&self, op: &'static str) -> Result<&Map> {
-        let elsewhere = || candle_core::Error::Msg(format!("{op}: the features are on another device")).bt();
-        self.device().ok_or_else(elsewhere)
-    }
-
-    pub(crate) fn norm_on_device(
-        &self,
-        gamma: &Tensor,
-        beta: &Tensor,
-        norm: &Norm,
-        activation: Activation,
-    ) -> Result<(Self, Option<BatchStatistics>)> {
-        let affine = Affine {
-            gamma,
-            beta,
-            norm,
-            activation,
-        };
-        self::norm(self, self.held("batch_norm")?, &affine)
-    }
-
-    pub(crate) fn conv_transpose_on_device(
-        &self,
-        geometry: &Geometry,
-        weight: &Tensor,
-        bias: Option<&Tensor>,
-    ) -> Result<Self> {
-        conv_transpose(self, self.held("conv_transpose2d")?, geometry, weight, bias)
-    }
-
-    pub(crate) fn average_pool_on_device(&self, window: Window) -> Result<Self> {
-        average_pool(self, self.held("avg_pool2d")?, window)
-    }
-
-    pub(crate) fn join_on_device(&self, skip: &Self) -> Result<Self> {
-        const OP: &str = "upsample_concat";
-        Ok(join([self, skip], [self.held(OP)?, skip.held(OP)?])?.0)
-    }
 }
 
 impl Features {

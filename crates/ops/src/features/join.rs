@@ -4,11 +4,13 @@ use candle_core::Tensor;
 
 use super::Features;
 use super::block::{Block, like, same_padding};
+use super::device;
 use super::map::{Map, Values};
 use super::node::Node;
 use crate::OpsError;
 use crate::buffer::Buffer;
 use crate::conv::Geometry;
+use crate::gpu::Affine;
 use crate::norm::{Activation, BatchStatistics, Norm, Source};
 use crate::portable;
 use crate::real::{Reading, by_dtype, check_shape, dims4};
@@ -67,14 +69,14 @@ impl Features {
         check_shape(OP, "beta", beta, &[geometry.cout], self.like())?;
         if let Some(maps) = self.both_on_device(OP, skip)? {
             Source::check(OP, norm, geometry.cout, self.like())?;
-            let normed = super::device::Normed {
-                weight,
+            let affine = Affine {
                 gamma,
                 beta,
                 norm,
                 activation: Activation::Relu,
             };
-            return Ok(super::device::join_conv_norm([self, skip], maps, &geometry, &normed)?);
+            let (joined, map) = device::join([self, skip], maps)?;
+            return Ok(device::conv_norm(&joined, &map, &geometry, weight, &affine)?);
         }
         if let Some((x, skip)) = self.both_composed(OP, skip)? {
             Source::check(OP, norm, geometry.cout, x)?;

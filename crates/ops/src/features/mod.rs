@@ -7,7 +7,7 @@
 
 mod add;
 mod block;
-mod device;
+pub(crate) mod device;
 mod join;
 mod map;
 mod node;
@@ -93,7 +93,7 @@ impl Features {
     /// # Errors
     /// As [`Features::of`]; [`OpsError::Parameter`] for a precision that the tensor's device does not have.
     pub fn with_precision(x: &Tensor, precision: Precision) -> Result<Self, OpsError> {
-        if let Some(features) = device::on_engine("Features::with_precision", "x", x, precision)? {
+        if let Some((features, _)) = device::enter("Features::with_precision", "x", x, precision)? {
             return Ok(features);
         }
         if precision != Precision::F32 {
@@ -109,7 +109,7 @@ impl Features {
 
     /// [`Features::of`] for an operation's argument.
     pub(crate) fn named(op: &'static str, argument: &'static str, x: &Tensor) -> Result<Self, OpsError> {
-        if let Some(features) = device::on_engine(op, argument, x, Precision::F32)? {
+        if let Some((features, _)) = device::enter(op, argument, x, Precision::F32)? {
             return Ok(features);
         }
         let dims = dims4(op, argument, x)?;

@@ -5,7 +5,7 @@ use super::map::{Map, Values};
 use super::node::Node;
 use crate::OpsError;
 use crate::buffer::Buffer;
-use crate::pool::{Window, max_backward, max_forward};
+use crate::pool::{Kind, Window, max_backward, max_forward};
 use crate::portable;
 use crate::real::by_dtype;
 
@@ -19,7 +19,7 @@ impl Features {
         let [batch, channels, _, _] = self.dims();
         let window = Window::new(OP, self.dims(), kernel, stride, padding)?;
         if let Some(map) = self.device() {
-            return Ok(super::device::max_pool(self, map, window)?);
+            return Ok(super::device::pool(Kind::Max, self, map, window)?);
         }
         if let Some(x) = self.composed() {
             let y = portable::pool::max(window, x)?;

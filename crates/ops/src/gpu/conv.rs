@@ -3,7 +3,7 @@
 use candle_core::{DType, Result, Tensor};
 
 use super::engine::{Arg, Operands, Pass};
-use super::map::{Map, weight_channels_last};
+use super::map::{Map, from_channels_last, to_channels_last};
 use super::shape::{BLOCK, Shape, WARP, Walk, grid, room, typed};
 
 /// A convolution on maps, and its weight as the kernels take it.
@@ -16,18 +16,13 @@ pub(crate) struct Convolution {
 impl Convolution {
     pub(crate) fn new(x: &Map, weight: &Tensor, shape: Shape) -> Result<Self> {
         let engine = &*x.engine;
-        let weight = if shape.is_depthwise() {
+        let (dtype, channels) = if shape.is_depthwise() {
             // The channels are the rows of `[channels, taps]`: as if they were input channels of one row.
-            let one_row = Shape {
-                cout: 1,
-                cin: shape.cin,
-                groups: 1,
-                ..shape
-            };
-            weight_channels_last(engine, weight, DType::F32, &one_row)?
+            (DType::F32, shape.cin)
         } else {
-            weight_channels_last(engine, weight, x.dtype(), &shape)?
+            (x.dtype(), shape.cin / shape.groups)
         };
+        let weight = to_channels_last(engine, weight, dtype, [channels, shape.taps()])?;
         Ok(Self { shape, weight })
     }
 
@@ -111,8 +106,8 @@ impl Convolution {
         let s = &self.shape;
         let engine = &*x.engine;
         let bytes = s.bytes();
-        let dw = room(s.weights(), DType::F32, dy)?;
         if s.is_depthwise() {
+            let dw = room(s.weights(), DType::F32, dy)?;
             let walk = self.walk(x);
             let columns = walk.columns(s.y_pixels());
             let partial = room(s.taps() * columns.splits * s.cin, DType::F32, dy)?;
@@ -154,20 +149,7 @@ impl Convolution {
                 &args,
             )?;
         }
-        let args = [
-            Arg::Tensor(&last),
-            Arg::Tensor(&dw),
-            Arg::U32(s.cin / s.groups),
-            Arg::U32(s.taps()),
-            Arg::U32(s.weights()),
-        ];
-        engine.launch(
-            &typed("weight_channels_first", x.dtype()),
-            grid(s.weights()),
-            BLOCK,
-            &args,
-        )?;
-        dw.reshape(like.shape())
+        from_channels_last(engine, &last, [s.cin / s.groups, s.taps()])?.reshape(like.shape())
     }
 }
 

@@ -201,23 +201,8 @@ impl Cudnn {
         } else {
             TENSOR_OP_MATH
         };
-        let s = [
-            shape.batch,
-            shape.cin,
-            shape.h,
-            shape.w,
-            shape.cout,
-            shape.kh,
-            shape.kw,
-            shape.oh,
-            shape.ow,
-            shape.stride,
-            shape.padding,
-            shape.dilation,
-            shape.groups,
-        ]
-        .map(|v| v as c_int);
-        let [n, cin, h, w, cout, kh, kw, oh, ow, stride, padding, dilation, groups] = s;
+        let [n, cin, h, w, cout, kh, kw, oh, ow, stride, padding, dilation, groups] =
+            shape.fields().map(|field| field as c_int);
         let make = |name: &str| -> Result<Descriptor> {
             let mut descriptor = null_mut();
             // SAFETY: every one of these functions writes a handle.

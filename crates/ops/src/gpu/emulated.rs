@@ -24,13 +24,17 @@ pub(super) struct Emulated {
     running: Mutex<()>,
 }
 
-/// The engine, or `None` (and why, printed) where no C++ compiler is found.
+/// The engine, or `None` where no C++ compiler is found; every test that asks then prints one line which begins with
+/// `skipped: `.
 pub(super) fn engine() -> Option<Arc<dyn Engine>> {
-    static ENGINE: OnceLock<Option<Arc<Emulated>>> = OnceLock::new();
-    ENGINE
-        .get_or_init(compile)
-        .clone()
-        .map(|engine| engine as Arc<dyn Engine>)
+    static ENGINE: OnceLock<std::result::Result<Arc<Emulated>, String>> = OnceLock::new();
+    match ENGINE.get_or_init(compile) {
+        Ok(engine) => Some(engine.clone()),
+        Err(why) => {
+            println!("skipped: {why}");
+            None
+        }
+    }
 }
 
 thread_local! {
@@ -62,7 +66,7 @@ pub(super) fn launched<R>(f: impl FnOnce() -> R) -> (R, Vec<String>) {
     (result, LAUNCHED.take())
 }
 
-fn compile() -> Option<Arc<Emulated>> {
+fn compile() -> std::result::Result<Arc<Emulated>, String> {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/gpu/kernels/all.cu");
     let folder = tempfile::tempdir().unwrap();
     let library = folder.path().join("kernels.so");
@@ -85,14 +89,11 @@ fn compile() -> Option<Arc<Emulated>> {
         .status();
     match status {
         Ok(status) => assert!(status.success(), "the kernels do not compile as C++"),
-        Err(error) => {
-            println!("skipped: no C++ compiler `{compiler}` ({error})");
-            return None;
-        }
+        Err(error) => return Err(format!("no C++ compiler `{compiler}` ({error})")),
     }
     // SAFETY: the library was just made of our sources; it has no code that runs on loading.
     let kernels = unsafe { Library::new(&library) }.unwrap();
-    Some(Arc::new(Emulated {
+    Ok(Arc::new(Emulated {
         token: Tensor::zeros(1, DType::F32, &Device::Cpu).unwrap(),
         kernels,
         running: Mutex::new(()),

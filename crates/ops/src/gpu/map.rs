@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use candle_core::{DType, Result, Tensor};
 
 use super::engine::{Arg, Engine};
-use super::shape::{BLOCK, Shape, Walk, check_count, grid, room, small, typed};
+use super::shape::{BLOCK, Walk, check_count, grid, room, small, typed};
 use crate::Precision;
 use crate::features::poisoned;
 
@@ -47,7 +47,7 @@ impl Map {
     /// From `[batch, channels, height, width]` in f32.
     pub(crate) fn of(x: &Tensor, engine: Arc<dyn Engine>, precision: Precision, dims: [usize; 4]) -> Result<Self> {
         let dtype = dtype_of(precision);
-        let values = to_channels_last(&*engine, x, dtype, dims)?;
+        let values = to_channels_last(&*engine, x, dtype, turn(dims))?;
         Ok(Self {
             engine,
             precision,
@@ -59,7 +59,7 @@ impl Map {
 
     /// As `[batch, channels, height, width]` in f32.
     pub(crate) fn to_tensor(&self) -> Result<Tensor> {
-        from_channels_last(&*self.engine, &self.values, self.dims)
+        from_channels_last(&*self.engine, &self.values, turn(self.dims))?.reshape(&self.dims)
     }
 
     pub(super) fn dtype(&self) -> DType {
@@ -97,7 +97,12 @@ impl Map {
 
     /// Adds a gradient `[batch, channels, height, width]` in f32.
     pub(crate) fn add_tensor_gradient(&self, gradient: &Tensor) -> Result<()> {
-        self.add_gradient(to_channels_last(&*self.engine, gradient, self.dtype(), self.dims)?)
+        self.add_gradient(to_channels_last(
+            &*self.engine,
+            gradient,
+            self.dtype(),
+            turn(self.dims),
+        )?)
     }
 
     /// The sum of two maps.
@@ -123,6 +128,11 @@ impl Map {
     }
 }
 
+/// Channels and pixels of an image.
+pub(super) fn turn([_, channels, height, width]: [usize; 4]) -> [u32; 2] {
+    [small(channels), small(height * width)]
+}
+
 /// `z = x + y`; `z` may be `x`.
 pub(super) fn add(engine: &dyn Engine, walk: Walk, x: &Tensor, y: &Tensor, z: &Tensor) -> Result<()> {
     let packs = walk.packs_of(check_count(x.elem_count())?);
@@ -130,58 +140,33 @@ pub(super) fn add(engine: &dyn Engine, walk: Walk, x: &Tensor, y: &Tensor, z: &T
     engine.launch(&walk.kernel("add"), grid(packs), BLOCK, &args)
 }
 
-/// `[batch, channels, height, width]` in f32 to channels last.
-pub(super) fn to_channels_last(engine: &dyn Engine, x: &Tensor, dtype: DType, dims: [usize; 4]) -> Result<Tensor> {
-    let count = check_count(x.elem_count())?;
-    let out = room(count, dtype, x)?;
-    let [_, channels, height, width] = dims;
-    let args = [
-        Arg::Tensor(x),
-        Arg::Tensor(&out),
-        Arg::U32(small(channels)),
-        Arg::U32(small(height * width)),
-        Arg::U32(count),
-    ];
-    engine.launch(&typed("to_channels_last", dtype), grid(count), BLOCK, &args)?;
-    Ok(out)
-}
-
-/// Channels last to `[batch, channels, height, width]` in f32.
-pub(super) fn from_channels_last(engine: &dyn Engine, x: &Tensor, dims: [usize; 4]) -> Result<Tensor> {
-    let count = check_count(x.elem_count())?;
-    let out = room(count, DType::F32, x)?;
-    let [batch, channels, height, width] = dims;
-    let args = [
-        Arg::Tensor(x),
-        Arg::Tensor(&out),
-        Arg::U32(small(channels)),
-        Arg::U32(small(height * width)),
-        Arg::U32(count),
-    ];
-    engine.launch(&typed("from_channels_last", x.dtype()), grid(count), BLOCK, &args)?;
-    out.reshape((batch, channels, height, width))
-}
-
-/// A convolution weight `[out, in / groups, kh, kw]` as the kernels take it.
-pub(super) fn weight_channels_last(
+/// `[rows, channels, area]` in f32 to `[rows, area, channels]`: maps of images, and convolution weights, whose rows are output
+/// channels and whose area is that of the window.
+pub(super) fn to_channels_last(
     engine: &dyn Engine,
-    weight: &Tensor,
+    x: &Tensor,
     dtype: DType,
-    shape: &Shape,
+    [channels, area]: [u32; 2],
 ) -> Result<Tensor> {
-    let out = room(shape.weights(), dtype, weight)?;
+    turned(engine, &typed("to_channels_last", dtype), x, dtype, [channels, area])
+}
+
+/// And back.
+pub(super) fn from_channels_last(engine: &dyn Engine, x: &Tensor, [channels, area]: [u32; 2]) -> Result<Tensor> {
+    let kernel = typed("from_channels_last", x.dtype());
+    turned(engine, &kernel, x, DType::F32, [channels, area])
+}
+
+fn turned(engine: &dyn Engine, kernel: &str, x: &Tensor, to: DType, [channels, area]: [u32; 2]) -> Result<Tensor> {
+    let count = check_count(x.elem_count())?;
+    let out = room(count, to, x)?;
     let args = [
-        Arg::Tensor(weight),
+        Arg::Tensor(x),
         Arg::Tensor(&out),
-        Arg::U32(shape.cin / shape.groups),
-        Arg::U32(shape.taps()),
-        Arg::U32(shape.weights()),
+        Arg::U32(channels),
+        Arg::U32(area),
+        Arg::U32(count),
     ];
-    engine.launch(
-        &typed("weight_channels_last", dtype),
-        grid(shape.weights()),
-        BLOCK,
-        &args,
-    )?;
+    engine.launch(kernel, grid(count), BLOCK, &args)?;
     Ok(out)
 }

@@ -36,7 +36,7 @@ pub(crate) use loss::{mask_sums, pixel_loss};
 pub(crate) use map::Map;
 pub(crate) use norm::{Affine, Normalised};
 pub(crate) use optim::{Entry, Moments, adamw, clip, follow, sgd};
-pub(crate) use pool::{average_pool, average_pool_backward, max_pool, max_pool_backward};
+pub(crate) use pool::{pool, pool_backward};
 pub(crate) use resize::{Positions, resize};
 pub(crate) use row_norm::{Rows, row_norm};
 pub(crate) use shape::Shape;

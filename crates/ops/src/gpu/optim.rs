@@ -106,40 +106,31 @@ pub(crate) fn clip(engine: &dyn Engine, entries: &[Entry<'_>], most: f32) -> Res
 
 /// One step of AdamW for all parameters; `factor` (one element) scales the gradients.
 pub(crate) fn adamw(engine: &dyn Engine, entries: &[Entry<'_>], moments: Moments, factor: &Tensor) -> Result<()> {
-    for group in entries.chunks(MOST) {
-        let table = table(group, &|tensor| engine.address(tensor))?;
-        let args = [
-            Arg::Bytes(&table),
-            Arg::Tensor(factor),
-            Arg::F32(1.0 - moments.beta1),
-            Arg::F32(moments.beta2),
-            Arg::F32(moments.eps),
-        ];
-        engine.launch("adamw", grid(group, BLOCKS), BLOCK, &args)?;
-    }
-    Ok(())
+    let numbers = [1.0 - moments.beta1, moments.beta2, moments.eps].map(Arg::F32);
+    update(
+        engine,
+        "adamw",
+        entries,
+        &[&[Arg::Tensor(factor)], &numbers[..]].concat(),
+    )
 }
 
 /// One step of SGD for all parameters; the first moment is the velocity.
 pub(crate) fn sgd(engine: &dyn Engine, entries: &[Entry<'_>], lr: f32, momentum: f32, decay: f32) -> Result<()> {
-    for group in entries.chunks(MOST) {
-        let table = table(group, &|tensor| engine.address(tensor))?;
-        let args = [Arg::Bytes(&table), Arg::F32(lr), Arg::F32(momentum), Arg::F32(decay)];
-        engine.launch("sgd", grid(group, BLOCKS), BLOCK, &args)?;
-    }
-    Ok(())
+    update(engine, "sgd", entries, &[lr, momentum, decay].map(Arg::F32))
 }
 
 /// `parameter += rate * (gradient - parameter)` for all: averages that follow values.
 pub(crate) fn follow(engine: &dyn Engine, entries: &[Entry<'_>], rate: f32) -> Result<()> {
+    update(engine, "follow", entries, &[Arg::F32(rate)])
+}
+
+/// Launches a kernel of a table and what all its entries share.
+fn update(engine: &dyn Engine, kernel: &str, entries: &[Entry<'_>], shared: &[Arg<'_>]) -> Result<()> {
     for group in entries.chunks(MOST) {
         let table = table(group, &|tensor| engine.address(tensor))?;
-        engine.launch(
-            "follow",
-            grid(group, BLOCKS),
-            BLOCK,
-            &[Arg::Bytes(&table), Arg::F32(rate)],
-        )?;
+        let args = [&[Arg::Bytes(&table)], shared].concat();
+        engine.launch(kernel, grid(group, BLOCKS), BLOCK, &args)?;
     }
     Ok(())
 }

@@ -5,19 +5,14 @@ use candle_core::{Result, Tensor};
 use super::engine::Arg;
 use super::map::Map;
 use super::shape::{BLOCK, Shape, grid};
-use crate::pool::Window;
+use crate::pool::{Kind, Window};
 
-/// Maxima of windows.
-pub(crate) fn max_pool(x: &Map, window: &Window) -> Result<Map> {
-    forward("max_pool", x, window)
-}
-
-/// Means of windows.
-pub(crate) fn average_pool(x: &Map, window: &Window) -> Result<Map> {
-    forward("average_pool", x, window)
-}
-
-fn forward(kernel: &str, x: &Map, window: &Window) -> Result<Map> {
+/// Maxima or means of windows.
+pub(crate) fn pool(kind: Kind, x: &Map, window: &Window) -> Result<Map> {
+    let kernel = match kind {
+        Kind::Max => "max_pool",
+        Kind::Average => "average_pool",
+    };
     let shape = Shape::window(x.dims, window)?;
     let [batch, channels, _, _] = x.dims;
     let walk = x.walk();
@@ -34,29 +29,23 @@ fn forward(kernel: &str, x: &Map, window: &Window) -> Result<Map> {
     Ok(x.beside([batch, channels, window.oh, window.ow], y))
 }
 
-/// The gradient of [`max_pool`]'s input.
-pub(crate) fn max_pool_backward(x: &Map, window: &Window, dy: &Tensor) -> Result<Tensor> {
-    let read = [Arg::Tensor(&x.values), Arg::Tensor(dy)];
-    if window.is_halving() && window.h.is_multiple_of(2) && window.w.is_multiple_of(2) {
-        return backward("max_halve_backward", x, window, &read, x.pixels() / 4);
-    }
-    backward("max_pool_backward", x, window, &read, x.pixels())
-}
-
-/// The gradient of [`average_pool`]'s input.
-pub(crate) fn average_pool_backward(x: &Map, window: &Window, dy: &Tensor) -> Result<Tensor> {
-    backward("average_pool_backward", x, window, &[Arg::Tensor(dy)], x.pixels())
-}
-
-/// `pixels`: how many the kernel goes over.
-fn backward(kernel: &str, x: &Map, window: &Window, read: &[Arg<'_>], pixels: u32) -> Result<Tensor> {
+/// The gradient of the input.
+pub(crate) fn pool_backward(kind: Kind, x: &Map, window: &Window, dy: &Tensor) -> Result<Tensor> {
+    let (values, dy) = (Arg::Tensor(&x.values), Arg::Tensor(dy));
+    let whole = window.h.is_multiple_of(2) && window.w.is_multiple_of(2);
+    // And the pixels that the kernel goes over.
+    let (kernel, read, pixels) = match kind {
+        Kind::Max if window.is_halving() && whole => ("max_halve_backward", vec![values, dy], x.pixels() / 4),
+        Kind::Max => ("max_pool_backward", vec![values, dy], x.pixels()),
+        Kind::Average => ("average_pool_backward", vec![dy], x.pixels()),
+    };
     let shape = Shape::window(x.dims, window)?;
     let walk = x.walk();
     let packs = pixels * walk.row();
     let dx = x.room(x.pixels() * x.channels())?;
     let bytes = shape.bytes();
     let mut args = vec![Arg::Bytes(&bytes)];
-    args.extend_from_slice(read);
+    args.extend(read);
     args.extend([Arg::Tensor(&dx), Arg::U32(packs)]);
     x.engine.launch(&walk.kernel(kernel), grid(packs), BLOCK, &args)?;
     Ok(dx)

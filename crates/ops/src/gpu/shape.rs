@@ -115,9 +115,9 @@ impl Shape {
         self.cout * self.taps() * (self.cin / self.groups)
     }
 
-    /// The bytes that a kernel takes by value.
-    pub(super) fn bytes(&self) -> Vec<u8> {
-        let fields = [
+    /// All sizes, in the order of `ConvShape`.
+    pub(super) fn fields(&self) -> [u32; 13] {
+        [
             self.batch,
             self.cin,
             self.h,
@@ -131,8 +131,12 @@ impl Shape {
             self.padding,
             self.dilation,
             self.groups,
-        ];
-        fields.iter().flat_map(|field| field.to_ne_bytes()).collect()
+        ]
+    }
+
+    /// The bytes that a kernel takes by value.
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        self.fields().iter().flat_map(|field| field.to_ne_bytes()).collect()
     }
 }
 

@@ -9,10 +9,11 @@ use std::sync::{Arc, OnceLock};
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, DType, Layout, Shape, Tensor, Var, WithDType};
 
-use crate::Features;
 use crate::OpsError;
+use crate::Precision;
 use crate::cpu::vectorised;
-use crate::gpu::{self, Entry};
+use crate::features::device;
+use crate::gpu::{self, Affine, Entry};
 use crate::parallel;
 use crate::portable;
 use crate::real::{Reading, Real, by_dtype, check_device, check_shape, dims4, elements};
@@ -383,9 +384,15 @@ pub fn batch_norm(
     const OP: &str = "batch_norm";
     let [batch, channels, h, w] = dims4(OP, "x", x)?;
     check_affine(OP, gamma, beta, channels, x)?;
-    if let Some(maps) = Features::on_device(OP, "x", x)? {
+    if let Some((maps, map)) = device::enter(OP, "x", x, Precision::F32)? {
         Source::check(OP, norm, channels, x)?;
-        let (maps, statistics) = maps.norm_on_device(gamma, beta, norm, activation)?;
+        let affine = Affine {
+            gamma,
+            beta,
+            norm,
+            activation,
+        };
+        let (maps, statistics) = device::norm(&maps, &map, &affine)?;
         return Ok((maps.into_tensor()?, statistics));
     }
     if portable::takes(x) {

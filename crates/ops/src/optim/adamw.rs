@@ -10,7 +10,7 @@ use super::clip::{check_max_norm, clip_gradients};
 use super::{Update, Values, check_fraction, check_not_negative, sorted, update_in_place};
 use crate::OpsError;
 use crate::cpu::vectorised;
-use crate::gpu::{self, Engine};
+use crate::gpu::{self, Engine, Entry};
 use crate::portable;
 use crate::real::Real;
 
@@ -203,42 +203,30 @@ impl AdamW {
         lr: f64,
         max_norm: Option<f64>,
     ) -> Result<(), OpsError> {
-        let mut owned = Vec::new();
-        for (at, slot) in self.slots.iter_mut().enumerate() {
+        let mut moved = Vec::new();
+        for slot in &mut self.slots {
             let Some(gradient) = gradients.get(&slot.var) else {
                 continue;
             };
             super::check_gradient(&slot.var, gradient)?;
             slot.step += 1;
-            owned.push((at, gradient.contiguous()?));
-        }
-        let mut entries = Vec::with_capacity(owned.len());
-        for (at, gradient) in &owned {
-            let slot = &mut self.slots[*at];
-            let [keep, _, _, size, correction, _] = AdamWUpdate {
+            let update = AdamWUpdate {
                 lr,
                 params: self.params.clone(),
                 decay: self.params.decay_of(&slot.var),
                 step: slot.step,
-            }
-            .constants();
-            entries.push((
-                slot.var.clone(),
-                gradient,
-                slot.mean.device()?.clone(),
-                slot.square.device()?.clone(),
-                [keep, size, correction],
-            ));
+            };
+            let state = [slot.mean.device()?.clone(), slot.square.device()?.clone()];
+            moved.push((slot.var.clone(), gradient.contiguous()?, state, update.constants()));
         }
-        let entries: Vec<_> = entries
+        let entries: Vec<_> = moved
             .iter()
-            .map(|(var, gradient, mean, square, numbers)| gpu::Entry {
-                parameter: var.as_tensor(),
-                gradient,
-                state: [mean, square],
-                keep: numbers[0] as f32,
-                size: numbers[1] as f32,
-                correction: numbers[2] as f32,
+            .map(|(var, gradient, state, [keep, _, _, size, correction, _])| Entry {
+                state: state.each_ref(),
+                keep: *keep as f32,
+                size: *size as f32,
+                correction: *correction as f32,
+                ..Entry::plain(var, gradient, None)
             })
             .collect();
         let Some(first) = entries.first() else {

@@ -1,43 +1,52 @@
-//! One file per criterion gives scores; this one turns scores into masks.
+//! One file per criterion gives scores; this one lists the criteria and turns scores into masks.
 mod lamp;
 mod magnitude;
 mod random;
 
 use std::fmt;
-use std::str::FromStr;
 
 use candle_core::Tensor;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::PruneError;
 use crate::mask::Mask;
 use crate::mask_set::MaskSet;
 use crate::params::PruneParams;
+use crate::weights::WeightSet;
 
-/// How prunable weights are ranked; those of lowest rank go first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Criterion {
-    /// Smallest absolute value over all prunable weights together; `torch.nn.utils.prune.global_unstructured` with
-    /// `L1Unstructured`.
-    #[default]
-    GlobalMagnitude,
-    /// Smallest absolute value within each tensor; `torch.nn.utils.prune.l1_unstructured` on each.
-    LayerMagnitude,
-    /// Layer-adaptive magnitude: `w² / Σ u²` over the weights `u` of the same tensor with `|u| ≥ |w|`, compared over all
-    /// tensors together, so that no tensor is emptied (Lee et al. 2021, "Layer-adaptive sparsity for the
-    /// magnitude-based pruning").
-    Lamp,
-    /// At random over all prunable weights together, from the seed; the control of every other criterion.
-    Random,
-    /// At random within each tensor, from the seed; `torch.nn.utils.prune.random_unstructured` on each.
-    LayerRandom,
+/// How prunable weights are ranked; those of lowest score go first.
+pub struct Criterion {
+    /// The name used in configuration files and on the command line.
+    pub name: &'static str,
+    /// What goes first, in a sentence without a full stop.
+    pub about: &'static str,
+    /// Whose behaviour it matches, or the paper that defines it.
+    pub reference: &'static str,
+    /// Over what scores are compared.
+    pub scope: Scope,
+    /// What must be known of the network besides its weights.
+    pub needs: Needs,
+    /// A score per weight of one tensor in row-major order, finite and not negative.
+    pub scores: fn(&Context) -> Result<Vec<f64>, PruneError>,
+}
+
+/// What a criterion sees of one tensor.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The tensor's name.
+    pub name: &'a str,
+    /// The weights.
+    pub weight: &'a Tensor,
+    /// Gradient of a loss with respect to the weights, of their shape; there for criteria that need it.
+    pub gradient: Option<&'a Tensor>,
+    /// What was measured of the tensor's inputs on data; there for criteria that need it.
+    pub activation: Option<&'a Tensor>,
+    /// Seed of criteria that draw.
+    pub seed: u64,
 }
 
 /// Over what a criterion compares scores.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scope {
     /// All prunable weights compete; layers end at different sparsities.
     Global,
@@ -45,98 +54,140 @@ pub enum Scope {
     Layer,
 }
 
+/// What a criterion needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Needs {
+    /// The weights alone.
+    Weights,
+    /// Gradients of a loss too, as SNIP does.
+    Gradients,
+    /// Activations on data too, as Wanda does.
+    Activations,
+}
+
+impl fmt::Display for Needs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Weights => "weights",
+            Self::Gradients => "gradients",
+            Self::Activations => "activations",
+        })
+    }
+}
+
+/// What was measured of a network on data, tensor by tensor under the weights' names.
+#[derive(Clone, Debug, Default)]
+pub struct Measurements {
+    /// Gradients of a loss with respect to the weights.
+    pub gradients: Option<WeightSet>,
+    /// What a criterion wants to know of each tensor's inputs.
+    pub activations: Option<WeightSet>,
+}
+
+/// Every criterion, in the order of the documentation.
+pub static CRITERIA: [&Criterion; 5] = [
+    Criterion::GLOBAL_MAGNITUDE,
+    &magnitude::LAYER_MAGNITUDE,
+    &lamp::LAMP,
+    &random::RANDOM,
+    &random::LAYER_RANDOM,
+];
+
 impl Criterion {
-    /// Every criterion, in the order of the documentation.
-    pub const ALL: [Self; 5] = [
-        Self::GlobalMagnitude,
-        Self::LayerMagnitude,
-        Self::Lamp,
-        Self::Random,
-        Self::LayerRandom,
-    ];
+    /// Smallest absolute value over all prunable weights together: the default.
+    pub const GLOBAL_MAGNITUDE: &'static Self = &magnitude::GLOBAL_MAGNITUDE;
 
-    /// The name used in configuration files and on the command line.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::GlobalMagnitude => "global-magnitude",
-            Self::LayerMagnitude => "layer-magnitude",
-            Self::Lamp => "lamp",
-            Self::Random => "random",
-            Self::LayerRandom => "layer-random",
-        }
+    /// The criterion of that name.
+    ///
+    /// # Errors
+    /// [`PruneError::UnknownCriterion`], which lists the names.
+    pub fn named(name: &str) -> Result<&'static Self, PruneError> {
+        let known = CRITERIA.iter().copied().find(|criterion| criterion.name == name);
+        known.ok_or_else(|| PruneError::UnknownCriterion {
+            found: name.to_string(),
+            known: CRITERIA.map(|criterion| criterion.name).join(", "),
+        })
     }
 
-    /// Over what its scores are compared.
-    #[must_use]
-    pub fn scope(self) -> Scope {
-        match self {
-            Self::GlobalMagnitude | Self::Lamp | Self::Random => Scope::Global,
-            Self::LayerMagnitude | Self::LayerRandom => Scope::Layer,
+    /// The scores of one tensor, checked.
+    fn checked_scores(&self, context: &Context) -> Result<Vec<f64>, PruneError> {
+        let there = match self.needs {
+            Needs::Weights => true,
+            Needs::Gradients => context.gradient.is_some(),
+            Needs::Activations => context.activation.is_some(),
+        };
+        if !there {
+            return Err(PruneError::Unmeasured {
+                criterion: self.name,
+                needs: self.needs,
+                name: context.name.to_string(),
+            });
+        }
+        let scores = (self.scores)(context)?;
+        match scores.iter().position(|score| !score.is_finite()) {
+            None => Ok(scores),
+            Some(index) => Err(PruneError::NotFinite {
+                name: context.name.to_string(),
+                index,
+                value: scores[index],
+            }),
         }
     }
+}
 
-    /// A score per weight, not negative and finite; the lowest go first.
-    fn scores(self, name: &str, weight: &Tensor, seed: u64) -> Result<Vec<f64>, PruneError> {
-        match self {
-            Self::GlobalMagnitude | Self::LayerMagnitude => magnitude::scores(name, weight),
-            Self::Lamp => lamp::scores(name, weight),
-            Self::Random | Self::LayerRandom => Ok(random::scores(name, weight.elem_count(), seed)),
-        }
+impl fmt::Debug for Criterion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
     }
 }
 
 impl fmt::Display for Criterion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        f.write_str(self.name)
     }
 }
 
-impl FromStr for Criterion {
-    type Err = PruneError;
-
-    fn from_str(found: &str) -> Result<Self, PruneError> {
-        Self::ALL
-            .into_iter()
-            .find(|criterion| criterion.name() == found)
-            .ok_or_else(|| PruneError::UnknownCriterion {
-                found: found.to_string(),
-                known: Self::ALL.map(Self::name).join(", "),
-            })
+impl PartialEq for Criterion {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
     }
 }
 
-/// Masks of `round(sparsity * n)` zeros, those of `previous` among them.
+pub(crate) fn serialize<S: Serializer>(criterion: &Criterion, serializer: S) -> Result<S::Ok, S::Error> {
+    criterion.name.serialize(serializer)
+}
+
+pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<&'static Criterion, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    Criterion::named(&name).map_err(serde::de::Error::custom)
+}
+
+/// Masks of `round(sparsity * n)` zeros.
 pub(crate) fn masks(
     params: &PruneParams,
     weights: &[(&str, &Tensor)],
-    previous: Option<&MaskSet>,
+    measured: &Measurements,
 ) -> Result<MaskSet, PruneError> {
+    let of = |set: &Option<WeightSet>, name: &str| set.as_ref().and_then(|set| set.get(name)).cloned();
     let mut scores = Vec::with_capacity(weights.len());
     for (name, weight) in weights {
-        let mut layer = params.criterion.scores(name, weight, params.seed)?;
-        if let Some(previous) = previous {
-            let mask = previous.get(name).ok_or_else(|| PruneError::MissingMask {
-                name: (*name).to_string(),
-            })?;
-            mask.check_shape(name, weight)?;
-            // Scores are never negative, so these go first.
-            layer
-                .iter_mut()
-                .zip(mask.keep()?)
-                .filter(|(_, keep)| *keep == 0)
-                .for_each(|(score, _)| *score = -1.0);
-        }
-        scores.push(layer);
+        let (gradient, activation) = (of(&measured.gradients, name), of(&measured.activations, name));
+        scores.push(params.criterion.checked_scores(&Context {
+            name,
+            weight,
+            gradient: gradient.as_ref(),
+            activation: activation.as_ref(),
+            seed: params.seed,
+        })?);
     }
-    let keep = match params.criterion.scope() {
+    let keep: Vec<Vec<u8>> = match params.criterion.scope {
         Scope::Layer => scores
             .into_iter()
             .map(|layer| keep_highest(&layer, params.sparsity))
-            .collect::<Result<Vec<_>, _>>()?,
+            .collect(),
         Scope::Global => {
             let lengths: Vec<usize> = scores.iter().map(Vec::len).collect();
-            let mut keep = keep_highest(&scores.concat(), params.sparsity)?;
+            let mut keep = keep_highest(&scores.concat(), params.sparsity);
             lengths
                 .into_iter()
                 .map(|length| keep.drain(..length).collect())
@@ -155,21 +206,99 @@ pub(crate) fn masks(
         .collect()
 }
 
-/// 1 for each weight that stays; negative scores are weights already gone. Ties go by position, first gone first.
-fn keep_highest(scores: &[f64], sparsity: f64) -> Result<Vec<u8>, PruneError> {
+/// 1 for each weight that stays. Ties go by position, first gone first.
+fn keep_highest(scores: &[f64], sparsity: f64) -> Vec<u8> {
     let asked = (sparsity * scores.len() as f64).round() as usize;
-    let have = scores.iter().filter(|score| **score < 0.0).count();
-    if asked < have {
-        return Err(PruneError::AlreadySparser { sparsity, asked, have });
-    }
     let mut keep = vec![1u8; scores.len()];
     if asked == 0 {
-        return Ok(keep);
+        return keep;
     }
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.select_nth_unstable_by(asked - 1, |a, b| scores[*a].total_cmp(&scores[*b]).then(a.cmp(b)));
     for index in &order[..asked] {
         keep[*index] = 0;
     }
-    Ok(keep)
+    keep
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+
+    /// |w g|, as SNIP (Lee et al. 2019).
+    static SENSITIVITY: Criterion = Criterion {
+        name: "sensitivity",
+        about: "smallest product of weight and gradient",
+        reference: "",
+        scope: Scope::Global,
+        needs: Needs::Gradients,
+        scores: |context| {
+            let gradient = context.gradient.expect("checked before");
+            magnitude::scores(&Context {
+                weight: &(context.weight * gradient)?,
+                ..*context
+            })
+        },
+    };
+
+    #[test]
+    fn criteria_from_gradients_fit_in() {
+        let tensor = |values: [f32; 4]| Tensor::new(&[values], &Device::Cpu).unwrap();
+        let weights = WeightSet::from_iter([("weight", tensor([4., 3., 2., 1.]))]);
+        let params = PruneParams {
+            criterion: &SENSITIVITY,
+            ..PruneParams::default()
+        };
+        let params = params.check().unwrap();
+        let error = params.masks(&weights).unwrap_err().to_string();
+        assert!(
+            error.contains("`sensitivity` needs gradients") && error.contains("`weight`"),
+            "{error}"
+        );
+        let measured = Measurements {
+            gradients: Some(WeightSet::from_iter([("weight", tensor([0., -2., 1., 9.]))])),
+            activations: None,
+        };
+        let masks = params.masks_measured(&weights, &measured).unwrap();
+        let keep = masks
+            .get("weight")
+            .unwrap()
+            .as_tensor()
+            .flatten_all()
+            .unwrap()
+            .to_vec1::<u8>()
+            .unwrap();
+        assert_eq!(keep, [0, 1, 0, 1]);
+    }
+
+    #[test]
+    fn names_are_unique_and_found() {
+        for (i, criterion) in CRITERIA.iter().enumerate() {
+            assert!(
+                CRITERIA[..i].iter().all(|other| other.name != criterion.name),
+                "{criterion}"
+            );
+            assert_eq!(Criterion::named(criterion.name).unwrap(), *criterion);
+            assert!(
+                !criterion.about.ends_with('.') && !criterion.reference.is_empty(),
+                "{criterion}"
+            );
+        }
+    }
+
+    /// The table of the README is this list.
+    #[test]
+    fn the_readme_lists_every_criterion() {
+        let row = |criterion: &Criterion| {
+            format!(
+                "| `{}` | {} | {} |\n",
+                criterion.name, criterion.about, criterion.reference
+            )
+        };
+        let table: String = CRITERIA.iter().map(|criterion| row(criterion)).collect();
+        let readme = include_str!("../../README.md");
+        assert!(readme.contains(&table), "put this table into README.md:\n{table}");
+    }
 }

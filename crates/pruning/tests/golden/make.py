@@ -4,9 +4,8 @@
     python3 make.py        # needs torch and safetensors; writes masks.safetensors beside itself
 
 `weight.*` are the weights of a small network (no ties); `global.*`, `layer.*` the masks of `global_unstructured` with
-`L1Unstructured` and of `l1_unstructured` on each at AMOUNT; `twice.*` those of `global_unstructured` at AMOUNT and again
-at AMOUNT of what is left; `random_zeros` how many zeros `random_unstructured` leaves in each tensor, in the order of
-`weight.*` sorted by name.
+`L1Unstructured` and of `l1_unstructured` on each at AMOUNT; `random_zeros` how many zeros `random_unstructured` leaves in
+each tensor, in the order of `weight.*` sorted by name.
 """
 import pathlib
 
@@ -45,7 +44,6 @@ def each(method):
 out = {"weight." + k + ".weight": m.weight.detach().clone() for k, m in network().items()}
 out |= {"global." + k: v for k, v in pruned(globally).items()}
 out |= {"layer." + k: v for k, v in pruned(each(prune.l1_unstructured)).items()}
-out |= {"twice." + k: v for k, v in pruned(lambda m: (globally(m), globally(m))).items()}
 random = pruned(each(prune.random_unstructured))
 out["random_zeros"] = torch.tensor([int((random[k] == 0).sum()) for k in sorted(random)])
 save_file(out, HERE / "masks.safetensors", {"torch": torch.__version__})

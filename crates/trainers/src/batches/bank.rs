@@ -68,7 +68,7 @@ fn rows<T: WithDType, R: Iterator<Item = T>>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batches::change::{weak, weak_and_strong};
+    use crate::batches::augmentation::{Draw, Purpose, weak, weak_and_strong};
     use candle_core::DType;
 
     /// Rows arrive where they belong, in whole groups and in what is left over.
@@ -100,13 +100,17 @@ mod tests {
     fn places_are_those_of_the_geometry() {
         let size = 16;
         for at in 0..20 {
-            let change = weak(3, 5, at);
-            let Place { image, matrix, shift } = place(change.image, &change.geometry);
+            let draw = Draw {
+                image: 3,
+                strength: 1.0,
+            };
+            let drawn = weak(draw, Purpose::Labelled, 5, at);
+            let Place { image, matrix, shift } = place(drawn.image, &drawn.geometry);
             assert_eq!(image, 3);
             let half = (size as f32 - 1.) / 2.;
             let across: Vec<f32> = (0..size * size).map(|i| (i % size) as f32).collect();
             let down: Vec<f32> = (0..size * size).map(|i| (i / size) as f32).collect();
-            let moved = change.geometry.apply(&[across, down].concat(), size);
+            let moved = drawn.geometry.apply(&[across, down].concat(), size);
             let middle = [6, 9].map(|v: usize| v as f32 - half);
             let source = [0, 1].map(|axis| {
                 let [x, y] = matrix[axis];
@@ -125,8 +129,12 @@ mod tests {
         let size = 40;
         let mut seen = [false; 2];
         for at in 0..20 {
-            let change = weak_and_strong(0, 5, at);
-            let [teacher, student] = change.colours.each_ref().map(|photometry| colours(photometry, size));
+            let draw = Draw {
+                image: 0,
+                strength: 1.0,
+            };
+            let drawn = weak_and_strong(draw, Purpose::Unlabelled, 5, at);
+            let [teacher, student] = drawn.colours.each_ref().map(|photometry| colours(photometry, size));
             assert_eq!((teacher.blur_passes, teacher.cutout, teacher.noise), (0, None, 0.));
             assert!(student.noise > 0. && student.noise_key != teacher.noise_key);
             seen[0] |= student.blur_passes > 0;

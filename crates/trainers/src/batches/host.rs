@@ -5,7 +5,10 @@ use htl_datasets::ImageSet;
 use htl_models::Preprocessing;
 use rayon::prelude::*;
 
-use super::{Made, change::Change};
+use super::{
+    augmentation::Augmentation,
+    batch::{Batch, Maps},
+};
 use crate::{
     TrainError,
     upload::{Staged, Uploads},
@@ -14,82 +17,60 @@ use crate::{
 /// Batches made on all cores, then copied to the device.
 pub(super) struct Host {
     images: Arc<ImageSet>,
-    targets: Option<Vec<Vec<f32>>>,
+    maps: Maps,
     preprocessing: Preprocessing,
     uploads: Uploads,
 }
 
 impl Host {
-    pub fn new(
-        images: Arc<ImageSet>,
-        targets: Option<Vec<Vec<f32>>>,
-        preprocessing: Preprocessing,
-        device: &Device,
-    ) -> Self {
+    pub fn new(images: Arc<ImageSet>, maps: Maps, preprocessing: Preprocessing, device: &Device) -> Self {
         Self {
             images,
-            targets,
+            maps,
             preprocessing,
             uploads: Uploads::to(device),
         }
     }
 
-    pub fn make<const VIEWS: usize>(&self, changes: &[Change<VIEWS>]) -> Result<Made<VIEWS>, TrainError> {
+    pub fn make<const VIEWS: usize>(&self, draws: &[Augmentation<VIEWS>]) -> Result<Batch, TrainError> {
         let size = self.images.size();
         let image_len = 3 * size * size;
-        let mut views = [(); VIEWS].map(|()| vec![0.0; changes.len() * image_len]);
+        let mut views = [(); VIEWS].map(|()| vec![0.0; draws.len() * image_len]);
         let mut chunks = views.each_mut().map(|view| view.chunks_mut(image_len));
-        let slots: Vec<_> = changes
+        let slots: Vec<_> = draws
             .iter()
-            .map(|change| {
-                (
-                    change,
-                    chunks.each_mut().map(|chunks| chunks.next().unwrap_or_default()),
-                )
-            })
+            .map(|drawn| (drawn, chunks.each_mut().map(|chunks| chunks.next().unwrap_or_default())))
             .collect();
-        slots.into_par_iter().for_each(|(change, slots)| {
-            let mut image = change.geometry.apply(&self.images.image(change.image), size);
-            for (view, (photometry, slot)) in change.colours.iter().zip(slots).enumerate() {
+        slots.into_par_iter().for_each(|(drawn, slots)| {
+            let mut image = drawn.geometry.apply(&self.images.image(drawn.image), size);
+            for (view, (photometry, slot)) in drawn.colours.iter().zip(slots).enumerate() {
                 let mut coloured = if view + 1 == VIEWS {
                     std::mem::take(&mut image)
                 } else {
                     image.clone()
                 };
                 photometry.apply(&mut coloured, size);
-                normalise(&coloured, &self.preprocessing, slot);
+                self.preprocessing.normalise_planes(&coloured, slot);
             }
         });
-        let targets = self.targets.as_ref().map(|targets| {
-            let mut moved = vec![0.0; changes.len() * size * size];
+        let moved = |maps: &Vec<Vec<f32>>| {
+            let mut moved = vec![0.0; draws.len() * size * size];
             moved
                 .par_chunks_mut(size * size)
-                .zip(changes)
-                .for_each(|(moved, change)| {
-                    moved.copy_from_slice(&change.geometry.apply(&targets[change.image], size))
-                });
+                .zip(draws)
+                .for_each(|(moved, drawn)| moved.copy_from_slice(&drawn.geometry.apply(&maps[drawn.image], size)));
             self.stage(moved, 1)
-        });
+        };
+        let targets = self.maps.targets.as_ref().map(moved).transpose()?;
+        let pixels = self.maps.pixels.as_ref().map(moved).transpose()?;
         // An array cannot be mapped by what may fail.
         let staged: Result<Vec<Staged>, TrainError> = views.into_iter().map(|view| self.stage(view, 3)).collect();
-        Made::new(staged?, targets.transpose()?)
+        Batch::new(staged?, [targets, pixels])
     }
 
     fn stage(&self, values: Vec<f32>, channels: usize) -> Result<Staged, TrainError> {
         let size = self.images.size();
         let batch = values.len() / (channels * size * size);
         self.uploads.stage(values, (batch, channels, size, size))
-    }
-}
-
-/// The normalised planes of one image.
-pub(crate) fn normalise(image: &[f32], preprocessing: &Preprocessing, out: &mut [f32]) {
-    let plane = (image.len() / 3).max(1);
-    let planes = image.chunks_exact(plane).zip(out.chunks_exact_mut(plane));
-    for (((values, out), mean), std) in planes.zip(&preprocessing.mean).zip(&preprocessing.std) {
-        let scale = 1.0 / std;
-        for (out, value) in out.iter_mut().zip(values) {
-            *out = (value - mean) * scale;
-        }
     }
 }

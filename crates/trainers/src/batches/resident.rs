@@ -4,7 +4,7 @@ use htl_datasets::ImageSet;
 use htl_models::Preprocessing;
 use htl_ops::augment::{Colours, Place, ResidentImages};
 
-use super::{Made, bank, change::Change};
+use super::{augmentation::Augmentation, bank, batch::Batch};
 use crate::{TrainError, upload::Staged};
 
 /// The most that a set may take of a device, in bytes.
@@ -46,19 +46,17 @@ impl Resident {
         }))
     }
 
-    pub fn make<const VIEWS: usize>(&self, changes: &[Change<VIEWS>]) -> Result<Made<VIEWS>, TrainError> {
-        let places: Vec<Place> = changes
+    pub fn make<const VIEWS: usize>(&self, draws: &[Augmentation<VIEWS>]) -> Result<Batch, TrainError> {
+        let places: Vec<Place> = draws
             .iter()
-            .map(|change| bank::place(change.image, &change.geometry))
+            .map(|drawn| bank::place(drawn.image, &drawn.geometry))
             .collect();
         let colours: [Vec<Colours>; VIEWS] = std::array::from_fn(|view| {
-            let colours = changes.iter().map(|change| &change.colours[view]);
+            let colours = draws.iter().map(|drawn| &drawn.colours[view]);
             colours.map(|photometry| bank::colours(photometry, self.size)).collect()
         });
         let batch = self.images.batch(&places, &colours.each_ref().map(Vec::as_slice))?;
-        Made::new(
-            batch.views.into_iter().map(Staged::Tensor).collect(),
-            batch.targets.map(Staged::Tensor),
-        )
+        let views = batch.views.into_iter().map(Staged::Tensor).collect();
+        Batch::new(views, [batch.targets.map(Staged::Tensor), None])
     }
 }

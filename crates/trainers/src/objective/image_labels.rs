@@ -1,70 +1,144 @@
 use candle_core::{Device, Tensor};
-use htl_datasets::Sampler;
-use htl_models::{Mode, Network};
+use htl_datasets::{DataFolder, ImageSet, MaskUse, Sample, Sampler, Split};
+use htl_inference::Validator;
+use htl_models::{Architecture, ClassifierConfig, Mode, Network};
+use htl_vocabulary::{Setting, setting};
 
-use super::{Objective, weighted_mean};
-use crate::{TrainError, attention::SampleWeights, batches::Batches, feed::Feed, upload::Staged};
+use super::base::{Objective, Parts, Training, weighted_mean};
+use crate::{
+    TrainError,
+    attention::{ExtraTerm, View},
+    batches::{Batch, Maps},
+    feed::Feed,
+    samples::{Label, classes, labels},
+    upload::Staged,
+};
+
+/// Diagnoses only: a classifier whose class activation map localizes.
+pub(super) struct ImageLabels;
+
+impl Objective for ImageLabels {
+    fn setting(&self) -> Setting {
+        setting::WEAKLY_SUPERVISED
+    }
+
+    fn label(&self) -> Label {
+        Label::Diagnosis
+    }
+
+    fn classes(&self, data: &DataFolder) -> Vec<String> {
+        classes(data)
+    }
+
+    fn architecture(&self, width: usize, classes: &[String]) -> Architecture {
+        Architecture::UNetEncoderClassifier(ClassifierConfig {
+            width,
+            classes: classes.len(),
+            ..ClassifierConfig::default()
+        })
+    }
+
+    fn validation(&self, size: usize, data: &DataFolder) -> Result<Option<(ImageSet, Validator)>, TrainError> {
+        let classes = classes(data);
+        let known = |s: &&Sample| s.dx.as_ref().is_some_and(|dx| classes.contains(dx));
+        let samples: Vec<&Sample> = data.split(Split::Val).into_iter().filter(known).collect();
+        if samples.is_empty() {
+            return Ok(None);
+        }
+        let images = ImageSet::load(&samples, size, MaskUse::Ignore)?;
+        let labels = labels(data, &images, &classes);
+        let classes = classes.len();
+        Ok(Some((images, Validator::Classes { labels, classes })))
+    }
+
+    fn start(&self, parts: &Parts<'_>) -> Result<Box<dyn Training>, TrainError> {
+        Ok(Box::new(ClassTraining::new(parts)?))
+    }
+}
 
 /// Cross entropy against the diagnosis, classes drawn equally often in expectation.
-pub(crate) struct ImageLabelObjective {
+struct ClassTraining {
     feed: Feed<Diagnosed>,
     samples: usize,
     device: Device,
 }
 
 struct Diagnosed {
-    images: Staged,
+    batch: Batch,
     labels: Vec<u32>,
     weights: Vec<f32>,
+    attended: Vec<f32>,
 }
 
-impl ImageLabelObjective {
-    /// `labels`: the class of each image of `batches`, below `classes`.
-    pub fn new(
-        batches: Batches,
-        labels: Vec<u32>,
-        classes: usize,
-        weights: SampleWeights,
-        batch: usize,
-        steps: usize,
-    ) -> Result<Self, TrainError> {
-        let mut counts = vec![0usize; classes];
+impl ClassTraining {
+    fn new(parts: &Parts<'_>) -> Result<Self, TrainError> {
+        let images = &parts.samples.labelled;
+        let labels = labels(parts.data, images, parts.classes);
+        let attention = parts.image_attention(images)?;
+        if attention.pixel_masks(None, images.size()).is_some() {
+            return Err(TrainError::Parameter {
+                key: "attention.form",
+                message: "one that does not weight pixels: image labels have none".into(),
+                found: parts.attention.map_or_else(String::new, |a| a.form.clone()),
+            });
+        }
+        let mut counts = vec![0usize; parts.classes.len()];
         labels.iter().for_each(|&label| counts[label as usize] += 1);
-        let attention = weights.sampling.clone().unwrap_or_else(|| vec![1.0; labels.len()]);
+        let sampling = attention
+            .sampling()
+            .map_or_else(|| vec![1.0; labels.len()], <[f64]>::to_vec);
         let balanced: Vec<f64> = labels
             .iter()
-            .zip(attention)
+            .zip(sampling)
             .map(|(&label, a)| a / counts[label as usize] as f64)
             .collect();
-        let batches = batches.maker(None)?;
-        let sampler = Sampler::weighted(&balanced, batches.seed)?;
-        let (samples, pace, device) = (labels.len(), batches.pace(), batches.device.clone());
+        let maker = parts.batches(images).maker(Maps::default())?;
+        let sampler = Sampler::weighted(&balanced, maker.seed)?;
+        let (samples, pace, device) = (labels.len(), maker.pace(), maker.device.clone());
+        let batch = parts.batch;
         let make = move |step: usize| {
             let indices = sampler.batch(step as u64, batch);
             Ok(Diagnosed {
-                images: batches.weak(&indices, step)?,
+                batch: maker.labelled(&indices, &attention, step)?,
                 labels: indices.iter().map(|&i| labels[i]).collect(),
-                weights: weights.of_batch(&indices),
+                weights: attention.loss_weights(&indices),
+                attended: attention.attended(&indices),
             })
         };
         Ok(Self {
-            feed: Feed::new(make, steps, pace),
+            feed: Feed::new(make, parts.steps, pace),
             samples,
             device,
         })
     }
 }
 
-impl Objective for ImageLabelObjective {
-    fn loss(&mut self, network: &Network, step: usize) -> Result<Tensor, TrainError> {
-        let batch = self.feed.take(step)?;
-        let labels = Tensor::new(batch.labels, &Device::Cpu)?;
-        let weights = Tensor::new(batch.weights, &self.device)?;
-        let logits = network.forward(&batch.images.tensor()?, Mode::Train)?;
-        weighted_mean(&htl_ops::cross_entropy(&logits, &labels)?, &weights)
+impl Training for ClassTraining {
+    fn loss(&mut self, network: &Network, step: usize, extra: &mut ExtraTerm) -> Result<Tensor, TrainError> {
+        let Diagnosed {
+            batch,
+            labels,
+            weights,
+            attended,
+        } = self.feed.take(step)?;
+        let labels = Tensor::new(labels, &Device::Cpu)?;
+        let weights = Tensor::new(weights, &self.device)?;
+        let images = batch.images.tensor()?;
+        let strong = batch.strong.map(Staged::tensor).transpose()?;
+        let logits = network.forward(&images, Mode::Train)?;
+        let loss = weighted_mean(&htl_ops::cross_entropy(&logits, &labels)?, &weights)?;
+        extra.add(
+            loss,
+            &View {
+                images: &images,
+                second: strong.as_ref(),
+                outputs: &logits,
+                attended: &attended,
+            },
+        )
     }
 
-    fn epoch(&self) -> usize {
+    fn samples(&self) -> usize {
         self.samples
     }
 }

@@ -1,50 +1,58 @@
-//! What a training minimises: one file per setting, one interface for the loop in `fit`.
+//! What a training minimises, on which samples, and what it is validated by: one file per setting.
+//!
+//! A setting is one file here and one row in [`OBJECTIVES`]; the configuration's `setting` is looked up there.
 
+mod base;
+mod boxes;
 mod image_labels;
-mod masks;
-mod mean_teacher;
+mod params;
+mod semi_supervised;
+mod supervised;
 
-use std::collections::BTreeMap;
+pub(crate) use base::{Objective, Parts, Training};
+pub use params::{BoxTargets, Boxes, MeanTeacher};
 
-use candle_core::Tensor;
-use htl_models::Network;
+/// All objectives, one per setting.
+pub(crate) const OBJECTIVES: &[&dyn Objective] = &[
+    &supervised::Supervised,
+    &semi_supervised::SemiSupervised,
+    &image_labels::ImageLabels,
+    &boxes::BoxSupervision,
+];
 
-pub(crate) use image_labels::ImageLabelObjective;
-pub(crate) use masks::MaskObjective;
-pub(crate) use mean_teacher::MeanTeacherObjective;
-
-use crate::TrainError;
-
-/// A loss per step, and what has to happen between steps.
-pub(crate) trait Objective {
-    /// The loss of a step, a scalar that depends on the network's parameters.
-    fn loss(&mut self, network: &Network, step: usize) -> Result<Tensor, TrainError>;
-
-    /// Called after each optimiser step.
-    fn after_step(&mut self, _network: &Network, _step: usize) -> Result<(), TrainError> {
-        Ok(())
-    }
-
-    /// The network that is validated and saved: the trained one, or its teacher.
-    fn product<'a>(&'a self, trained: &'a Network) -> &'a Network {
-        trained
-    }
-
-    /// Samples in an epoch.
-    fn epoch(&self) -> usize;
-
-    /// Tensors that a resumed training needs besides network and optimiser.
-    fn state(&self) -> Result<BTreeMap<String, Tensor>, TrainError> {
-        Ok(BTreeMap::new())
-    }
-
-    /// The inverse of [`Self::state`].
-    fn load_state(&mut self, _state: &BTreeMap<String, Tensor>) -> Result<(), TrainError> {
-        Ok(())
-    }
+/// The objective of a setting.
+pub(crate) fn objective(setting: &str) -> Option<&'static dyn Objective> {
+    OBJECTIVES.iter().copied().find(|o| o.setting().key == setting)
 }
 
-/// Mean of per-image losses `[batch]` with weights `[batch]` whose sum is 1.
-fn weighted_mean(losses: &Tensor, weights: &Tensor) -> Result<Tensor, TrainError> {
-    Ok((losses * weights)?.sum_all()?)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use htl_vocabulary::{Setting, setting::SETTINGS};
+
+    /// Every setting of the vocabulary has exactly one objective, in the same order.
+    #[test]
+    fn settings_and_objectives_are_the_same() {
+        let found: Vec<Setting> = OBJECTIVES.iter().map(|o| o.setting()).collect();
+        assert_eq!(found, SETTINGS);
+        for setting in SETTINGS {
+            assert_eq!(objective(setting.key).unwrap().setting(), *setting);
+        }
+        assert!(objective("unsupervised").is_none());
+    }
+
+    /// The README's table has a row for every setting and no other.
+    #[test]
+    fn the_readme_lists_every_setting() {
+        let readme = include_str!("../../README.md");
+        let rows: Vec<&str> = readme
+            .lines()
+            .skip_while(|line| !line.starts_with("| setting |"))
+            .skip(2)
+            .take_while(|line| line.starts_with('|'))
+            .filter_map(|line| line.split('`').nth(1))
+            .collect();
+        let expected: Vec<&str> = SETTINGS.iter().map(|s| s.key).collect();
+        assert_eq!(rows, expected);
+    }
 }

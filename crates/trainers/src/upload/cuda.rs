@@ -21,7 +21,7 @@ pub(crate) struct Uploads {
 #[derive(Default)]
 struct Shared {
     copies: Option<Arc<CudaStream>>,
-    /// Page-locked memory that no copy starts from now.
+    /// Pinned buffers not in use by a copy.
     pinned: Vec<Pinned>,
     /// Buffers whose values have been taken, or are about to be.
     free: Vec<Buffer>,
@@ -96,7 +96,7 @@ impl Uploads {
         })
     }
 
-    /// The stream, and page-locked memory and a buffer for so many values where there are any.
+    /// The copying stream, and a pinned and a device buffer of this length, if any are free.
     fn place(&self, len: usize) -> Result<(Arc<CudaStream>, Option<Pinned>, Option<Buffer>)> {
         let mut shared = self.shared();
         let copies = match &shared.copies {

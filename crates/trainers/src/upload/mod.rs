@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor};
 
 use crate::TrainError;
 
-/// Where batches go.
+/// Destination of batches.
 #[derive(Clone)]
 pub(crate) enum Uploads {
     /// Straight into tensors of the device.

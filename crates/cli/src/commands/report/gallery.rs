@@ -5,9 +5,9 @@ use std::{collections::BTreeMap, path::Path};
 use anyhow::Context;
 use candle_core::Device;
 use htl_datasets::{DataFolder, RgbImage, Sample, Split};
+use htl_inference::{NetworkPredictor, Predictor, map_of};
 use htl_metrics::resize_bilinear;
 use htl_mining::{Population, ScoreTable, column};
-use htl_models::Checkpoint;
 use htl_report::{Colour, GalleryItem, Panel, PanelMaker, Picture};
 use htl_vocabulary::{RunFile, arm, file, setting};
 use indexmap::IndexMap;
@@ -92,13 +92,13 @@ pub fn examples(
     let Some(files) = run.settings.get(setting::SUPERVISED.key) else {
         return Ok(Vec::new());
     };
-    let mut networks = Vec::new();
+    let mut predictors = Vec::new();
     for (arm, colour) in [(arm::BASELINE, Colour::DENSE), (arm::HTL, Colour::SPARSE)] {
         let Some(first) = files.arms.get(arm.key).and_then(|seeds| seeds.first()) else {
             continue;
         };
         let path = root.join(&first.folder).join(file::CHECKPOINT);
-        networks.push((arm, colour, Checkpoint::load(&path, device)?));
+        predictors.push((arm, colour, NetworkPredictor::load(&path, device)?));
     }
     let test: Vec<&Sample> = data
         .split(Split::Test)
@@ -114,11 +114,9 @@ pub fn examples(
         if let Some(truth) = photo.truth(sample)? {
             shown.push(photo.panel("truth", Some((&truth, Colour::TRUTH)))?);
         }
-        for (arm, colour, (meta, network)) in &networks {
-            let map: Vec<f32> = htl_trainers::map_of(network, &photo.rgb, &meta.preprocessing, device)?
-                .flatten_all()?
-                .to_vec1()?;
-            let size = meta.preprocessing.size;
+        for (arm, colour, predictor) in &predictors {
+            let map = map_of(predictor, &sample.image_id, &photo.rgb)?;
+            let size = predictor.preprocessing().size;
             shown.push(photo.panel(arm.label, Some((&photo.mask(&map, size, size)?, *colour)))?);
         }
         items.push(GalleryItem {

@@ -1,33 +1,9 @@
-// Weights between layouts; convolutions that the library lacks; depthwise convolution.
+// Convolutions that the library lacks; depthwise convolution.
 //
 // Maps are [batch, height, width, channels], weights [out_channels, kernel_height, kernel_width, in_channels / groups].
 #pragma once
 #include "maps.cuh"
 #include "window.cuh"
-
-// [rows, channels, taps] in f32 to [rows, taps, channels] in T.
-template <class T>
-__device__ void weight_channels_last(const float* w, void* out, unsigned channels, unsigned taps, unsigned count) {
-    T* to = static_cast<T*>(out);
-    for (unsigned i = first(); i < count; i += stride()) {
-        const unsigned c = i % channels, tap = i / channels % taps, row = i / channels / taps;
-        to[i] = Number<T>::narrow(w[(row * channels + c) * taps + tap]);
-    }
-}
-TYPES(weight_channels_last, (const float* w, void* out, unsigned channels, unsigned taps, unsigned count),
-      (w, out, channels, taps, count))
-
-// And back.
-template <class T>
-__device__ void weight_channels_first(const void* w, float* out, unsigned channels, unsigned taps, unsigned count) {
-    const T* from = static_cast<const T*>(w);
-    for (unsigned i = first(); i < count; i += stride()) {
-        const unsigned tap = i % taps, c = i / taps % channels, row = i / taps / channels;
-        out[i] = Number<T>::wide(from[(row * taps + tap) * channels + c]);
-    }
-}
-TYPES(weight_channels_first, (const void* w, float* out, unsigned channels, unsigned taps, unsigned count),
-      (w, out, channels, taps, count))
 
 // The convolutions of any shape: right everywhere, fast nowhere.
 

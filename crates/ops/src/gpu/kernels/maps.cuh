@@ -2,7 +2,7 @@
 #pragma once
 #include "prelude.cuh"
 
-// [batch, channels, area] in f32 to [batch, area, channels] in T.
+// [rows, channels, area] in f32 to [rows, area, channels] in T: maps of images, weights of output channels.
 template <class T>
 __device__ void to_channels_last(const float* x, void* y, unsigned channels, unsigned area, unsigned count) {
     T* out = static_cast<T*>(y);
@@ -14,7 +14,7 @@ __device__ void to_channels_last(const float* x, void* y, unsigned channels, uns
 TYPES(to_channels_last, (const float* x, void* y, unsigned channels, unsigned area, unsigned count),
       (x, y, channels, area, count))
 
-// [batch, area, channels] in T to [batch, channels, area] in f32.
+// [rows, area, channels] in T to [rows, channels, area] in f32.
 template <class T>
 __device__ void from_channels_last(const void* x, float* y, unsigned channels, unsigned area, unsigned count) {
     const T* in = static_cast<const T*>(x);

@@ -29,7 +29,7 @@ fn a_block() {
     assert_eq!(
         forward[..5],
         [
-            "weight_channels_last_bf16",
+            "to_channels_last_bf16",
             "conv_forward_bf16",
             "norm_moments_bf16_pack",
             "norm_finish_bf16",
@@ -48,7 +48,7 @@ fn a_block() {
             "norm_gradient_bf16_pack",
             "conv_backward_input_bf16",
             "conv_backward_weight_bf16",
-            "weight_channels_first_bf16",
+            "from_channels_last_bf16",
         ]
     );
     assert_eq!(backward.len(), 1 + 6 + 5);

@@ -13,13 +13,13 @@ use super::block::Block;
 use super::conv::{Convolution, add_bias, backward_bias};
 use super::emulated::{engine, everywhere as on};
 use super::engine::Engine;
-use super::map::{Map, to_channels_last};
+use super::map::{Map, to_channels_last, turn};
 use super::norm::Affine;
 use super::shape::Shape;
 use super::{join, pool};
 use crate::conv::Geometry;
 use crate::norm::{Activation, Norm};
-use crate::pool::Window;
+use crate::pool::{Kind, Window};
 use crate::{Conv2dParams, Precision};
 
 /// Deterministic values in [-1, 1], different for every seed.
@@ -91,7 +91,7 @@ impl Case {
 
     /// A gradient as it comes from behind: channels last, in the maps' type.
     fn gradient(&self, map: &Map, grad: &Tensor) -> Tensor {
-        to_channels_last(&*self.engine, grad, map.dtype(), dims4(grad)).unwrap()
+        to_channels_last(&*self.engine, grad, map.dtype(), turn(dims4(grad))).unwrap()
     }
 
     /// A gradient of `map` as a tensor.
@@ -138,9 +138,9 @@ fn max_pooling_as_on_the_cpu() {
             let dx = dx.get(&x).unwrap().clone();
             let window = Window::new("test", dims, kernel, stride, padding).unwrap();
             let map = case.map(&x);
-            let pooled = pool::max_pool(&map, &window).unwrap();
+            let pooled = pool::pool(Kind::Max, &map, &window).unwrap();
             assert_eq!(difference(&pooled.to_tensor().unwrap(), &y), 0.0);
-            let found = pool::max_pool_backward(&map, &window, &case.gradient(&pooled, &grad)).unwrap();
+            let found = pool::pool_backward(Kind::Max, &map, &window, &case.gradient(&pooled, &grad)).unwrap();
             assert_close(&case.tensor(&map, found), &dx, case.precision, "gradient");
         }
     });
@@ -153,7 +153,10 @@ fn a_nan_wins_its_windows() {
         numbers[5] = f32::NAN;
         let x = Tensor::from_vec(numbers, (1, 1, 4, 4), &Device::Cpu).unwrap();
         let window = Window::new("test", [1, 1, 4, 4], 2, 2, 0).unwrap();
-        let y = pool::max_pool(&case.map(&x), &window).unwrap().to_tensor().unwrap();
+        let y = pool::pool(Kind::Max, &case.map(&x), &window)
+            .unwrap()
+            .to_tensor()
+            .unwrap();
         let y = y.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         assert!(y[0].is_nan() && y[1..] == [1.0; 3]);
     });

@@ -1,0 +1,221 @@
+//! One optimiser step of a network, and where its time goes.
+
+use anyhow::ensure;
+use candle_core::{DType, Device, Tensor};
+use clap::{Args, ValueEnum};
+use htl_bench::MobileNetV2;
+use htl_device::{Clock, PeakMemory, StepTimes};
+use htl_models::{Architecture, Mode, Network, Parameters, UNetConfig};
+use htl_ops::{
+    Precision,
+    optim::{AdamW, AdamWParams},
+};
+use serde::Serialize;
+
+use super::{end_to_end, parts};
+
+/// `htl-bench train-step`: forward, loss, backward, AdamW; the loss is read back after each step, on a GPU after each block of
+/// them. `htl bench train-step` measures the U-Net's alone.
+#[derive(Args)]
+pub struct TrainStep {
+    /// unet (loss: binary cross entropy) or mobilenet-v2 (its features; loss: mean of their squares)
+    #[arg(long, default_value = "unet", hide_possible_values = true)]
+    network: Choice,
+    #[arg(long, default_value_t = 8)]
+    batch: usize,
+    /// Side of the images in pixels; a multiple of 8 for the U-Net
+    #[arg(long, default_value_t = 128)]
+    size: usize,
+    /// Channels of the U-Net's first block
+    #[arg(long, default_value_t = 16)]
+    width: usize,
+    #[arg(long, default_value_t = 10)]
+    steps: usize,
+    /// f32, tf32 or bf16; the last two need CUDA
+    #[arg(long, default_value = "f32")]
+    dtype: Precision,
+    /// Also steps of the U-Net fed with augmented batches as a training makes them
+    #[arg(long)]
+    end_to_end: bool,
+    /// Also each operation of the U-Net's step alone, beside the least time this device could take
+    #[arg(long)]
+    by_operation: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Choice {
+    Unet,
+    #[value(name = "mobilenet-v2")]
+    #[serde(rename = "mobilenet-v2")]
+    MobileNetV2,
+}
+
+#[derive(Serialize)]
+struct Row {
+    network: Choice,
+    device: &'static str,
+    batch: usize,
+    size: usize,
+    /// Of the U-Net's first block.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    width: Option<usize>,
+    dtype: Precision,
+    threads: usize,
+    /// Those whose time counts.
+    steps: usize,
+    /// On a GPU, the steps that are timed together; its times are means of such blocks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    block: Option<usize>,
+    #[serde(flatten)]
+    times: StepTimes,
+    /// See [`PeakMemory`].
+    peak_bytes: Option<u64>,
+    #[serde(flatten)]
+    more: More,
+}
+
+/// What only the U-Net's step is asked for.
+#[derive(Default, Serialize)]
+struct More {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end_to_end: Option<EndToEnd>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by_operation: Option<parts::Parts>,
+}
+
+/// Steps fed by the batch pipeline.
+#[derive(Serialize)]
+struct EndToEnd {
+    #[serde(flatten)]
+    times: StepTimes,
+    /// Median time over that of the step alone; 1 if making batches costs nothing.
+    over_step_alone: f64,
+    /// Making one batch on the host, nothing else running.
+    batch_ms: f64,
+}
+
+/// A network being trained: images and targets in, the detached loss out.
+struct Trained<L> {
+    loss: L,
+    optimizer: AdamW,
+}
+
+impl<L: Fn(&Tensor, &Tensor) -> anyhow::Result<Tensor>> Trained<L> {
+    fn new(parameters: &Parameters, loss: L) -> anyhow::Result<Self> {
+        let optimizer = AdamW::new(parameters.trainable().to_vec(), AdamWParams::default())?;
+        Ok(Self { loss, optimizer })
+    }
+
+    fn step(&mut self, images: &Tensor, targets: &Tensor) -> anyhow::Result<Tensor> {
+        let loss = (self.loss)(images, targets)?;
+        self.optimizer.step(&htl_ops::backward(&loss)?, 1e-3)?;
+        Ok(loss.detach())
+    }
+}
+
+impl TrainStep {
+    pub fn run(self, device: &Device) -> anyhow::Result<()> {
+        let name = htl_device::name(device);
+        ensure!(
+            self.dtype == Precision::F32 || device.is_cuda(),
+            "--dtype {} needs --device cuda, but the device is {name}",
+            self.dtype
+        );
+        ensure!(
+            self.batch >= 1 && self.steps >= 1 && self.size >= 1,
+            "--batch, --steps and --size must be at least 1"
+        );
+        let row = match self.network {
+            Choice::Unet => self.unet(device)?,
+            Choice::MobileNetV2 => self.mobilenet_v2(device)?,
+        };
+        println!("{}", serde_json::to_string(&row)?);
+        Ok(())
+    }
+
+    fn unet(&self, device: &Device) -> anyhow::Result<Row> {
+        ensure!(
+            self.size.is_multiple_of(8),
+            "--size must be a multiple of 8, found {}",
+            self.size
+        );
+        let peak = PeakMemory::watch(device);
+        let architecture = Architecture::UNet(UNetConfig {
+            width: self.width,
+            ..UNetConfig::default()
+        });
+        let mut network = Network::build(&architecture, 0, device)?;
+        network.set_precision(self.dtype);
+        let mut trained = Trained::new(network.parameters(), |images, targets| {
+            let logits = network.forward(images, Mode::Train)?;
+            Ok(htl_ops::bce_with_logits(&logits, targets, None)?.mean_all()?)
+        })?;
+        let mut row = self.measured(&mut trained, device, &peak)?;
+        if self.end_to_end {
+            let clock = Clock::of(device, self.steps);
+            let mut batches = end_to_end::batches(self.size, self.batch, clock.all_steps(), device)?;
+            let fed = clock.time(device, self.batch, |index| {
+                let batch = batches.take(index)?;
+                trained.step(&batch.images, &batch.targets)
+            })?;
+            drop(batches);
+            row.more.end_to_end = Some(EndToEnd {
+                over_step_alone: fed.ms_per_step / row.times.ms_per_step,
+                times: fed,
+                batch_ms: end_to_end::batch_ms(self.size, self.batch)?,
+            });
+        }
+        if self.by_operation {
+            let sizes = parts::Sizes {
+                batch: self.batch,
+                size: self.size,
+                width: self.width,
+                steps: self.steps,
+            };
+            row.more.by_operation = Some(parts::measure(&network, device, self.dtype, sizes)?);
+        }
+        Ok(row)
+    }
+
+    fn mobilenet_v2(&self, device: &Device) -> anyhow::Result<Row> {
+        ensure!(!self.end_to_end, "--end-to-end is for --network unet");
+        ensure!(!self.by_operation, "--by-operation is for --network unet");
+        let peak = PeakMemory::watch(device);
+        let mut network = MobileNetV2::new(0, DType::F32, device)?;
+        network.set_precision(self.dtype);
+        let mut trained = Trained::new(network.parameters(), |images, _| {
+            Ok(network.forward(images, Mode::Train)?.sqr()?.mean_all()?)
+        })?;
+        self.measured(&mut trained, device, &peak)
+    }
+
+    /// Steps on random images and masks.
+    fn measured<L>(&self, trained: &mut Trained<L>, device: &Device, peak: &PeakMemory) -> anyhow::Result<Row>
+    where
+        L: Fn(&Tensor, &Tensor) -> anyhow::Result<Tensor>,
+    {
+        // Drawn by the CPU, for one distribution on all devices.
+        let images =
+            Tensor::randn(0f32, 1.0, (self.batch, 3, self.size, self.size), &Device::Cpu)?.to_device(device)?;
+        let masks = Tensor::rand(0f32, 1.0, (self.batch, 1, self.size, self.size), &Device::Cpu)?
+            .round()?
+            .to_device(device)?;
+        let clock = Clock::of(device, self.steps);
+        let times = clock.time(device, self.batch, |_| trained.step(&images, &masks))?;
+        Ok(Row {
+            network: self.network,
+            device: htl_device::name(device),
+            batch: self.batch,
+            size: self.size,
+            width: matches!(self.network, Choice::Unet).then_some(self.width),
+            dtype: self.dtype,
+            threads: rayon::current_num_threads(),
+            steps: clock.steps(),
+            block: clock.block(),
+            times,
+            peak_bytes: peak.bytes(),
+            more: More::default(),
+        })
+    }
+}

@@ -1,0 +1,123 @@
+//! `htl bench`: how fast this machine trains.
+
+use anyhow::ensure;
+use candle_core::{Device, Tensor};
+use clap::{Args, Subcommand};
+use htl_device::{Clock, PeakMemory, StepTimes};
+use htl_models::{Architecture, Mode, Network, UNetConfig};
+use htl_ops::{
+    Precision,
+    optim::{AdamW, AdamWParams},
+};
+use serde::Serialize;
+
+use super::print;
+
+/// `htl bench`.
+#[derive(Subcommand)]
+pub enum Bench {
+    /// One optimiser step of the reference U-Net on random data, as one line of JSON
+    TrainStep(TrainStep),
+}
+
+impl Bench {
+    pub fn run(self, device: &Device) -> anyhow::Result<()> {
+        match self {
+            Self::TrainStep(step) => step.run(device),
+        }
+    }
+}
+
+/// `htl bench train-step`: forward, binary cross entropy, backward, AdamW; the loss is read back after each step, on a GPU
+/// after each block of them.
+#[derive(Args)]
+pub struct TrainStep {
+    #[arg(long, default_value_t = 8)]
+    batch: usize,
+    /// Side of the images in pixels
+    #[arg(long, default_value_t = 128)]
+    size: usize,
+    /// Channels of the first block
+    #[arg(long, default_value_t = 16)]
+    width: usize,
+    #[arg(long, default_value_t = 10)]
+    steps: usize,
+    /// f32, tf32 or bf16; the last two need CUDA
+    #[arg(long, default_value = "f32")]
+    dtype: Precision,
+}
+
+#[derive(Serialize)]
+struct Row {
+    network: &'static str,
+    device: &'static str,
+    batch: usize,
+    size: usize,
+    width: usize,
+    dtype: Precision,
+    threads: usize,
+    /// Those whose time counts.
+    steps: usize,
+    /// On a GPU, the steps that are timed together; its times are means of such blocks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    block: Option<usize>,
+    #[serde(flatten)]
+    times: StepTimes,
+    /// See [`PeakMemory`].
+    peak_bytes: Option<u64>,
+}
+
+impl TrainStep {
+    fn run(self, device: &Device) -> anyhow::Result<()> {
+        let name = htl_device::name(device);
+        ensure!(
+            self.dtype == Precision::F32 || device.is_cuda(),
+            "--dtype {} needs --device cuda, but the device is {name}",
+            self.dtype
+        );
+        ensure!(
+            self.batch >= 1 && self.steps >= 1,
+            "--batch and --steps must be at least 1"
+        );
+        ensure!(
+            self.size >= 1 && self.size.is_multiple_of(8),
+            "--size must be a positive multiple of 8, found {}",
+            self.size
+        );
+        let peak = PeakMemory::watch(device);
+        let architecture = Architecture::UNet(UNetConfig {
+            width: self.width,
+            ..UNetConfig::default()
+        });
+        let mut network = Network::build(&architecture, 0, device)?;
+        network.set_precision(self.dtype);
+        let mut optimizer = AdamW::new(network.parameters().trainable().to_vec(), AdamWParams::default())?;
+        // Drawn by the CPU, for one distribution on all devices.
+        let images =
+            Tensor::randn(0f32, 1.0, (self.batch, 3, self.size, self.size), &Device::Cpu)?.to_device(device)?;
+        let masks = Tensor::rand(0f32, 1.0, (self.batch, 1, self.size, self.size), &Device::Cpu)?
+            .round()?
+            .to_device(device)?;
+        let clock = Clock::of(device, self.steps);
+        let times = clock.time(device, self.batch, |_| -> anyhow::Result<Tensor> {
+            let logits = network.forward(&images, Mode::Train)?;
+            let loss = htl_ops::bce_with_logits(&logits, &masks, None)?.mean_all()?;
+            optimizer.step(&htl_ops::backward(&loss)?, 1e-3)?;
+            Ok(loss.detach())
+        })?;
+        let row = Row {
+            network: architecture.kind(),
+            device: name,
+            batch: self.batch,
+            size: self.size,
+            width: self.width,
+            dtype: self.dtype,
+            threads: rayon::current_num_threads(),
+            steps: clock.steps(),
+            block: clock.block(),
+            times,
+            peak_bytes: peak.bytes(),
+        };
+        print(&serde_json::to_string(&row)?)
+    }
+}

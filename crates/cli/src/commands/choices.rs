@@ -1,0 +1,71 @@
+//! Values of options that libraries list: their names and help follow from the lists.
+
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use htl_mining::SCORES;
+use htl_pruning::{CRITERIA, Criterion};
+
+/// A score by the name of its column.
+pub fn score() -> PossibleValuesParser {
+    PossibleValuesParser::new(
+        SCORES
+            .iter()
+            .map(|score| PossibleValue::new(score.key).help(score.about)),
+    )
+}
+
+/// A pruning criterion by its name.
+pub fn criterion() -> impl TypedValueParser<Value = &'static Criterion> {
+    let names = CRITERIA.map(|criterion| PossibleValue::new(criterion.name).help(criterion.about));
+    PossibleValuesParser::new(names).try_map(|name| Criterion::named(&name))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args, Command};
+
+    use super::*;
+    use crate::commands::{mine::Mine, prune::Prune};
+
+    fn values(command: Command, option: &str) -> Vec<String> {
+        let arguments: Vec<_> = command
+            .get_arguments()
+            .filter(|argument| argument.get_id() == option)
+            .collect();
+        let values = arguments.iter().flat_map(|argument| argument.get_possible_values());
+        values.map(|value| value.get_name().to_owned()).collect()
+    }
+
+    /// Every criterion can be asked for, and no other.
+    #[test]
+    fn prune_takes_every_criterion() {
+        let command = Prune::augment_args(Command::new("prune"));
+        assert_eq!(
+            values(command.clone(), "method"),
+            CRITERIA.map(|criterion| criterion.name)
+        );
+        for criterion in CRITERIA {
+            let line = [
+                "prune",
+                "--checkpoint",
+                "a",
+                "--sparsity",
+                "0.5",
+                "--out",
+                "b",
+                "--method",
+                criterion.name,
+            ];
+            let found = command.clone().try_get_matches_from(line).unwrap();
+            assert_eq!(found.get_one::<&Criterion>("method"), Some(&criterion));
+        }
+        let help = command.clone().render_long_help().to_string();
+        assert!(CRITERIA.iter().all(|criterion| help.contains(criterion.name)), "{help}");
+    }
+
+    #[test]
+    fn mine_takes_every_score() {
+        let command = Mine::augment_args(Command::new("mine"));
+        let keys: Vec<&str> = SCORES.iter().map(|score| score.key).collect();
+        assert_eq!(values(command, "by"), keys);
+    }
+}

@@ -1,0 +1,84 @@
+//! `htl train` that is told to end: exit code 75, and the same bytes after it has continued.
+#![cfg(unix)]
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Command, ExitStatus, Stdio},
+};
+
+/// Dark squares on light ground, six for training and two for each other split.
+fn data_folder(root: &Path) {
+    let mut table = String::from("image_id,split,age_approx,sex,anatom_site,dx\n");
+    for kind in ["images", "masks"] {
+        fs::create_dir_all(root.join(kind)).unwrap();
+    }
+    for i in 0..10u32 {
+        let inside = |x: u32, y: u32| (2 + i % 4..9 + i % 4).contains(&x) && (3..10).contains(&y);
+        let colour = |x, y| image::Rgb(if inside(x, y) { [90, 60, 50] } else { [220, 180, 160] });
+        let mask = |x, y| image::Luma([if inside(x, y) { 255u8 } else { 0 }]);
+        let image = image::RgbImage::from_fn(16, 16, colour);
+        image.save(root.join(format!("images/i{i}.png"))).unwrap();
+        let mask = image::GrayImage::from_fn(16, 16, mask);
+        mask.save(root.join(format!("masks/i{i}.png"))).unwrap();
+        let split = ["train", "val", "test"][i.saturating_sub(4) as usize / 2];
+        table.push_str(&format!("i{i},{split},,,,\n"));
+    }
+    fs::write(root.join("metadata.csv"), table).unwrap();
+}
+
+/// Runs `htl train`, and sends a signal once some steps are done.
+fn train(root: &Path, out: &str, signal: Option<&str>) -> (ExitStatus, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_htl"))
+        .args(["--device", "cpu", "train", "--config"])
+        .arg(root.join("config.toml"))
+        .arg("--out")
+        .arg(root.join(out))
+        .env("HTL_PROGRESS", "lines")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    for line in lines {
+        let line = line.unwrap();
+        if let (Some(signal), true) = (signal, line.starts_with("progress 3 ")) {
+            let sent = Command::new("kill")
+                .args([signal, &child.id().to_string()])
+                .status()
+                .unwrap();
+            assert!(sent.success());
+        }
+    }
+    let output = child.wait_with_output().unwrap();
+    (output.status, String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn signals_save_the_state_and_ask_to_be_run_again() {
+    let place = tempfile::tempdir().unwrap();
+    let root = place.path();
+    data_folder(&root.join("data"));
+    let data = root.join("data");
+    let config =
+        format!("setting = \"supervised\"\ndata = {data:?}\nsize = 16\nwidth = 2\nbatch = 2\nimage_steps = 2000\n");
+    fs::write(root.join("config.toml"), config).unwrap();
+    let (status, _) = train(root, "whole", None);
+    assert!(status.success());
+    for signal in ["-TERM", "-USR1"] {
+        let out = &signal[1..];
+        let (status, said) = train(root, out, Some(signal));
+        assert_eq!(status.code(), Some(75), "{said}");
+        assert!(said.contains("run the same command"), "{said}");
+        assert!(!root.join(out).join("checkpoint.safetensors").exists());
+        let (status, said) = train(root, out, None);
+        assert!(status.success(), "{said}");
+        for name in ["checkpoint.safetensors", "history.csv"] {
+            let [whole, stopped] = ["whole", out].map(|folder| fs::read(root.join(folder).join(name)).unwrap());
+            assert!(whole == stopped, "{signal}: {name}");
+        }
+        let (status, said) = train(root, out, None);
+        assert!(status.success() && said.contains("nothing trained"), "{said}");
+    }
+}

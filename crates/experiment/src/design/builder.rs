@@ -1,0 +1,341 @@
+//! Building blocks that all settings share: train, choose a sparsity, prune, mine, evaluate.
+
+use htl_vocabulary::{Setting, file, setting};
+
+use super::lists::Lists;
+use super::outline::SeedOutline;
+use super::setting_plan::{Labels, Training};
+use crate::plan::{HtlCall, Kind, Native, Plan, StageName, StageRef, Value};
+use crate::profile::{Precision, Profile};
+
+/// Work of a small stage, in supervised images.
+const SMALL: f64 = 20.;
+
+/// A training configuration, and what a step of it costs.
+#[derive(Debug, Clone)]
+pub(super) struct Config {
+    keys: Vec<(String, Value)>,
+    image_steps: usize,
+    step_cost: f64,
+}
+
+impl Config {
+    /// Adds a key, or replaces it.
+    pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
+        let value = value.into();
+        match self.keys.iter_mut().find(|(name, _)| name == key) {
+            Some(entry) => entry.1 = value,
+            None => self.keys.push((key.into(), value)),
+        }
+        self
+    }
+
+    fn image_steps(mut self, image_steps: usize) -> Self {
+        self.image_steps = image_steps;
+        self.with("image_steps", image_steps)
+    }
+
+    /// Work of the training, in supervised images.
+    fn cost(&self) -> f64 {
+        self.image_steps as f64 * self.step_cost + SMALL
+    }
+}
+
+/// Dense trainings, their pruned copies and the sham.
+pub(super) struct Population {
+    /// Trainings.
+    pub dense: Vec<StageRef>,
+    /// Pruned and fine-tuned.
+    pub sparse: Vec<StageRef>,
+    /// Fine-tuned alike at sparsity 0.
+    pub sham: Vec<StageRef>,
+}
+
+/// Which images a mining looks at.
+pub(super) enum Images {
+    /// The training images.
+    Train,
+    /// The training images outside a list.
+    Except(Value),
+    /// The training images of a list, which the networks of this fold never saw.
+    Fold(Value, u64),
+    /// The test images.
+    Test,
+}
+
+/// Whether a mining may read masks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Masks {
+    /// For the columns that need them.
+    Read,
+    /// Not at all.
+    Ignore,
+}
+
+/// Adds stages to a plan.
+pub(super) struct Builder<'a> {
+    pub plan: &'a mut Plan,
+    pub profile: &'a Profile,
+    pub data: Value,
+    /// Whether the data folder has a `metadata.csv`.
+    pub metadata: bool,
+}
+
+impl Builder<'_> {
+    /// The table of demographics: the data folder's `metadata.csv`, else one that knows nothing but ids.
+    pub fn metadata(&mut self) -> Value {
+        let data = self.data.clone();
+        if self.metadata {
+            return data.join(file::METADATA);
+        }
+        self.plan.native("metadata", Native::Ids { data }).file(file::METADATA)
+    }
+
+    /// The profile's configuration of a way of training.
+    pub fn config(&self, training: &Training, lists: Option<&Lists>) -> Config {
+        let config = Config {
+            keys: Vec::new(),
+            image_steps: 0,
+            step_cost: training.cost,
+        };
+        let mut config = config
+            .with("setting", training.setting.key)
+            .with("data", self.data.clone())
+            .with("size", self.profile.size)
+            .with("width", self.profile.width)
+            .with("batch", self.profile.batch)
+            .image_steps(self.profile.image_steps)
+            .with("learning_rate", self.profile.learning_rate)
+            .with("validate_every", self.profile.validate_every);
+        if self.profile.precision != Precision::F32 {
+            // The usual precision is what `htl` does unasked: keys are the same as without the choice.
+            config = config.with("precision", self.profile.precision.name());
+        }
+        if let Some(list) = lists.and_then(|lists| lists.of(training.labels)) {
+            config = config.with("labelled", list);
+        }
+        let keys = training.keys.iter();
+        keys.fold(config, |config, (key, value)| config.with(key, *value))
+    }
+
+    /// The configuration of the fine-tuning that belongs to a training.
+    fn fine_tuning(&self, config: &Config) -> Config {
+        config
+            .clone()
+            .image_steps(self.profile.fine_tune_steps)
+            .with("learning_rate", self.profile.fine_tune_rate)
+    }
+
+    /// A training, continued where it was stopped.
+    pub fn train(&mut self, series: &str, seed: u64, config: &Config) -> StageRef {
+        let config = config.clone().with("seed", seed);
+        let call = HtlCall::new("train")
+            .config(&config.keys)
+            .flag("--out", Value::Own(String::new()));
+        let name = format!("{series}-{seed}");
+        let name = StageName { series, name: &name };
+        self.plan.call(name, Kind::Train, config.cost(), call)
+    }
+
+    /// One training per seed.
+    pub fn train_seeds(&mut self, series: &str, config: &Config, seeds: u64) -> Vec<StageRef> {
+        (0..seeds).map(|seed| self.train(series, seed, config)).collect()
+    }
+
+    /// The largest sparsity whose pruned and fine-tuned quality stays near the dense one.
+    pub fn sparsity(&mut self, prefix: &str, dense: &StageRef, config: &Config) -> StageRef {
+        let config = self.fine_tuning(config).with("seed", 0u64);
+        let candidates: Vec<String> = self.profile.candidates.iter().map(f64::to_string).collect();
+        // From the largest down to the first that is good enough.
+        let cost = config.cost() * 2.;
+        let call = HtlCall::new("sparsity")
+            .flag("--checkpoint", dense.file(file::CHECKPOINT))
+            .config(&config.keys)
+            .flag("--candidates", candidates.join(","))
+            .flag("--tolerance", self.profile.tolerance)
+            .flag("--out", Value::Own(file::SPARSITY.into()));
+        let name = format!("{prefix}/sparsity");
+        self.plan.call(&name, Kind::Sparsity, cost, call)
+    }
+
+    /// Prunes and fine-tunes each dense training, and fine-tunes it unpruned as the sham.
+    pub fn population(
+        &mut self,
+        prefix: &str,
+        dense: Vec<StageRef>,
+        config: &Config,
+        sparsity: &StageRef,
+    ) -> Population {
+        let config = self.fine_tuning(config);
+        let (mut sparse, mut sham) = (Vec::new(), Vec::new());
+        for (seed, training) in (0..).zip(&dense) {
+            let call = HtlCall::new("prune")
+                .flag("--checkpoint", training.file(file::CHECKPOINT))
+                .flag("--method", "global-magnitude")
+                .flag("--sparsity", sparsity.number(file::SPARSITY, "sparsity"))
+                .flag("--out", Value::Own(file::CHECKPOINT.into()));
+            let (series, name) = (format!("{prefix}/pruned"), format!("{prefix}/pruned-{seed}"));
+            let (series, name) = (series.as_str(), name.as_str());
+            let pruned = self.plan.call(StageName { series, name }, Kind::Prune, SMALL, call);
+            let from = |init: &StageRef| config.clone().with("init", init.file(file::CHECKPOINT));
+            let (from_pruned, from_dense) = (from(&pruned), from(training));
+            sparse.push(self.train(&format!("{prefix}/sparse"), seed, &from_pruned));
+            sham.push(self.train(&format!("{prefix}/sham"), seed, &from_dense));
+        }
+        Population { dense, sparse, sham }
+    }
+
+    /// Scores of images.
+    pub fn mine(
+        &mut self,
+        name: &str,
+        setting: &Setting,
+        population: &Population,
+        images: Images,
+        masks: Masks,
+    ) -> StageRef {
+        let checkpoints =
+            |stages: &[StageRef]| -> Vec<Value> { stages.iter().map(|stage| stage.file(file::CHECKPOINT)).collect() };
+        let mut call = HtlCall::new("mine")
+            .flags("--dense", checkpoints(&population.dense))
+            .flags("--sparse", checkpoints(&population.sparse))
+            .flags("--sham", checkpoints(&population.sham))
+            .flag("--data", self.data.clone())
+            .flag(
+                "--split",
+                if matches!(images, Images::Test) {
+                    "test"
+                } else {
+                    "train"
+                },
+            )
+            .flag("--setting", setting.key)
+            .flag("--top", self.profile.top)
+            .flag("--labels", if masks == Masks::Read { "masks" } else { "ignore" });
+        call = match images {
+            Images::Train | Images::Test => call,
+            Images::Except(list) => call.flag("--exclude", list),
+            Images::Fold(list, fold) => call.flag("--fold", fold).flag("--ids", list),
+        };
+        call = call
+            .flag("--out", Value::Own(file::SCORES.into()))
+            .flag("--maps", Value::Own(file::MAPS.into()));
+        let cost = SMALL * (1 + population.dense.len()) as f64;
+        self.plan.call(name, Kind::Mine, cost, call)
+    }
+
+    /// Test results of a checkpoint.
+    pub fn evaluate(&mut self, series: &str, seed: u64, training: &StageRef, threshold: Option<&str>) -> SeedOutline {
+        let mut call = HtlCall::new("evaluate")
+            .flag("--checkpoint", training.file(file::CHECKPOINT))
+            .flag("--data", self.data.clone())
+            .flag("--split", "test")
+            .flag("--out", Value::Own(file::PER_IMAGE.into()));
+        if let Some(threshold) = threshold {
+            call = call.flag("--threshold", threshold);
+        }
+        let name = format!("{series}-{seed}/test");
+        let series = format!("{series}/test");
+        let name = StageName {
+            series: &series,
+            name: &name,
+        };
+        let test = self.plan.call(name, Kind::Evaluate, SMALL, call);
+        SeedOutline {
+            seed,
+            training: training.clone(),
+            test,
+        }
+    }
+
+    /// Test results of one training per seed.
+    pub fn evaluate_seeds(
+        &mut self,
+        series: &str,
+        trainings: &[StageRef],
+        threshold: Option<&str>,
+    ) -> Vec<SeedOutline> {
+        (0..)
+            .zip(trainings)
+            .map(|(seed, training)| self.evaluate(series, seed, training, threshold))
+            .collect()
+    }
+
+    /// Trains and tests an arm.
+    pub fn arm(&mut self, series: &str, config: &Config, seeds: u64) -> Vec<SeedOutline> {
+        let trainings = self.train_seeds(series, config, seeds);
+        self.evaluate_seeds(series, &trainings, None)
+    }
+
+    /// The same training with attention to a set of the mined images.
+    pub fn attending(&self, config: &Config, mined: &StageRef, form: &str, set: &str) -> Config {
+        config
+            .clone()
+            .with("attention.scores", mined.file(file::SCORES))
+            .with("attention.set", set)
+            .with("attention.form", form)
+            .with("attention.weight", self.profile.attention_weight)
+    }
+
+    /// An arm that buys half of its labels by disagreement: networks trained on the first half judge all other images.
+    pub fn query(
+        &mut self,
+        setting: &Setting,
+        series: &str,
+        training: &Training,
+        lists: &Lists,
+        seeds: u64,
+    ) -> Vec<SeedOutline> {
+        let prefix = format!("{}/query", setting.key);
+        let config = self.config(training, Some(lists));
+        let dense = self.train_seeds(&format!("{prefix}-dense"), &config, seeds);
+        // Chosen with the labels of the first half alone: the second half is not bought yet.
+        let sparsity = self.sparsity(&prefix, &dense[0], &config);
+        let population = self.population(&prefix, dense, &config, &sparsity);
+        let images = Images::Except(lists.first_half());
+        let mined = self.mine(&format!("{prefix}/mine"), setting, &population, images, Masks::Ignore);
+        let mut arm = Vec::new();
+        for seed in 0..seeds {
+            let call = HtlCall::new("query")
+                .flag("--scores", mined.file(file::SCORES))
+                .flag("--budget", lists.second_half_size())
+                .flag("--strategy", "top-fifth")
+                .flag("--seed", seed)
+                .flag("--out", Value::Own(file::QUERY.into()));
+            let (series_name, name) = (format!("{prefix}/choose"), format!("{prefix}-{seed}/choose"));
+            let stage = StageName {
+                series: &series_name,
+                name: &name,
+            };
+            let queried = self.plan.call(stage, Kind::Query, 5., call);
+            let (series_name, name) = (format!("{prefix}/labels"), format!("{prefix}-{seed}/labels"));
+            let stage = StageName {
+                series: &series_name,
+                name: &name,
+            };
+            let lists = vec![lists.first_half(), queried.file(file::QUERY)];
+            let union = self.plan.native(stage, Native::Union { lists });
+            let config = config.clone().with("labelled", union.file(file::LABELLED));
+            let training = self.train(series, seed, &config);
+            arm.push(self.evaluate(series, seed, &training, None));
+        }
+        arm
+    }
+
+    /// The training that out-of-fold networks have: the supervised one, on the images of a list.
+    pub fn fold_config(&self, list: Value) -> Config {
+        self.config(&Training::of(setting::SUPERVISED), None)
+            .with("labelled", list)
+    }
+}
+
+impl Lists {
+    /// The list that a training may use the labels of.
+    fn of(&self, labels: Labels) -> Option<Value> {
+        match labels {
+            Labels::All => None,
+            Labels::Listed => Some(self.labelled()),
+            Labels::FirstHalf => Some(self.first_half()),
+        }
+    }
+}

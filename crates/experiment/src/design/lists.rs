@@ -1,0 +1,43 @@
+use htl_vocabulary::file;
+
+use super::builder::Builder;
+use crate::plan::{FIRST_HALF, LIST_SIZES, Native, StageRef, Value, fold_file};
+
+/// Lists of training ids that the settings share.
+pub(super) struct Lists {
+    folds: StageRef,
+    labelled: StageRef,
+}
+
+impl Lists {
+    /// Adds the stages that draw them.
+    pub fn plan(builder: &mut Builder) -> Self {
+        let data = builder.data.clone();
+        let folds = Native::Folds { data: data.clone() };
+        let share = builder.profile.labelled_share;
+        Self {
+            folds: builder.plan.native("folds", folds),
+            labelled: builder.plan.native("labelled", Native::Labelled { data, share }),
+        }
+    }
+
+    /// The ids of a fold.
+    pub fn fold(&self, fold: usize) -> Value {
+        self.folds.file(&fold_file(fold))
+    }
+
+    /// The images whose masks the semi-supervised setting may use.
+    pub fn labelled(&self) -> Value {
+        self.labelled.file(file::LABELLED)
+    }
+
+    /// Half of them.
+    pub fn first_half(&self) -> Value {
+        self.labelled.file(FIRST_HALF)
+    }
+
+    /// How many the other half has.
+    pub fn second_half_size(&self) -> Value {
+        self.labelled.number(LIST_SIZES, "second")
+    }
+}

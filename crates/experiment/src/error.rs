@@ -1,0 +1,189 @@
+use std::path::PathBuf;
+
+/// What can go wrong while an experiment is planned or run, with what a person needs to put it right.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExperimentError {
+    /// A file or folder could not be read, written, renamed or removed.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was being done.
+        action: &'static str,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A file does not follow its format.
+    #[error(transparent)]
+    Format(#[from] htl_vocabulary::FormatError),
+    /// The data folder is not usable.
+    #[error(transparent)]
+    Data(#[from] htl_datasets::DatasetError),
+    /// The data folder is usable, but not for this experiment.
+    #[error("{}: {reason}", folder.display())]
+    UnfitData {
+        /// The folder.
+        folder: PathBuf,
+        /// What it lacks.
+        reason: String,
+    },
+    /// Images or masks of the data folder cannot be read.
+    #[error("the data in {} are not usable as they are:\n{}", folder.display(), problems.join("\n"))]
+    BrokenData {
+        /// The folder.
+        folder: PathBuf,
+        /// All problems.
+        problems: Vec<String>,
+    },
+    /// The data folder changed while the experiment ran.
+    #[error(
+        "{} changed while the experiment ran, so its results would be of no known data; put the data back or delete {}, \
+         then run again",
+        folder.display(), stages.display()
+    )]
+    DataChanged {
+        /// The data folder.
+        folder: PathBuf,
+        /// The folder of the stages.
+        stages: PathBuf,
+    },
+    /// There is no profile of that name.
+    #[error("no profile is called `{name}`; there are {}", known.join(", "))]
+    NoSuchProfile {
+        /// The name asked for.
+        name: String,
+        /// The names there are.
+        known: Vec<String>,
+    },
+    /// A field of a profile makes no sense.
+    #[error("profile `{profile}`: `{field}` must be {expected}, found {found}")]
+    Profile {
+        /// The profile.
+        profile: String,
+        /// The field.
+        field: &'static str,
+        /// What would do.
+        expected: &'static str,
+        /// What it is.
+        found: String,
+    },
+    /// A profile file cannot be read.
+    #[error("{}: {reason}", path.display())]
+    ProfileFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// An option makes no sense.
+    #[error("{option} {reason}")]
+    Option {
+        /// The option, as on the command line.
+        option: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// `--only` names nothing.
+    #[error(
+        "--only {only}: there is no such part; there are {}, and beginnings of stages' names such as {example}",
+        parts.join(", ")
+    )]
+    NoSuchPart {
+        /// What was asked for.
+        only: String,
+        /// The parts there are.
+        parts: Vec<String>,
+        /// A stage's name.
+        example: String,
+    },
+    /// The output folder cannot be used.
+    #[error("cannot use the output folder {}: {source}; choose another with --out", out.display())]
+    OutputFolder {
+        /// The folder.
+        out: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// Another run holds the output folder.
+    #[error("another reproduce is running in {}: wait for it, or choose another folder with --out", out.display())]
+    Busy {
+        /// The folder.
+        out: PathBuf,
+    },
+    /// There is no plan here, or one that this program cannot read.
+    #[error("{}: {reason}", path.display())]
+    Plan {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+    /// There is no stage of that name in the plan.
+    #[error("the plan in {} has no stage `{name}`; {hint}", out.display())]
+    NoSuchStage {
+        /// The folder of the run.
+        out: PathBuf,
+        /// What was asked for.
+        name: String,
+        /// Names that come near.
+        hint: String,
+    },
+    /// A stage has to wait for another one.
+    #[error("the stage `{name}` needs `{missing}`, which is not finished: run that one first")]
+    NotReady {
+        /// The stage.
+        name: String,
+        /// What it needs.
+        missing: String,
+    },
+    /// A value that a stage needs is not what it should be.
+    #[error("{}: {reason}", path.display())]
+    Value {
+        /// Where it was read.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A program ended with a failure.
+    #[error("{message}")]
+    Child {
+        /// What it said, where its log is and how to repeat it.
+        message: String,
+    },
+    /// A stage failed.
+    #[error(
+        "the stage `{stage}` failed: {message}\nFinished stages are kept; the same command goes on from here. To start this \
+         stage afresh, delete {}",
+        partial.display()
+    )]
+    Stage {
+        /// The stage.
+        stage: String,
+        /// Why.
+        message: String,
+        /// Its unfinished folder.
+        partial: PathBuf,
+    },
+    /// The run was stopped before its end, by its time limit or by a signal.
+    #[error("stopped {why}, {finished} of {stages} stages finished; run the same command again to go on")]
+    Stopped {
+        /// `at the limit`, `by a signal`.
+        why: &'static str,
+        /// Stages finished, by this run or before.
+        finished: usize,
+        /// Stages of the plan.
+        stages: usize,
+    },
+}
+
+/// For `map_err`: an I/O error with its path.
+pub(crate) fn io(path: impl Into<PathBuf>, action: &'static str) -> impl FnOnce(std::io::Error) -> ExperimentError {
+    let path = path.into();
+    move |source| ExperimentError::Io { path, action, source }
+}
+
+/// For `map_err` behind `write_whole`, whose message names the path already.
+pub(crate) fn unwritten(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> ExperimentError {
+    io(path, "write")
+}

@@ -1,0 +1,182 @@
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use htl_datasets::{DataFolder, Split};
+use htl_vocabulary::{file, write_whole};
+use serde::{Deserialize, Serialize};
+
+use super::value::{Place, Value};
+use crate::data::{self, Row};
+use crate::error::unwritten;
+use crate::{ExperimentError, table};
+
+/// A small stage that `htl` does itself: lists of ids, copies, joins of tables.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Native {
+    /// A data folder with fewer images, all with a mask, every diagnosis among them.
+    Subset {
+        /// The data folder.
+        data: Value,
+        /// Images for training, validation and test.
+        counts: [usize; 3],
+    },
+    /// A `metadata.csv` that knows nothing but ids and splits.
+    Ids {
+        /// The data folder.
+        data: Value,
+    },
+    /// The training images with a mask in two halves, `fold-0.csv` and `fold-1.csv`, whole lesions and patients at a time.
+    Folds {
+        /// The data folder.
+        data: Value,
+    },
+    /// The training images whose masks the semi-supervised setting may use: `labelled.csv`, its halves `first.csv` and
+    /// `second.csv`, and `lists.json` with their sizes. The list that comes with the data, else a seeded draw.
+    Labelled {
+        /// The data folder.
+        data: Value,
+        /// Share of the training masks that is drawn.
+        share: f64,
+    },
+    /// The ids of several lists, each once, as `labelled.csv`.
+    Union {
+        /// The lists.
+        lists: Vec<Value>,
+    },
+    /// The rows of several score tables, one after another, as `scores.csv`.
+    Concatenate {
+        /// The tables.
+        tables: Vec<Value>,
+    },
+}
+
+/// The halves of the labelled list.
+pub(crate) const FIRST_HALF: &str = "first.csv";
+const SECOND_HALF: &str = "second.csv";
+/// Sizes of the labelled list and its halves, under the keys `labelled`, `first`, `second`.
+pub(crate) const LIST_SIZES: &str = "lists.json";
+
+/// The list of one fold.
+pub(crate) fn fold_file(fold: usize) -> String {
+    format!("fold-{fold}.csv")
+}
+
+impl Native {
+    pub(super) fn reads(&self) -> Vec<&Value> {
+        match self {
+            Self::Subset { data, .. } | Self::Ids { data } | Self::Folds { data } | Self::Labelled { data, .. } => {
+                vec![data]
+            }
+            Self::Union { lists } => lists.iter().collect(),
+            Self::Concatenate { tables } => tables.iter().collect(),
+        }
+    }
+
+    pub(super) fn symbol(&self) -> String {
+        let reads: Vec<String> = self.reads().into_iter().map(Value::symbol).collect();
+        let what = match self {
+            Self::Subset { counts, .. } => format!("subset {counts:?}"),
+            Self::Ids { .. } => "ids".into(),
+            Self::Folds { .. } => "folds".into(),
+            Self::Labelled { share, .. } => format!("labelled {share}"),
+            Self::Union { .. } => "union".into(),
+            Self::Concatenate { .. } => "concatenate".into(),
+        };
+        format!("native {what}\n{}", reads.join("\n"))
+    }
+
+    /// Does it, into the stage's own folder.
+    ///
+    /// # Errors
+    /// Those of reading the data and of writing.
+    pub fn run(&self, place: Place<'_>) -> Result<(), ExperimentError> {
+        let own = |name: &str| place.own.join(name);
+        match self {
+            Self::Subset { data, counts } => {
+                let folder = DataFolder::open(data.path(place)?)?;
+                let rows = data::rows(&folder);
+                Ok(folder.copy_subset(place.own, &data::chosen(&rows, *counts))?)
+            }
+            Self::Ids { data } => {
+                let rows = data::rows(&DataFolder::open(data.path(place)?)?);
+                data::write_table(
+                    &own(file::METADATA),
+                    &htl_datasets::COLUMNS,
+                    rows.iter()
+                        .map(|row| [row.image_id.as_str(), row.split.name(), "", "", "", ""]),
+                )
+            }
+            Self::Folds { data } => {
+                let folder = data.path(place)?;
+                let rows = data::rows(&DataFolder::open(&folder)?);
+                let trainable = data::trainable(&rows, &folder)?;
+                for (fold, ids) in data::halves(&trainable, "folds").iter().enumerate() {
+                    data::write_ids(&own(&fold_file(fold)), ids)?;
+                }
+                Ok(())
+            }
+            Self::Labelled { data, share } => labelled(data.path(place)?, *share, place),
+            Self::Union { lists } => {
+                let mut ids = BTreeSet::new();
+                for list in lists {
+                    ids.extend(data::read_ids(&list.path(place)?)?);
+                }
+                data::write_ids(&own(file::LABELLED), &ids)
+            }
+            Self::Concatenate { tables } => {
+                let paths: Vec<PathBuf> = tables.iter().map(|table| table.path(place)).collect::<Result<_, _>>()?;
+                let path = own(file::SCORES);
+                write_whole(&path, table::concatenate(&paths)?).map_err(unwritten(&path))
+            }
+        }
+    }
+}
+
+fn labelled(folder: PathBuf, share: f64, place: Place<'_>) -> Result<(), ExperimentError> {
+    let data = DataFolder::open(&folder)?;
+    let rows = data::rows(&data);
+    let rows = data::trainable(&rows, &folder)?;
+    let ids = labelled_ids(&data, &rows, share)?;
+    let kept: BTreeSet<&str> = ids.iter().map(String::as_str).collect();
+    let rows: Vec<&Row> = rows
+        .into_iter()
+        .filter(|row| kept.contains(row.image_id.as_str()))
+        .collect();
+    let [first, second] = data::halves(&rows, "labelled halves");
+    for (name, ids) in [(file::LABELLED, &ids), (FIRST_HALF, &first), (SECOND_HALF, &second)] {
+        data::write_ids(&place.own.join(name), ids)?;
+    }
+    let sizes = serde_json::json!({"labelled": ids.len(), "first": first.len(), "second": second.len()});
+    let path = place.own.join(LIST_SIZES);
+    write_whole(&path, format!("{sizes}\n")).map_err(unwritten(&path))
+}
+
+/// The list that comes with the data, else a seeded draw.
+fn labelled_ids(data: &DataFolder, rows: &[&Row], share: f64) -> Result<Vec<String>, ExperimentError> {
+    let path = data.root().join(file::LABELLED);
+    if !path.exists() {
+        let count = ((rows.len() as f64 * share).round() as usize).max(2);
+        return Ok(data::draw(rows, count, "labelled"));
+    }
+    let unfit = |reason: String| ExperimentError::UnfitData {
+        folder: path.clone(),
+        reason,
+    };
+    let mut ids = data::read_ids(&path)?;
+    let known: BTreeSet<&str> = rows.iter().map(|row| row.image_id.as_str()).collect();
+    if let Some(id) = ids.iter().find(|id| !known.contains(id.as_str())) {
+        let why = match data.get(id) {
+            None => "is not among the images",
+            Some(sample) if sample.split != Split::Train => "is not a training image",
+            Some(_) => "has no mask",
+        };
+        return Err(unfit(format!("`{id}` {why}")));
+    }
+    ids.sort();
+    ids.dedup();
+    if ids.len() < 2 {
+        return Err(unfit("it needs at least two ids".into()));
+    }
+    Ok(ids)
+}

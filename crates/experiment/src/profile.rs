@@ -1,0 +1,349 @@
+//! How large an experiment is.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ExperimentError;
+
+/// Training precision.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32-bit.
+    #[default]
+    F32,
+    /// 32-bit, products with 10-bit mantissas on tensor cores.
+    Tf32,
+    /// 16-bit brain floats.
+    Bf16,
+}
+
+impl Precision {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::F32, Self::Tf32, Self::Bf16];
+
+    /// Name in configurations and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Tf32 => "tf32",
+            Self::Bf16 => "bf16",
+        }
+    }
+}
+
+impl std::str::FromStr for Precision {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|precision| precision.name() == text);
+        found.ok_or_else(|| format!("unknown precision `{text}`: choose f32, tf32 or bf16"))
+    }
+}
+
+/// Everything about an experiment that is not the data.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// Its name on the command line.
+    pub name: String,
+    /// Side of the square images the networks see, in pixels.
+    pub size: usize,
+    /// Channels of the first level of the networks.
+    pub width: usize,
+    /// Images per gradient step.
+    pub batch: usize,
+    /// Images each training sees, counted with repetition.
+    pub image_steps: usize,
+    /// The same for the fine-tuning after pruning and for its sham.
+    pub fine_tune_steps: usize,
+    /// Peak learning rate of a training.
+    pub learning_rate: f64,
+    /// Peak learning rate of a fine-tuning.
+    pub fine_tune_rate: f64,
+    /// Seeds of the supervised setting.
+    pub supervised_seeds: u64,
+    /// Seeds of each fold of the cross-fit.
+    pub cross_fit_seeds: u64,
+    /// Seeds of the semi-supervised setting.
+    pub semi_seeds: u64,
+    /// Seeds of the weakly-supervised settings.
+    pub weak_seeds: u64,
+    /// Sparsities to choose from, ascending.
+    pub candidates: Vec<f64>,
+    /// How far below the dense network a pruned one may fall, in the setting's own validation quality.
+    pub tolerance: f64,
+    /// Share of the images that count as hard to learn.
+    pub top: f64,
+    /// Sampling weight of an attended image; others have 1.
+    pub attention_weight: f64,
+    /// Share of the training masks that the semi-supervised setting may use.
+    pub labelled_share: f64,
+    /// Epochs between validations.
+    pub validate_every: usize,
+    /// Training precision.
+    #[serde(default)]
+    pub precision: Precision,
+    /// Limit the data to this many images for training, validation and test.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subset: Option<[usize; 3]>,
+    /// Whether data have to be named: nothing fitting comes with the program.
+    #[serde(default)]
+    pub own_data_only: bool,
+}
+
+/// Names of the built-in profiles, smallest first.
+pub const PROFILES: [&str; 4] = ["tiny", "smoke", "embedded", "isic2018"];
+
+impl Profile {
+    /// The built-in profile of that name.
+    ///
+    /// # Errors
+    /// [`ExperimentError::NoSuchProfile`]; the message lists those that exist.
+    pub fn named(name: &str) -> Result<Self, ExperimentError> {
+        match name {
+            "tiny" => Ok(tiny()),
+            "smoke" => Ok(smoke()),
+            "embedded" => Ok(embedded()),
+            "isic2018" => Ok(isic2018()),
+            _ => Err(ExperimentError::NoSuchProfile {
+                name: name.into(),
+                known: PROFILES.map(String::from).to_vec(),
+            }),
+        }
+    }
+
+    /// A profile from a TOML file: any field of a profile, and `base`, the built-in profile that the others come from
+    /// (`embedded` if left out).
+    ///
+    /// # Errors
+    /// [`ExperimentError::ProfileFile`] with the line or field; what [`check`](Self::check) refuses.
+    pub fn from_file(path: &Path) -> Result<Self, ExperimentError> {
+        let wrong = |reason: String| ExperimentError::ProfileFile {
+            path: path.into(),
+            reason,
+        };
+        let text = std::fs::read_to_string(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+        let mut given: toml::Table = text
+            .parse()
+            .map_err(|error: toml::de::Error| wrong(error.to_string()))?;
+        let base = match given.remove("base") {
+            None => "embedded".into(),
+            Some(toml::Value::String(base)) => base,
+            Some(other) => return Err(wrong(format!("`base` must be the name of a profile, found {other}"))),
+        };
+        let base = Self::named(&base)?;
+        let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        let mut table = toml::Table::try_from(&base).map_err(|error| wrong(error.to_string()))?;
+        table.insert("name".into(), stem.unwrap_or_else(|| "profile".into()).into());
+        table.extend(given);
+        let profile: Self = table
+            .try_into()
+            .map_err(|error: toml::de::Error| wrong(error.message().to_owned()))?;
+        profile.check()?;
+        Ok(profile)
+    }
+
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// [`ExperimentError::Profile`] for the first one that makes no sense.
+    pub fn check(&self) -> Result<(), ExperimentError> {
+        let unless = |good: bool, field, expected, found: String| {
+            if good {
+                return Ok(());
+            }
+            Err(ExperimentError::Profile {
+                profile: self.name.clone(),
+                field,
+                expected,
+                found,
+            })
+        };
+        let counts = [
+            ("width", self.width),
+            ("batch", self.batch),
+            ("image_steps", self.image_steps),
+            ("fine_tune_steps", self.fine_tune_steps),
+            ("validate_every", self.validate_every),
+        ];
+        for (field, found) in counts {
+            unless(found > 0, field, "at least 1", found.to_string())?;
+        }
+        unless(
+            self.size > 0 && self.size.is_multiple_of(8) && self.size <= 8192,
+            "size",
+            "a multiple of 8 up to 8192",
+            self.size.to_string(),
+        )?;
+        let seeds = [
+            ("supervised_seeds", self.supervised_seeds),
+            ("cross_fit_seeds", self.cross_fit_seeds),
+            ("semi_seeds", self.semi_seeds),
+            ("weak_seeds", self.weak_seeds),
+        ];
+        for (field, found) in seeds {
+            unless((1..=1000).contains(&found), field, "from 1 to 1000", found.to_string())?;
+        }
+        let positive = [
+            ("learning_rate", self.learning_rate),
+            ("fine_tune_rate", self.fine_tune_rate),
+            ("attention_weight", self.attention_weight),
+        ];
+        for (field, found) in positive {
+            unless(
+                found.is_finite() && found > 0.,
+                field,
+                "a positive number",
+                found.to_string(),
+            )?;
+        }
+        let shares = [("top", self.top), ("labelled_share", self.labelled_share)];
+        for (field, found) in shares {
+            unless(found > 0. && found <= 1., field, "in (0, 1]", found.to_string())?;
+        }
+        unless(
+            self.tolerance.is_finite() && self.tolerance >= 0.,
+            "tolerance",
+            "0 or more",
+            self.tolerance.to_string(),
+        )?;
+        let in_range = self.candidates.iter().all(|candidate| (0. ..1.).contains(candidate));
+        unless(
+            !self.candidates.is_empty() && in_range && self.candidates.is_sorted(),
+            "candidates",
+            "sparsities in [0, 1), ascending, at least one",
+            format!("{:?}", self.candidates),
+        )
+    }
+}
+
+fn embedded() -> Profile {
+    Profile {
+        name: "embedded".into(),
+        size: 64,
+        width: 8,
+        batch: 16,
+        image_steps: 7200,
+        fine_tune_steps: 1500,
+        learning_rate: 3e-3,
+        fine_tune_rate: 2e-3,
+        supervised_seeds: 5,
+        cross_fit_seeds: 3,
+        semi_seeds: 5,
+        weak_seeds: 5,
+        candidates: vec![0.5, 0.6, 0.7, 0.8, 0.9, 0.95],
+        tolerance: 0.02,
+        top: 0.2,
+        attention_weight: 2.,
+        labelled_share: 0.2,
+        validate_every: 5,
+        precision: Precision::F32,
+        subset: None,
+        own_data_only: false,
+    }
+}
+
+fn smoke() -> Profile {
+    Profile {
+        name: "smoke".into(),
+        size: 48,
+        batch: 8,
+        image_steps: 240,
+        fine_tune_steps: 64,
+        learning_rate: 1e-3,
+        fine_tune_rate: 1e-3,
+        supervised_seeds: 1,
+        cross_fit_seeds: 1,
+        semi_seeds: 1,
+        weak_seeds: 1,
+        candidates: vec![0.5, 0.8],
+        ..embedded()
+    }
+}
+
+fn tiny() -> Profile {
+    Profile {
+        name: "tiny".into(),
+        size: 16,
+        width: 4,
+        image_steps: 32,
+        fine_tune_steps: 8,
+        candidates: vec![0.5],
+        subset: Some([16, 4, 6]),
+        ..smoke()
+    }
+}
+
+fn isic2018() -> Profile {
+    Profile {
+        name: "isic2018".into(),
+        size: 192,
+        width: 24,
+        batch: 32,
+        image_steps: 53_760,
+        fine_tune_steps: 13_440,
+        learning_rate: 1e-3,
+        fine_tune_rate: 5e-4,
+        own_data_only: true,
+        ..embedded()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the promises about the profiles say.
+    #[test]
+    fn profiles_keep_their_promises() {
+        let embedded = Profile::named("embedded").unwrap();
+        assert!(embedded.size == 64 && embedded.width == 8 && embedded.image_steps >= 6000);
+        assert!(embedded.supervised_seeds >= 2 && embedded.semi_seeds >= 3 && embedded.weak_seeds >= 2);
+        let smoke = Profile::named("smoke").unwrap();
+        assert!(smoke.size == 48 && smoke.image_steps >= 200 && smoke.supervised_seeds == 1);
+        assert!(Profile::named("huge").unwrap_err().to_string().contains("embedded"));
+        let large = Profile::named("isic2018").unwrap();
+        assert!((192..=256).contains(&large.size) && large.size.is_multiple_of(32));
+        // Over the 1,188 images of the development pool.
+        assert!(large.image_steps >= 40 * 1188 && large.fine_tune_steps >= 10 * 1188);
+        assert!([large.supervised_seeds, large.semi_seeds, large.weak_seeds] == [5; 3]);
+        for name in PROFILES {
+            let profile = Profile::named(name).unwrap();
+            profile.check().unwrap();
+            assert_eq!(profile.name, name);
+            assert!(profile.image_steps.is_multiple_of(profile.batch), "{name}");
+        }
+    }
+
+    /// A file changes what it names and nothing else; what makes no sense is refused by name.
+    #[test]
+    fn a_file_changes_what_it_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mine.toml");
+        let read = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            Profile::from_file(&path)
+        };
+        let found = read("base = \"smoke\"\nweak_seeds = 3\n").unwrap();
+        let expected = Profile {
+            name: "mine".into(),
+            weak_seeds: 3,
+            ..smoke()
+        };
+        assert_eq!(found, expected);
+        for (text, word) in [
+            ("wide = 3", "wide"),
+            ("batch = 0", "batch"),
+            ("top = nan", "top"),
+            ("candidates = [0.9, 0.5]", "candidates"),
+            ("base = \"huge\"", "huge"),
+            ("size = \"large\"", "invalid type"),
+            ("size = ", "mine.toml"),
+        ] {
+            let message = read(text).unwrap_err().to_string();
+            assert!(message.contains(word), "{word} in {message}");
+        }
+    }
+}

@@ -1,0 +1,87 @@
+use std::path::PathBuf;
+
+use htl_datasets::Split;
+
+/// What can go wrong between a network and its results, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InferenceError {
+    /// A network whose maps are not finite numbers.
+    #[error(
+        "image `{image_id}`: the network's {what} holds {found}: its weights are damaged or its training diverged; \
+         use another checkpoint"
+    )]
+    NotFinite {
+        /// The first image with such a value.
+        image_id: String,
+        /// `localization map` or `class logits`.
+        what: &'static str,
+        /// The value.
+        found: f32,
+    },
+    /// A localizer where a classifier is needed.
+    #[error("this needs a predictor that tells classes apart: give the checkpoint of a classifier")]
+    NoClasses,
+    /// Networks of one population that are not built alike.
+    #[error("{path} is a {found}, but the population's first is a {expected}", path = path.display())]
+    OtherArchitecture {
+        /// The checkpoint that differs.
+        path: PathBuf,
+        /// What the first checkpoint holds.
+        expected: String,
+        /// What this one holds.
+        found: String,
+    },
+    /// Two populations of different images.
+    #[error("image {image_id} is missing")]
+    OtherImages {
+        /// The first image that only one of them has.
+        image_id: String,
+    },
+    /// A split without a mask.
+    #[error("{data}: no image of the split `{split}` has a mask to evaluate against", data = data.display())]
+    NoMasks {
+        /// The data folder.
+        data: PathBuf,
+        /// The split.
+        split: Split,
+    },
+    /// An image without a mask among those that need one.
+    #[error("image {image_id}: no mask")]
+    NoMask {
+        /// The image.
+        image_id: String,
+    },
+    /// An image that a metric cannot take.
+    #[error("{path}: {source}", path = path.display())]
+    Image {
+        /// The image file.
+        path: PathBuf,
+        /// Why.
+        source: htl_metrics::MetricError,
+    },
+    /// A trivial predictor that this crate cannot make.
+    #[error("no predictor `{found}` is known")]
+    UnknownPredictor {
+        /// Its key.
+        found: &'static str,
+    },
+    /// From the data.
+    #[error(transparent)]
+    Data(#[from] htl_datasets::DatasetError),
+    /// From the networks and checkpoints.
+    #[error(transparent)]
+    Model(#[from] htl_models::ModelError),
+    /// From the metrics.
+    #[error(transparent)]
+    Metric(#[from] htl_metrics::MetricError),
+    /// From populations.
+    #[error(transparent)]
+    Mining(#[from] htl_mining::MiningError),
+    /// From the operations.
+    #[error(transparent)]
+    Ops(#[from] htl_ops::OpsError),
+    /// From candle.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}

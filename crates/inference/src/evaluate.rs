@@ -1,0 +1,171 @@
+use std::collections::BTreeMap;
+
+use htl_datasets::{DataFolder, ImageSet, MaskUse, Sample};
+use htl_metrics::{
+    BoxAccuracy, Calibration, Confusion, ImageScores, MapCut, Mask, PerImage, PerImageRow, PixelPrecision, Proposals,
+    ScoreMap, resize_bilinear,
+};
+use htl_mining::{MapKind, Subject, group_columns, group_levels};
+
+use crate::predict::localization_maps;
+use crate::truth::stored_masks;
+use crate::{InferenceError, Predictor};
+
+/// The maps of a predictor beside the truth, at the truth's stored sizes.
+#[derive(Debug, Clone)]
+pub struct Evaluation {
+    kind: MapKind,
+    ids: Vec<String>,
+    maps: Vec<Vec<f32>>,
+    truths: Vec<Mask>,
+}
+
+impl Evaluation {
+    /// Predicts samples, which all have a mask, and resizes the maps bilinearly to their masks.
+    ///
+    /// # Errors
+    /// From reading the files; [`InferenceError::NotFinite`] for a broken network.
+    pub fn of(predictor: &dyn Predictor, samples: &[&Sample]) -> Result<Self, InferenceError> {
+        let size = predictor.preprocessing().size;
+        let images = ImageSet::load(samples, size, MaskUse::Required)?;
+        let truths = stored_masks(&images)?;
+        let maps = localization_maps(predictor, &images)?;
+        let stored = |(index, truth): (usize, &Mask)| -> Result<Vec<f32>, InferenceError> {
+            let map: Vec<f32> = maps.get(index)?.flatten_all()?.to_vec1()?;
+            Ok(resize_bilinear(&map, (size, size), (truth.height(), truth.width()))?)
+        };
+        Ok(Self {
+            kind: predictor.map_kind(),
+            ids: images.ids().into_iter().map(str::to_owned).collect(),
+            maps: truths.iter().enumerate().map(stored).collect::<Result<_, _>>()?,
+            truths,
+        })
+    }
+
+    /// The metrics of every image, its maps cut here, with the groups that `data` knows it to be in.
+    ///
+    /// # Errors
+    /// [`InferenceError::Metric`] if the metrics refuse a mask.
+    pub fn per_image(&self, cut: MapCut, data: &DataFolder) -> Result<PerImage, InferenceError> {
+        let masks = self.masks(cut)?;
+        let predictions = self.ids.iter().zip(&masks).zip(&self.truths);
+        let scores = predictions
+            .map(|((id, mask), truth)| ImageScores::of(id, mask, truth))
+            .collect::<Result<_, _>>()?;
+        Ok(with_groups(scores, data))
+    }
+
+    /// The quantile with the best mean Jaccard on these images, of 40 %, 42 %, ... 98 %. It is chosen with masks: what is
+    /// cut there is an upper bound, not a result of a setting without masks.
+    ///
+    /// # Errors
+    /// As [`per_image`](Self::per_image).
+    pub fn best_quantile(&self) -> Result<f64, InferenceError> {
+        let mut best: Option<(f64, f64)> = None;
+        for percent in (40..=98).step_by(2) {
+            let quantile = f64::from(percent) / 100.0;
+            let mut sum = 0.0;
+            for (mask, truth) in self.masks(MapCut::Quantile(quantile))?.iter().zip(&self.truths) {
+                sum += Confusion::of(mask, truth)?.jaccard();
+            }
+            if best.is_none_or(|(most, _)| sum > most) {
+                best = Some((sum, quantile));
+            }
+        }
+        Ok(best.map_or(0.5, |(_, quantile)| quantile))
+    }
+
+    /// Metrics of the maps themselves, by name: `max_box_acc_v2` and `px_ap` over the images that show a lesion, and of
+    /// probabilities `calibration_error` and `brier`. Without a lesion in any image there is nothing to measure.
+    ///
+    /// # Errors
+    /// [`InferenceError::Metric`] for a map outside [0, 1].
+    pub fn threshold_free(&self) -> Result<BTreeMap<String, f64>, InferenceError> {
+        let mut boxes = BoxAccuracy::new(Proposals::LargestContour);
+        let mut precision = PixelPrecision::new();
+        let mut calibration = Calibration::new();
+        let mut summary = BTreeMap::new();
+        let mut lesions = 0;
+        for (map, truth) in self.maps.iter().zip(&self.truths) {
+            let Some(bounds) = truth.largest_component_box() else {
+                continue;
+            };
+            let scores = ScoreMap::unit(truth.height(), truth.width(), map.clone())?;
+            boxes.add(&scores, &[bounds])?;
+            precision.add(&scores, truth)?;
+            calibration.add(map, truth)?;
+            lesions += 1;
+        }
+        if lesions > 0 {
+            summary.insert("max_box_acc_v2".to_owned(), boxes.max_box_acc_v2()?);
+            summary.insert("px_ap".to_owned(), precision.px_ap()?);
+            if self.kind == MapKind::Probability {
+                summary.insert("calibration_error".to_owned(), calibration.expected_error()?);
+                summary.insert("brier".to_owned(), calibration.brier()?);
+            }
+        }
+        Ok(summary)
+    }
+
+    fn masks(&self, cut: MapCut) -> Result<Vec<Mask>, InferenceError> {
+        let mask = |(map, truth): (&Vec<f32>, &Mask)| Ok(cut.mask(truth.height(), truth.width(), map)?);
+        self.maps.iter().zip(&self.truths).map(mask).collect()
+    }
+}
+
+/// The table of these images, each with the groups that `data` and its mask put it in.
+pub(crate) fn with_groups(scores: Vec<ImageScores>, data: &DataFolder) -> PerImage {
+    let subjects: Vec<Subject> = scores.iter().map(|s| subject(s, data.get(&s.image_id))).collect();
+    PerImage {
+        group_columns: group_columns().into_iter().map(str::to_owned).collect(),
+        rows: scores
+            .into_iter()
+            .zip(group_levels(&subjects))
+            .map(|(scores, groups)| PerImageRow { scores, groups })
+            .collect(),
+    }
+}
+
+/// What is known of an image without a look at its pixels: its sample, and the size of its true lesion.
+fn subject(scores: &ImageScores, sample: Option<&Sample>) -> Subject {
+    let pixels = scores.confusion().total().max(1);
+    Subject {
+        age: sample.and_then(|sample| sample.age_approx),
+        sex: sample.and_then(|sample| sample.sex.clone()),
+        anatom_site: sample.and_then(|sample| sample.anatom_site.clone()),
+        dx: sample.and_then(|sample| sample.dx.clone()),
+        area_fraction: Some((scores.tp + scores.fn_) as f64 / pixels as f64),
+        ..Subject::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scores(id: usize, area: usize) -> ImageScores {
+        let mut pixels = vec![0; 16];
+        pixels[..area].fill(1);
+        let mask = Mask::new(4, 4, pixels).unwrap();
+        ImageScores::of(format!("i{id}"), &mask, &mask).unwrap()
+    }
+
+    /// Lesions of one size are in one third, however the table is sorted.
+    #[test]
+    fn lesions_of_one_size_are_in_one_group() {
+        let sizes = |areas: &[usize]| -> Vec<String> {
+            let of = |(id, &area): (usize, &usize)| subject(&scores(id, area), None);
+            let subjects: Vec<Subject> = areas.iter().enumerate().map(of).collect();
+            let column = group_columns().iter().position(|name| *name == "size_tercile").unwrap();
+            group_levels(&subjects)
+                .into_iter()
+                .map(|levels| levels[column].clone())
+                .collect()
+        };
+        assert_eq!(sizes(&[9, 1, 4]), ["large", "small", "medium"]);
+        assert_eq!(
+            sizes(&[5, 5, 5, 5, 5, 9]),
+            ["small", "small", "small", "small", "small", "large"]
+        );
+    }
+}

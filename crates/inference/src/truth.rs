@@ -1,0 +1,73 @@
+use std::collections::BTreeMap;
+
+use htl_datasets::{DataFolder, ImageSet, Sample, Split};
+use htl_metrics::Mask;
+
+use crate::InferenceError;
+
+/// The samples of a split that have a mask to be evaluated against.
+///
+/// # Errors
+/// [`InferenceError::NoMasks`] if there is none.
+pub fn with_masks(data: &DataFolder, split: Split) -> Result<Vec<&Sample>, InferenceError> {
+    let samples: Vec<&Sample> = data.split(split).into_iter().filter(|s| s.mask.is_some()).collect();
+    if samples.is_empty() {
+        return Err(InferenceError::NoMasks {
+            data: data.root().to_owned(),
+            split,
+        });
+    }
+    Ok(samples)
+}
+
+/// The mask of one sample at its stored size.
+///
+/// # Errors
+/// [`InferenceError::NoMask`], and from reading the file.
+pub fn stored_mask(sample: &Sample) -> Result<Mask, InferenceError> {
+    let path = sample.mask.as_deref().ok_or_else(|| InferenceError::NoMask {
+        image_id: sample.image_id.clone(),
+    })?;
+    of_luma(&htl_datasets::read_mask(path)?)
+}
+
+/// The masks of a set at their stored size, in the order of the set.
+///
+/// # Errors
+/// [`InferenceError::NoMask`] for an image whose mask is absent or was not to be read, and from reading the files.
+pub fn stored_masks(images: &ImageSet) -> Result<Vec<Mask>, InferenceError> {
+    let ids = images.ids();
+    let mask = |(index, id): (usize, &&str)| match images.stored_mask(index)? {
+        Some(stored) => of_luma(&stored),
+        None => Err(InferenceError::NoMask {
+            image_id: (*id).to_owned(),
+        }),
+    };
+    ids.iter().enumerate().map(mask).collect()
+}
+
+/// The masks of those samples that have one, resized to `(height, width)`, by image id.
+///
+/// # Errors
+/// From reading the files; [`InferenceError::Metric`] for a size without pixels.
+pub fn masks_at(
+    samples: &[&Sample],
+    (height, width): (usize, usize),
+) -> Result<BTreeMap<String, Mask>, InferenceError> {
+    let side = |side: usize| u32::try_from(side).unwrap_or(u32::MAX);
+    let with_mask = samples
+        .iter()
+        .filter_map(|sample| Some((sample, sample.mask.as_deref()?)));
+    with_mask
+        .map(|(sample, path)| {
+            let resized = htl_datasets::resize_mask(&htl_datasets::read_mask(path)?, side(width), side(height));
+            let mask = Mask::from_luma(height, width, resized.as_raw())?;
+            Ok((sample.image_id.clone(), mask))
+        })
+        .collect()
+}
+
+fn of_luma(mask: &htl_datasets::GrayImage) -> Result<Mask, InferenceError> {
+    let (height, width) = (mask.height() as usize, mask.width() as usize);
+    Ok(Mask::from_luma(height, width, mask.as_raw())?)
+}

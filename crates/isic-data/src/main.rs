@@ -1,0 +1,50 @@
+//! Makes the data of this repository from collected copies of ISIC images and tables: the embedded set, the development
+//! split, and data folders.
+//!
+//! ```sh
+//! cargo run --release -p htl-isic-data -- make-data-folder --isic DIR --source isic2018 --out development
+//! ```
+
+mod fresh;
+mod make_data_folder;
+mod make_dev_split;
+mod make_embedded;
+mod shrink;
+mod tables;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(
+    name = "htl-isic-data",
+    about = "Makes the embedded data set, the development split and data folders from collected ISIC copies"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Makes the embedded data set again
+    MakeEmbedded(make_embedded::MakeEmbedded),
+    /// Makes the committed development split again, from the tables alone
+    MakeDevSplit(make_dev_split::MakeDevSplit),
+    /// Makes a data folder of the documented layout
+    MakeDataFolder(make_data_folder::MakeDataFolder),
+}
+
+fn main() -> std::process::ExitCode {
+    let result = match Cli::parse().command {
+        Command::MakeEmbedded(command) => command.run(),
+        Command::MakeDevSplit(command) => command.run(),
+        Command::MakeDataFolder(command) => command.run(),
+    };
+    match result {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}

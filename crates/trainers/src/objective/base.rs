@@ -1,0 +1,174 @@
+use std::{collections::BTreeMap, sync::Arc};
+
+use candle_core::{Device, Tensor};
+use htl_datasets::{DataFolder, ImageSet, MaskUse, Sample, Split};
+use htl_inference::{Validator, stored_masks};
+use htl_models::{Architecture, Mode, Network, Preprocessing, UNetConfig};
+use htl_vocabulary::Setting;
+
+use super::params::{Boxes, MeanTeacher};
+use crate::{
+    TrainError,
+    attention::{self, Attention, ExtraTerm, ImageAttention, View},
+    batches::{Batches, MaskBatch, MaskBatches},
+    plant::Plant,
+    samples::{Label, TrainingSamples, Unlisted},
+};
+
+/// Everything specific to a setting. The defaults describe a localizer that is trained and validated with masks.
+pub(crate) trait Objective: Sync {
+    /// The setting.
+    fn setting(&self) -> Setting;
+
+    /// The label that a sample is trained with.
+    fn label(&self) -> Label {
+        Label::Mask
+    }
+
+    /// Treatment of training samples that `labelled` does not list. If they are used, the list is required.
+    fn unlisted(&self) -> Unlisted {
+        Unlisted::LeftOut
+    }
+
+    /// The classes that the network tells apart; none for a localizer.
+    fn classes(&self, _data: &DataFolder) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The network to train. `width`: channels of its first block; `classes` as above.
+    fn architecture(&self, width: usize, _classes: &[String]) -> Architecture {
+        Architecture::UNet(UNetConfig {
+            width,
+            ..UNetConfig::default()
+        })
+    }
+
+    /// The validation images at this size, and what validates a network on them; `None` if the split holds no label of
+    /// the setting's kind.
+    fn validation(&self, size: usize, data: &DataFolder) -> Result<Option<(ImageSet, Validator)>, TrainError> {
+        let Some(images) = images_with_masks(size, data)? else {
+            return Ok(None);
+        };
+        let masks = stored_masks(&images)?;
+        Ok(Some((images, Validator::Masks(masks))))
+    }
+
+    /// Prepares a training.
+    fn start(&self, parts: &Parts<'_>) -> Result<Box<dyn Training>, TrainError>;
+}
+
+/// An objective at work: a loss per step, and what has to happen between steps.
+pub(crate) trait Training {
+    /// The loss of a step, a scalar that depends on the network's parameters; `extra` has been added.
+    fn loss(&mut self, network: &Network, step: usize, extra: &mut ExtraTerm) -> Result<Tensor, TrainError>;
+
+    /// Called after each optimiser step.
+    fn after_step(&mut self, _network: &Network, _step: usize) -> Result<(), TrainError> {
+        Ok(())
+    }
+
+    /// The network that is validated and saved: the trained one, or its teacher.
+    fn final_model<'a>(&'a self, trained: &'a Network) -> &'a Network {
+        trained
+    }
+
+    /// Samples in an epoch.
+    fn samples(&self) -> usize;
+
+    /// Tensors that a resumed training needs besides network and optimiser.
+    fn state(&self) -> Result<BTreeMap<String, Tensor>, TrainError> {
+        Ok(BTreeMap::new())
+    }
+
+    /// The inverse of [`Self::state`].
+    fn load_state(&mut self, _state: &BTreeMap<String, Tensor>) -> Result<(), TrainError> {
+        Ok(())
+    }
+}
+
+/// Everything an objective may need to start.
+pub(crate) struct Parts<'a> {
+    pub seed: u64,
+    /// Labelled images per step.
+    pub batch: usize,
+    /// Steps in all.
+    pub steps: usize,
+    pub attention: Option<&'a Attention>,
+    pub mean_teacher: MeanTeacher,
+    pub boxes: Boxes,
+    pub plant: Option<Plant>,
+    pub data: &'a DataFolder,
+    pub samples: &'a TrainingSamples,
+    pub classes: &'a [String],
+    /// The initial network.
+    pub network: &'a Network,
+    pub preprocessing: &'a Preprocessing,
+    pub device: &'a Device,
+}
+
+impl Parts<'_> {
+    /// Batches of a set.
+    pub fn batches(&self, images: &Arc<ImageSet>) -> Batches {
+        Batches::new(images.clone(), self.preprocessing, self.seed, self.device)
+    }
+
+    /// The configured attention to the images of a set.
+    pub fn image_attention(&self, images: &ImageSet) -> Result<ImageAttention, TrainError> {
+        attention::of_images(self.attention, &images.ids(), self.seed)
+    }
+
+    /// Batches of the labelled images with a target map each.
+    pub fn labelled(&self, targets: Vec<Vec<f32>>, attention: ImageAttention) -> Result<MaskBatches, TrainError> {
+        let batches = self.batches(&self.samples.labelled);
+        MaskBatches::of(batches, targets, attention, self.batch, self.steps)
+    }
+}
+
+/// The validation images that have masks, if there are any.
+pub(super) fn images_with_masks(size: usize, data: &DataFolder) -> Result<Option<ImageSet>, TrainError> {
+    let val = data.split(Split::Val);
+    let samples: Vec<&Sample> = val.into_iter().filter(|s| s.mask.is_some()).collect();
+    if samples.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(ImageSet::load(&samples, size, MaskUse::Required)?))
+}
+
+/// Binary cross entropy plus soft Dice against one target map per image: masks, or what stands in for them.
+pub(super) struct MaskTraining {
+    pub batches: MaskBatches,
+}
+
+impl Training for MaskTraining {
+    fn loss(&mut self, network: &Network, step: usize, extra: &mut ExtraTerm) -> Result<Tensor, TrainError> {
+        let batch = self.batches.take(step)?;
+        let logits = network.forward(&batch.images, Mode::Train)?;
+        let loss = mask_loss(&logits, &batch)?;
+        extra.add(
+            loss,
+            &View {
+                images: &batch.images,
+                second: batch.strong.as_ref(),
+                outputs: &logits,
+                attended: &batch.attended,
+            },
+        )
+    }
+
+    fn samples(&self) -> usize {
+        self.batches.samples()
+    }
+}
+
+/// Binary cross entropy plus soft Dice of logits `[batch, 1, h, w]`, averaged with the batch's weights.
+pub(super) fn mask_loss(logits: &Tensor, batch: &MaskBatch) -> Result<Tensor, TrainError> {
+    let pixels = batch.pixels.as_ref();
+    let cross_entropy = htl_ops::bce_with_logits(logits, &batch.targets, pixels)?;
+    let dice = htl_ops::soft_dice(logits, &batch.targets, pixels)?;
+    weighted_mean(&(cross_entropy + dice)?, &batch.weights)
+}
+
+/// Mean of per-image losses `[batch]` with weights `[batch]` whose sum is 1.
+pub(super) fn weighted_mean(losses: &Tensor, weights: &Tensor) -> Result<Tensor, TrainError> {
+    Ok((losses * weights)?.sum_all()?)
+}

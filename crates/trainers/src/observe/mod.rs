@@ -1,0 +1,11 @@
+//! What a training tells while it runs: the [`Observer`] trait and the observers that come with it.
+
+mod history_csv;
+mod log;
+mod observer;
+mod progress;
+
+pub use history_csv::HistoryCsv;
+pub use log::EpochLog;
+pub use observer::{End, Epoch, Observer, Observers, Started, Step};
+pub use progress::{ProgressBar, on_progress};

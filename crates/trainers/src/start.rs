@@ -1,0 +1,108 @@
+use candle_core::Device;
+use htl_datasets::DataFolder;
+use htl_models::{Checkpoint, Network, Preprocessing, PruningRecord};
+use htl_pruning::{MaskSet, WeightSet};
+
+use crate::{TrainError, config::TrainConfig, finite};
+
+/// The starting point of a training: network, preprocessing, classes, and the pruning to keep.
+pub(crate) struct Start {
+    pub network: Network,
+    pub preprocessing: Preprocessing,
+    pub classes: Vec<String>,
+    pruning: Option<PruningRecord>,
+    /// The zeros to keep.
+    pub masks: Option<MaskSet>,
+}
+
+impl Start {
+    /// A new network, or that of `init`.
+    pub fn of(config: &TrainConfig, data: &DataFolder, device: &Device) -> Result<Self, TrainError> {
+        let objective = config.objective()?;
+        let classes = objective.classes(data);
+        let architecture = objective.architecture(config.width, &classes);
+        let Some(path) = &config.init else {
+            let mut network = Network::build(&architecture, config.seed, device)?;
+            network.set_precision(config.precision);
+            let preprocessing = Preprocessing {
+                size: config.size,
+                ..Preprocessing::default()
+            };
+            return Ok(Self {
+                network,
+                preprocessing,
+                classes,
+                pruning: None,
+                masks: None,
+            });
+        };
+        let (checkpoint, mut network) = Checkpoint::load(path, device)?;
+        network.set_precision(config.precision);
+        if let Some(problem) = finite::problem(network.parameters())? {
+            return Err(TrainError::BrokenInit {
+                path: path.clone(),
+                problem,
+            });
+        }
+        if checkpoint.architecture != architecture {
+            return Err(TrainError::OtherNetwork {
+                path: path.clone(),
+                expected: architecture.to_string(),
+                found: checkpoint.architecture.to_string(),
+            });
+        }
+        if checkpoint.classes != classes {
+            return Err(TrainError::OtherClasses {
+                path: path.clone(),
+                expected: classes,
+                found: checkpoint.classes,
+            });
+        }
+        let masks = match &checkpoint.pruning {
+            Some(_) => Some(MaskSet::from_zeros(&WeightSet::from_vars(
+                network.parameters().trainable(),
+            ))?),
+            None => None,
+        };
+        let preprocessing = Preprocessing {
+            size: config.size,
+            ..checkpoint.preprocessing
+        };
+        Ok(Self {
+            network,
+            preprocessing,
+            classes,
+            pruning: checkpoint.pruning,
+            masks,
+        })
+    }
+
+    /// Describes the final model for its checkpoint.
+    pub fn checkpoint(&self, config: &TrainConfig, final_model: &Network) -> Result<Checkpoint, TrainError> {
+        Ok(Checkpoint {
+            preprocessing: self.preprocessing.clone(),
+            classes: self.classes.clone(),
+            pruning: self.achieved(final_model)?,
+            training: record(config)?,
+            ..Checkpoint::new(self.network.architecture())
+        })
+    }
+
+    /// The final model's pruning, its sparsity counted rather than assumed.
+    fn achieved(&self, final_model: &Network) -> Result<Option<PruningRecord>, TrainError> {
+        let Some(pruning) = &self.pruning else { return Ok(None) };
+        let sparsity = MaskSet::from_zeros(&WeightSet::from_vars(final_model.parameters().trainable()))?.sparsity();
+        Ok(Some(PruningRecord {
+            sparsity,
+            ..pruning.clone()
+        }))
+    }
+}
+
+/// The configuration as a checkpoint records it.
+pub(crate) fn record(config: &TrainConfig) -> Result<serde_json::Value, TrainError> {
+    serde_json::to_value(config).map_err(|e| TrainError::ConfigSyntax {
+        path: "the effective configuration".into(),
+        message: e.to_string(),
+    })
+}

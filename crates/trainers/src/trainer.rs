@@ -1,0 +1,360 @@
+use candle_core::{Device, ModuleT, Tensor, Var};
+use htl_datasets::Sampler;
+use htl_vocabulary::HistoryRow;
+
+use crate::{
+    StopFlag, TrainError,
+    fit::{Loop, Resume, Task},
+    observe::{Observer, Observers},
+};
+
+/// Numbers of a [`Trainer`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainerParams {
+    /// Gradient steps, at least 1.
+    pub steps: usize,
+    /// Samples per step, at least 1.
+    pub batch: usize,
+    /// Peak of the one-cycle learning rate, above 0.
+    pub learning_rate: f64,
+    /// AdamW's decoupled weight decay, in [0, 1).
+    pub weight_decay: f64,
+    /// Largest norm of the gradient over all variables, above 0.
+    pub clip: f64,
+    /// Epochs between two validations, at least 1; the last epoch is always validated.
+    pub validate_every: usize,
+    /// Seed of the order in which samples are drawn.
+    pub seed: u64,
+}
+
+impl Default for TrainerParams {
+    /// Those of [`TrainConfig`](crate::TrainConfig), and 500 steps.
+    fn default() -> Self {
+        Self {
+            steps: 500,
+            batch: 16,
+            learning_rate: 4e-3,
+            weight_decay: 1e-2,
+            clip: 5.0,
+            validate_every: 5,
+            seed: 0,
+        }
+    }
+}
+
+impl TrainerParams {
+    /// Checks every number.
+    ///
+    /// # Errors
+    /// [`TrainError::Parameter`] names the first one outside its range.
+    pub fn check(self) -> Result<TrainerValidParams, TrainError> {
+        let p = &self;
+        let checks = [
+            ("steps", p.steps >= 1, "at least 1", p.steps as f64),
+            ("batch", p.batch >= 1, "at least 1", p.batch as f64),
+            (
+                "learning_rate",
+                p.learning_rate > 0.0 && p.learning_rate.is_finite(),
+                "above 0",
+                p.learning_rate,
+            ),
+            (
+                "weight_decay",
+                (0.0..1.0).contains(&p.weight_decay),
+                "in [0, 1)",
+                p.weight_decay,
+            ),
+            ("clip", p.clip > 0.0, "above 0", p.clip),
+            (
+                "validate_every",
+                p.validate_every >= 1,
+                "at least 1",
+                p.validate_every as f64,
+            ),
+        ];
+        match checks.into_iter().find(|(_, holds, ..)| !holds) {
+            None => Ok(TrainerValidParams(self)),
+            Some((key, _, message, found)) => Err(TrainError::Parameter {
+                key,
+                message: message.into(),
+                found: found.to_string(),
+            }),
+        }
+    }
+}
+
+/// [`TrainerParams`] that make sense.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainerValidParams(TrainerParams);
+
+type Validate<'a> = Box<dyn FnMut() -> Result<f64, TrainError> + 'a>;
+
+/// Trains any candle network on samples in memory, by the loop of [`train`](crate::train): AdamW, a one-cycle learning
+/// rate, clipped gradients. It reads and writes no files.
+///
+/// ```
+/// use candle_core::{Device, Tensor, Var};
+/// use htl_trainers::{Trainer, TrainerParams};
+///
+/// // y = 2 x, by a network of one weight.
+/// let weight = Var::from_tensor(&Tensor::new(&[[0f32]], &Device::Cpu)?)?;
+/// let network = |x: &Tensor| x.matmul(&weight);
+/// let x = Tensor::new(&[[1f32], [2.], [3.], [4.]], &Device::Cpu)?;
+/// let y = (&x * 2.)?;
+///
+/// let params = TrainerParams { steps: 200, batch: 2, learning_rate: 0.1, weight_decay: 0., ..Default::default() };
+/// let variables = [("weight".to_owned(), weight.clone())];
+/// let history = Trainer::new(params.check()?).fit(&network, &variables, &x, &y, |output, y| (output - y)?.sqr()?.mean_all())?;
+///
+/// assert_eq!(history.len(), 100);
+/// assert!((weight.to_vec2::<f32>()?[0][0] - 2.).abs() < 0.05);
+/// # Ok::<(), htl_trainers::TrainError>(())
+/// ```
+pub struct Trainer<'a> {
+    params: TrainerParams,
+    observers: Observers<'a>,
+    stop: StopFlag,
+    validate: Option<Validate<'a>>,
+}
+
+impl<'a> Trainer<'a> {
+    /// A trainer that nobody observes.
+    #[must_use]
+    pub fn new(params: TrainerValidParams) -> Self {
+        Self {
+            params: params.0,
+            observers: Observers::new(),
+            stop: StopFlag::default(),
+            validate: None,
+        }
+    }
+
+    /// Adds an observer.
+    #[must_use]
+    pub fn observe(mut self, observer: impl Observer + 'a) -> Self {
+        self.observers = self.observers.with(observer);
+        self
+    }
+
+    /// Ends the training at the next step boundary once the flag is set.
+    #[must_use]
+    pub fn stop_on(mut self, flag: &StopFlag) -> Self {
+        self.stop = flag.clone();
+        self
+    }
+
+    /// Measures quality on held-out data every `validate_every` epochs and after the last; higher is better.
+    #[must_use]
+    pub fn validate(mut self, quality: impl FnMut() -> Result<f64, TrainError> + 'a) -> Self {
+        self.validate = Some(Box::new(quality));
+        self
+    }
+
+    /// Optimises `variables` and returns a row per epoch. Each sample is drawn once per epoch, in an order that depends on
+    /// the seed alone.
+    ///
+    /// `variables` are what the optimiser changes, sorted by name for reproducible bits. `loss` is a scalar function of
+    /// the network's output and the targets of a batch.
+    ///
+    /// # Shapes
+    /// - `images`: `[n, ...]`, such as `[n, 3, height, width]`; the network sees `[batch, ...]`, with `train` true
+    /// - `targets`: `[n, ...]`, such as masks `[n, 1, height, width]` or class numbers `[n]`
+    ///
+    /// # Errors
+    /// [`TrainError::Samples`] if there are no images or not one target for each; [`TrainError::Diverged`] if the loss is
+    /// not finite; whatever network, loss, validation and observers fail with.
+    pub fn fit(
+        mut self,
+        network: &dyn ModuleT,
+        variables: &[(String, Var)],
+        images: &Tensor,
+        targets: &Tensor,
+        loss: impl Fn(&Tensor, &Tensor) -> candle_core::Result<Tensor>,
+    ) -> Result<Vec<HistoryRow>, TrainError> {
+        let count = |tensor: &Tensor| tensor.dims().first().copied().unwrap_or(0);
+        let samples = count(images);
+        if samples == 0 || samples != count(targets) {
+            return Err(TrainError::Samples {
+                images: images.dims().to_vec(),
+                targets: targets.dims().to_vec(),
+            });
+        }
+        let p = &self.params;
+        let looped = Loop {
+            steps: p.steps,
+            per_epoch: samples.div_ceil(p.batch),
+            validate_every: p.validate_every,
+            learning_rate: p.learning_rate,
+            weight_decay: p.weight_decay,
+            clip: p.clip,
+        };
+        let mut task = InMemory {
+            sampler: Sampler::uniform(samples, p.seed)?,
+            batch: p.batch,
+            network,
+            images,
+            targets,
+            loss,
+            validate: self.validate,
+        };
+        let start = Resume::default();
+        let (_, history) = looped.run(variables, &mut task, start, &mut self.observers, &self.stop)?;
+        Ok(history)
+    }
+}
+
+/// Samples in memory, as the loop sees them.
+struct InMemory<'a, L> {
+    sampler: Sampler,
+    batch: usize,
+    network: &'a dyn ModuleT,
+    images: &'a Tensor,
+    targets: &'a Tensor,
+    loss: L,
+    validate: Option<Validate<'a>>,
+}
+
+impl<L: Fn(&Tensor, &Tensor) -> candle_core::Result<Tensor>> Task for InMemory<'_, L> {
+    fn loss(&mut self, step: usize) -> Result<Tensor, TrainError> {
+        let drawn = self.sampler.batch(step as u64, self.batch);
+        let drawn: Vec<u32> = drawn.into_iter().map(|index| index as u32).collect();
+        let drawn = Tensor::new(drawn, &Device::Cpu)?;
+        let batch = |all: &Tensor| all.index_select(&drawn.to_device(all.device())?, 0);
+        let output = self.network.forward_t(&batch(self.images)?, true)?;
+        Ok((self.loss)(&output, &batch(self.targets)?)?)
+    }
+
+    fn validate(&mut self, _step: usize) -> Result<Option<f64>, TrainError> {
+        self.validate.as_mut().map(|quality| quality()).transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::on_progress;
+
+    fn line() -> (Var, Tensor, Tensor) {
+        let weight = Var::from_tensor(&Tensor::new(&[[0f32]], &Device::Cpu).unwrap()).unwrap();
+        let x = Tensor::new(&[[1f32], [2.], [3.], [4.], [5.]], &Device::Cpu).unwrap();
+        let y = (&x * 2.).unwrap();
+        (weight, x, y)
+    }
+
+    fn squares(output: &Tensor, target: &Tensor) -> candle_core::Result<Tensor> {
+        (output - target)?.sqr()?.mean_all()
+    }
+
+    fn params(steps: usize) -> TrainerParams {
+        TrainerParams {
+            steps,
+            batch: 2,
+            learning_rate: 0.1,
+            validate_every: 2,
+            ..TrainerParams::default()
+        }
+    }
+
+    /// Rows per epoch of three steps, validated every second epoch and at the end; observers see every step.
+    #[test]
+    fn epochs_are_validated_and_observed() {
+        let (weight, x, y) = line();
+        let network = |x: &Tensor| x.matmul(&weight);
+        let mut seen = Vec::new();
+        let trainer = Trainer::new(params(10).check().unwrap())
+            .observe(on_progress(|done, all| seen.push((done, all))))
+            .validate(|| Ok(0.5));
+        let history = trainer
+            .fit(&network, &[("weight".into(), weight.clone())], &x, &y, squares)
+            .unwrap();
+        let rows: Vec<_> = history.iter().map(|row| (row.step, row.val_quality)).collect();
+        assert_eq!(rows, [(3, None), (6, Some(0.5)), (9, None), (10, Some(0.5))]);
+        assert_eq!(seen, (0..=10).map(|done| (done, 10)).collect::<Vec<_>>());
+        assert!(history[2].train_loss < history[0].train_loss);
+    }
+
+    /// The same seed gives the same bits, another one does not.
+    #[test]
+    fn seeds_decide() {
+        let trained = |seed| {
+            let (weight, x, y) = line();
+            let params = TrainerParams { seed, ..params(7) };
+            let network = |x: &Tensor| x.matmul(&weight);
+            Trainer::new(params.check().unwrap())
+                .fit(&network, &[("weight".into(), weight.clone())], &x, &y, squares)
+                .unwrap()
+        };
+        assert_eq!(trained(1), trained(1));
+        assert_ne!(trained(1), trained(2));
+    }
+
+    #[test]
+    fn a_flag_ends_it_between_two_steps() {
+        let (weight, x, y) = line();
+        let network = |x: &Tensor| x.matmul(&weight);
+        let stop = StopFlag::default();
+        let flag = stop.clone();
+        let mut last = 0;
+        let observer = on_progress(|done, _| {
+            last = done;
+            if done == 4 {
+                flag.stop();
+            }
+        });
+        let variables = [("weight".into(), weight.clone())];
+        let trainer = Trainer::new(params(10).check().unwrap())
+            .observe(observer)
+            .stop_on(&stop);
+        let history = trainer.fit(&network, &variables, &x, &y, squares).unwrap();
+        assert_eq!((history.len(), last), (1, 4));
+    }
+
+    #[test]
+    fn bad_input_is_named() {
+        let (weight, x, y) = line();
+        let network = |x: &Tensor| x.matmul(&weight);
+        let fit = |x: &Tensor, y: &Tensor| {
+            let trainer = Trainer::new(params(3).check().unwrap());
+            trainer.fit(&network, &[("weight".into(), weight.clone())], x, y, squares)
+        };
+        let few = y.narrow(0, 0, 3).unwrap();
+        assert!(matches!(fit(&x, &few), Err(TrainError::Samples { .. })));
+        let infinite = (&y * f64::INFINITY).unwrap();
+        assert!(matches!(fit(&x, &infinite), Err(TrainError::Diverged { step: 0, .. })));
+        for (key, params) in [
+            ("steps", TrainerParams { steps: 0, ..params(1) }),
+            ("batch", TrainerParams { batch: 0, ..params(1) }),
+            (
+                "clip",
+                TrainerParams {
+                    clip: f64::NAN,
+                    ..params(1)
+                },
+            ),
+            (
+                "learning_rate",
+                TrainerParams {
+                    learning_rate: 0.0,
+                    ..params(1)
+                },
+            ),
+            (
+                "weight_decay",
+                TrainerParams {
+                    weight_decay: 1.0,
+                    ..params(1)
+                },
+            ),
+            (
+                "validate_every",
+                TrainerParams {
+                    validate_every: 0,
+                    ..params(1)
+                },
+            ),
+        ] {
+            let said = params.check().unwrap_err().to_string();
+            assert!(said.contains(&format!("`{key}`")), "{said}");
+        }
+    }
+}
