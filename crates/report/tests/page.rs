@@ -310,6 +310,11 @@ fn odd_shapes_are_drawn() {
     let (page, html) = page(&report);
     assert!(page.len() < 120_000, "long histories are thinned: {} bytes", page.len());
     assert_eq!(all(&html, "svg.chart").len(), 2);
+    assert_eq!(
+        all(&html, "path.dot").len(),
+        1,
+        "a single point is a dot, not a line of no length"
+    );
 }
 
 /// Golden: the README's tables of the made-up results. `UPDATE_GOLDEN=1 cargo test -p htl-report` writes them anew.

@@ -1,9 +1,10 @@
+use htl_vocabulary::Results;
 use indexmap::IndexMap;
 use serde::Serialize;
 
 use crate::axis::{Axis, Tick};
+use crate::summary::arms_in_order;
 use crate::{CurvePoint, words};
-use htl_vocabulary::Results;
 
 use super::style_of;
 
@@ -80,7 +81,7 @@ fn setting(results: &Results, key: &str, points: &[&CurvePoint]) -> SettingCurve
     let order: Vec<&str> = results
         .settings
         .get(key)
-        .map_or_else(Vec::new, |s| s.arms.keys().map(String::as_str).collect());
+        .map_or_else(Vec::new, |s| arms_in_order(&s.arms).map(|(name, _)| name).collect());
     let mut charts = Vec::new();
     let mut measures: Vec<&str> = Vec::new();
     for point in points.iter().filter(|p| p.validation.is_some_and(f64::is_finite)) {
@@ -164,9 +165,10 @@ fn chart(results: &Results, title: String, arms: &Arms) -> Chart {
             .iter()
             .map(|(s, v)| format!("{:.1} {:.1}", place_x(x.share(*s as f64)), place_y(y.share(*v))));
         let joined = points.collect::<Vec<_>>().join("L");
-        // A line of no length still shows its round end: a single point is seen as a dot.
+        // A line of no length shows its round ends.
         format!("M{joined}{}", if line.len() == 1 { "h0" } else { "" })
     };
+    let kind = |line: &Series, kind: &'static str| if line.len() == 1 { "dot" } else { kind };
     let mut lines = Vec::new();
     let mut last = Vec::new();
     for (arm, seeds) in arms {
@@ -174,7 +176,7 @@ fn chart(results: &Results, title: String, arms: &Arms) -> Chart {
         if seeds.len() > 1 {
             lines.extend(seeds.values().map(|line| Line {
                 style,
-                kind: "seed",
+                kind: kind(line, "seed"),
                 path: path(line),
             }));
         }
@@ -184,7 +186,7 @@ fn chart(results: &Results, title: String, arms: &Arms) -> Chart {
         if let Some((_, v)) = mean.last() {
             lines.push(Line {
                 style: style_of(results, arm),
-                kind: "mean",
+                kind: kind(&mean, "mean"),
                 path: path(&mean),
             });
             last.push(format!("{} {}", words::arm(arm), words::minus(words::compact(*v))));
