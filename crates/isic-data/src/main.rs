@@ -27,18 +27,21 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Makes the embedded data set again
-    MakeEmbedded(make_embedded::MakeEmbedded),
+    #[command(name = "make-embedded")]
+    Embedded(make_embedded::MakeEmbedded),
     /// Makes the committed development split again, from the tables alone
-    MakeDevSplit(make_dev_split::MakeDevSplit),
+    #[command(name = "make-dev-split")]
+    DevSplit(make_dev_split::MakeDevSplit),
     /// Makes a data folder of the documented layout
-    MakeDataFolder(make_data_folder::MakeDataFolder),
+    #[command(name = "make-data-folder")]
+    DataFolder(make_data_folder::MakeDataFolder),
 }
 
 fn main() -> std::process::ExitCode {
     let result = match Cli::parse().command {
-        Command::MakeEmbedded(command) => command.run(),
-        Command::MakeDevSplit(command) => command.run(),
-        Command::MakeDataFolder(command) => command.run(),
+        Command::Embedded(command) => command.run(),
+        Command::DevSplit(command) => command.run(),
+        Command::DataFolder(command) => command.run(),
     };
     match result {
         Ok(()) => std::process::ExitCode::SUCCESS,

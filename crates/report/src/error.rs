@@ -30,7 +30,7 @@ pub enum ReportError {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        source: MetricError,
+        source: Box<MetricError>,
     },
     /// A `summary.json` lacks a metric.
     #[error("{}: `{metric}` is missing", path.display())]
@@ -70,7 +70,7 @@ pub enum ReportError {
         /// The second arm.
         control: String,
         /// What is wrong.
-        source: MetricError,
+        source: Box<MetricError>,
     },
     /// A buffer's length does not fit the shape it came with.
     #[error("{what} of {height} x {width} pixels needs {expected} bytes, found {found}")]

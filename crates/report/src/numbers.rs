@@ -115,7 +115,7 @@ fn per_image(path: &Path) -> Result<Vec<ImageScores>, ReportError> {
     })?;
     let table = PerImage::from_csv(&bytes).map_err(|source| ReportError::PerImage {
         path: path.to_owned(),
-        source,
+        source: Box::new(source),
     })?;
     let mut images: Vec<ImageScores> = table.rows.into_iter().map(|row| row.scores).collect();
     images.sort_by(|a, b| a.image_id.cmp(&b.image_id));
@@ -176,7 +176,7 @@ fn gains(key: &str, names: [&String; 2], tables: [&BySeed; 2]) -> Result<IndexMa
             setting: setting.clone(),
             method: method.clone(),
             control: control.clone(),
-            source,
+            source: Box::new(source),
         })?;
         gains.insert(metric.to_owned(), Gain::new(gain.mean, gain.ci95, gain.p, gain.seeds));
     }

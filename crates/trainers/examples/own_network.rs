@@ -3,6 +3,7 @@
 //! `cargo run --release -p htl-trainers --example own_network`
 
 use candle_core::{Device, Result, Tensor, Var};
+use htl_ops::{Conv2dParams, bce_with_logits, conv2d};
 use htl_trainers::{
     TrainError, Trainer, TrainerParams,
     observe::{EpochLog, ProgressBar},
@@ -40,10 +41,12 @@ impl TwoLayers {
     }
 
     fn logits(&self, images: &Tensor) -> Result<Tensor> {
-        images
-            .conv2d(&self.first, 1, 1, 1, 1)?
-            .relu()?
-            .conv2d(&self.second, 1, 1, 1, 1)
+        let same = Conv2dParams {
+            padding: 1,
+            ..Conv2dParams::default()
+        };
+        let features = conv2d(images, &self.first, None, same)?.relu()?;
+        Ok(conv2d(&features, &self.second, None, same)?)
     }
 }
 
@@ -102,7 +105,7 @@ fn run(steps: usize) -> std::result::Result<[f64; 2], TrainError> {
             &network.variables(),
             &images,
             &masks,
-            |logits, masks| Ok(htl_ops::bce_with_logits(logits, masks, None)?.mean_all()?),
+            |logits, masks| bce_with_logits(logits, masks, None)?.mean_all(),
         )?;
     let after = history.last().and_then(|row| row.val_quality).unwrap_or(f64::NAN);
     Ok([before, after])

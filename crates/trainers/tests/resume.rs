@@ -167,7 +167,7 @@ fn the_checkpoint_of_a_finished_training_is_read() {
     for setting in ["supervised", "semi-supervised"] {
         let config = config(place.path(), setting);
         let (out, other) = (
-            place.path().join(format!("{setting}")),
+            place.path().join(setting),
             place.path().join(format!("{setting}-other")),
         );
         let _ = outcome(&config, &out).unwrap();

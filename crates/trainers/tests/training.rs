@@ -23,10 +23,7 @@ fn an_interrupted_training_ends_with_the_same_bytes() {
             attention: Some(attention(place.path())),
             ..config(place.path(), setting)
         };
-        let (whole, half) = (
-            place.path().join(format!("{setting}")),
-            place.path().join(format!("{setting}-half")),
-        );
+        let (whole, half) = (place.path().join(setting), place.path().join(format!("{setting}-half")));
         fs::create_dir_all(&half).unwrap();
         let valid = config.clone().check().unwrap();
         // What a kill after the seventh step would leave behind.
@@ -62,7 +59,7 @@ fn losses_fall_in_every_setting() {
             image_steps: 320,
             ..config(place.path(), setting)
         };
-        let rows = run(&config, &place.path().join(format!("{setting}"))).unwrap();
+        let rows = run(&config, &place.path().join(setting)).unwrap();
         let (first, last) = (rows.first().unwrap(), rows.last().unwrap());
         assert!(
             last.train_loss < 0.9 * first.train_loss,
