@@ -8,7 +8,6 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use htl_datasets::{GrayImage, Manifest, RgbImage, read_mask, read_rgb};
-use htl_metrics::{Tercile, terciles};
 use rand::{
     SeedableRng,
     seq::{IndexedRandom, SliceRandom},
@@ -212,6 +211,17 @@ fn contrast(image: &RgbImage, mask: &GrayImage) -> f64 {
         .sqrt()
 }
 
+/// Which third of `values` each value is in: 0, 1 or 2. A third begins at its smallest value, while in `htl_metrics::terciles` it
+/// ends at its largest: where the count is no multiple of three, as here, the two differ by a value, and the committed set was
+/// chosen with these.
+fn terciles(values: impl Iterator<Item = f64>) -> impl Fn(f64) -> usize {
+    let mut sorted: Vec<f64> = values.collect();
+    sorted.sort_by(f64::total_cmp);
+    let smallest = |third: usize| sorted.get(sorted.len() * third / 3).copied().unwrap_or(f64::INFINITY);
+    let (low, high) = (smallest(1), smallest(2));
+    move |value| usize::from(value >= low) + usize::from(value >= high)
+}
+
 /// Bands of age; unknown is the last.
 fn band(age: Option<u32>) -> usize {
     age.map_or(5, |age| [30, 45, 60, 75].iter().filter(|limit| age >= **limit).count())
@@ -220,24 +230,15 @@ fn band(age: Option<u32>) -> usize {
 /// Sorts by strata (diagnosis, size, contrast, sex, age), ties at random: whatever is then taken at equal steps has the
 /// shares of the whole in every stratum.
 fn stratified(candidates: &[Candidate], rng: &mut ChaCha8Rng) -> Vec<Candidate> {
-    let mut sorted: Vec<_> = candidates.iter().zip(thirds(candidates.iter())).collect();
+    let size = terciles(candidates.iter().map(|c| c.area));
+    let contrast = terciles(candidates.iter().map(|c| c.contrast));
+    let mut sorted = candidates.to_vec();
     sorted.shuffle(rng);
     sorted.sort_by(|a, b| {
-        let key = |(c, thirds): &(&Candidate, [Option<Tercile>; 2])| (c.dx, *thirds, c.sex.clone(), band(c.age));
+        let key = |c: &Candidate| (c.dx, size(c.area), contrast(c.contrast), c.sex.clone(), band(c.age));
         key(a).cmp(&key(b))
     });
-    sorted.into_iter().map(|(candidate, _)| candidate.clone()).collect()
-}
-
-/// Third of the sizes and of the contrasts that each candidate is in.
-fn thirds<'a>(candidates: impl Iterator<Item = &'a Candidate> + Clone) -> Vec<[Option<Tercile>; 2]> {
-    let of = |value: fn(&Candidate) -> f64| terciles(&candidates.clone().map(|c| Some(value(c))).collect::<Vec<_>>());
-    let (sizes, contrasts) = (of(|c| c.area), of(|c| c.contrast));
-    sizes
-        .into_iter()
-        .zip(contrasts)
-        .map(|(size, contrast)| [size, contrast])
-        .collect()
+    sorted
 }
 
 /// Takes each diagnosis's number at equal steps through its strata and deals every ten 6 : 1 : 3. Sorted by id.
@@ -280,10 +281,10 @@ fn labelled(chosen: &[(Candidate, &str)], rng: &mut ChaCha8Rng) -> Vec<String> {
 
 /// Prints the counts of every level per split, and refuses a choice that leaves one out.
 fn check_represented(chosen: &[(Candidate, &str)]) -> Result<()> {
-    let thirds = thirds(chosen.iter().map(|(c, _)| c));
+    let size = terciles(chosen.iter().map(|(c, _)| c.area));
+    let contrast = terciles(chosen.iter().map(|(c, _)| c.contrast));
     let mut counts: BTreeMap<String, BTreeMap<&str, usize>> = BTreeMap::new();
-    for ((c, split), [size, contrast]) in chosen.iter().zip(thirds) {
-        let named = |third: Option<Tercile>, names| third.map_or("unknown", |third| third.of(names));
+    for (c, split) in chosen {
         let levels = [
             format!("dx {}", c.dx),
             format!("sex {}", c.sex.as_deref().unwrap_or("unknown")),
@@ -291,8 +292,8 @@ fn check_represented(chosen: &[(Candidate, &str)]) -> Result<()> {
                 "age {}",
                 ["under 30", "30-44", "45-59", "60-74", "75 and over", "unknown"][band(c.age)]
             ),
-            format!("size {}", named(size, ["small", "middle", "large"])),
-            format!("contrast {}", named(contrast, ["low", "middle", "high"])),
+            format!("size {}", ["small", "middle", "large"][size(c.area)]),
+            format!("contrast {}", ["low", "middle", "high"][contrast(c.contrast)]),
         ];
         for level in levels {
             *counts.entry(level).or_default().entry(split).or_default() += 1;
