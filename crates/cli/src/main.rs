@@ -9,8 +9,8 @@ use std::{io::IsTerminal, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use commands::{
-    analyze, bench, check, data, evaluate, mine, plan, predict, prune, query, report, reproduce, score, sparsity,
-    stage, status, train,
+    analyze, bench, cancel, check, data, evaluate, mine, plan, predict, prune, query, report, reproduce, score,
+    sparsity, stage, status, train,
 };
 
 /// Finds the samples on which dense and pruned networks part ways, attends to them in training, and says who they are.
@@ -58,6 +58,8 @@ enum Command {
     Stage(stage::StageCommand),
     /// Say which stages of a run are done, running or failed, and how long is left
     Status(status::StatusCommand),
+    /// Cancel the Slurm jobs of a run
+    Cancel(cancel::CancelCommand),
     /// Write results.json and report.html of a run
     Report(report::ReportCommand),
     /// Measure speed
@@ -123,6 +125,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Plan(command) => command.run(choice)?,
         Command::Stage(command) => return command.run(),
         Command::Status(command) => command.run()?,
+        Command::Cancel(command) => command.run()?,
         Command::Report(command) => command.run(&device()?)?,
         Command::Bench(command) => command.run(&device()?)?,
         Command::Device => commands::print(htl_device::name(&device()?))?,

@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use crate::engine::slurm::SlurmError;
+
 /// What can go wrong while an experiment is planned or run, with what a person needs to put it right.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -178,6 +180,28 @@ pub enum ExperimentError {
         /// Stages of the plan.
         stages: usize,
     },
+    /// The jobs of a run were submitted and are not followed.
+    #[error(
+        "the jobs are in the queue and run by themselves{}; the same command without --detach follows them and makes the \
+         report, `htl status --run {}` says how far they are",
+        too_many(*missing), out.display()
+    )]
+    Detached {
+        /// The folder of the run.
+        out: PathBuf,
+        /// Stages that Slurm did not take yet.
+        missing: usize,
+    },
+    /// The Slurm engine.
+    #[error(transparent)]
+    Slurm(#[from] SlurmError),
+}
+
+fn too_many(missing: usize) -> String {
+    match missing {
+        0 => String::new(),
+        missing => format!(", but for {missing} stages that Slurm did not take yet, as too many are waiting"),
+    }
 }
 
 /// For `map_err`: an I/O error with its path.

@@ -13,6 +13,7 @@ use crate::ExperimentError;
 use crate::data::{self, data_sha256};
 use crate::design::{CROSS_FIT, DataOf, Experiment, Outline, Selection, design};
 use crate::engine::local::{self, Done};
+use crate::engine::slurm::{Slurm, run_plan};
 use crate::engine::{self, Run, StopAt, spell};
 use crate::error::{io, unwritten};
 use crate::plan::{Base, concatenate};
@@ -52,6 +53,8 @@ pub struct Reproduce {
 pub enum Engine {
     /// This machine.
     Local,
+    /// A cluster.
+    Slurm(Slurm),
 }
 
 /// What a run made.
@@ -142,8 +145,9 @@ pub fn reproduce(reproduce: &Reproduce) -> Result<Made, ExperimentError> {
         stop: reproduce.stop.clone(),
     };
     announce(reproduce, &experiment);
-    let done = match reproduce.engine {
+    let done = match &reproduce.engine {
         Engine::Local => local::run(&experiment.plan, &run, reproduce.jobs)?,
+        Engine::Slurm(slurm) => run_plan(&experiment.plan, &run, slurm)?,
     };
     let mut made = Made {
         files: None,
@@ -237,15 +241,18 @@ fn lock(out: &Path) -> Result<File, ExperimentError> {
 /// Says what is about to happen.
 fn announce(reproduce: &Reproduce, experiment: &Experiment) {
     let dataset = &experiment.outline.dataset;
+    let how = match reproduce.engine {
+        Engine::Local => format!("{} at a time", reproduce.jobs),
+        Engine::Slurm(_) => "as Slurm jobs".into(),
+    };
     eprintln!(
-        "reproduce: profile {}, data {} ({} train, {} val, {} test images), {} stages, {} at a time\n  in {}",
+        "reproduce: profile {}, data {} ({} train, {} val, {} test images), {} stages, {how}\n  in {}",
         reproduce.profile.name,
         dataset.name,
         dataset.train,
         dataset.val,
         dataset.test,
         experiment.plan.stages.len(),
-        reproduce.jobs,
         reproduce.out.display()
     );
 }

@@ -1,11 +1,14 @@
 //! How far a run is: what is done, running, failed, and how long is left.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
 use crate::ExperimentError;
+use crate::engine::slurm::{self, Client, SlurmStage, Standing};
 use crate::engine::{Failure, Record, log_path, spell};
+use crate::error::io;
 use crate::plan::{Kind, Plan};
 
 /// Where a stage stands.
@@ -15,6 +18,8 @@ pub enum State {
     Done(f64),
     /// Somebody works on it now.
     Running,
+    /// It is in the queue of a cluster: for what it waits, in Slurm's words.
+    Queued(String),
     /// It failed the last time it was tried: what it said.
     Failed(String),
     /// It was begun and stopped; the next run goes on with it.
@@ -43,38 +48,55 @@ pub struct StageState {
 pub struct Status {
     /// Every stage of the plan.
     pub stages: Vec<StageState>,
+    /// Why the cluster that ran stages could not be asked.
+    pub cluster: Option<String>,
 }
 
-/// How far the run in a folder is, as far as its files tell.
+/// How far the run in a folder is, as far as its files tell, and the cluster if stages were submitted to one.
 ///
 /// # Errors
 /// [`ExperimentError::Plan`] if there is no plan.
 pub fn status(out: &Path) -> Result<Status, ExperimentError> {
     let plan = Plan::read(out)?;
-    let stages = plan.stages.iter();
+    // Jobs are known by the absolute path.
+    let absolute = std::path::absolute(out).map_err(io(out, "find"))?;
+    let asked = slurm::status(&Client::default(), &absolute, &SlurmStage::of(&plan));
+    let (standings, cluster) = match asked {
+        Ok(standings) => (standings, None),
+        Err(error) => (Vec::new(), Some(error.to_string())),
+    };
+    let standings = standings.into_iter().map(Some).chain(std::iter::repeat(None));
+    let stages = plan.stages.iter().zip(standings);
     Ok(Status {
+        cluster,
         stages: stages
-            .map(|stage| StageState {
+            .map(|(stage, standing)| StageState {
                 name: stage.name.clone(),
                 kind: stage.kind,
                 cost: stage.cost,
                 log: log_path(Path::new(""), stage).to_string_lossy().into_owned(),
-                state: state(out, stage),
+                state: state(out, stage, standing),
             })
             .collect(),
     })
 }
 
-fn state(out: &Path, stage: &crate::plan::Stage) -> State {
+fn state(out: &Path, stage: &crate::plan::Stage, standing: Option<Standing>) -> State {
     if let Some(Record { seconds, .. }) = crate::engine::claims_to_be_finished(out, stage) {
         return State::Done(seconds);
     }
+    let lost = match standing {
+        Some(Standing::Running { .. }) => return State::Running,
+        Some(Standing::Waiting { reason, .. }) => return State::Queued(reason),
+        Some(Standing::Failed { why, .. }) => Some(why),
+        _ => None,
+    };
     let begun = crate::engine::partial(out, stage).exists();
     match crate::engine::is_held(&log_path(out, stage)) {
         Some(true) => State::Running,
         // Without locks nobody can tell a running stage from a stopped one.
-        _ => match Failure::read(out, stage) {
-            Some(failure) => State::Failed(failure.message),
+        _ => match Failure::read(out, stage).map(|failure| failure.message).or(lost) {
+            Some(message) => State::Failed(message),
             None if begun => State::Stopped,
             None => State::Waiting,
         },
@@ -93,6 +115,26 @@ impl Status {
             State::Failed(message) => Some((stage, message.as_str())),
             _ => None,
         })
+    }
+
+    /// For what stages wait in a queue, and how many for each: ` (Priority 12, Dependency 40)`.
+    fn reasons(&self) -> String {
+        let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+        for stage in &self.stages {
+            if let State::Queued(reason) = &stage.state
+                && !reason.is_empty()
+            {
+                *reasons.entry(reason).or_default() += 1;
+            }
+        }
+        if reasons.is_empty() {
+            return String::new();
+        }
+        let reasons: Vec<String> = reasons
+            .iter()
+            .map(|(reason, count)| format!("{reason} {count}"))
+            .collect();
+        format!(" ({})", reasons.join(", "))
     }
 
     /// Time that the rest would take one stage at a time, at the pace of the finished ones; `None` before any is.
@@ -117,11 +159,19 @@ impl fmt::Display for Status {
         let running = self.count(|state| *state == State::Running);
         let failed = self.count(|state| matches!(state, State::Failed(_)));
         let stopped = self.count(|state| *state == State::Stopped);
+        let queued = self.count(|state| matches!(state, State::Queued(_)));
+        let queued = match queued {
+            0 => String::new(),
+            queued => format!("{queued} in the queue{}, ", self.reasons()),
+        };
         writeln!(
             f,
-            "{done} of {} stages finished, {running} running, {failed} failed, {stopped} stopped",
+            "{done} of {} stages finished, {running} running, {queued}{failed} failed, {stopped} stopped",
             self.stages.len()
         )?;
+        if let Some(error) = &self.cluster {
+            writeln!(f, "what is in the queue is not known: {error}")?;
+        }
         if let Some(left) = self.left().filter(|_| done < self.stages.len()) {
             writeln!(f, "about {} of work left, one stage at a time", spell(left))?;
         }

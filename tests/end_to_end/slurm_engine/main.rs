@@ -3,6 +3,7 @@
 mod run;
 
 use htl_experiment::engine::slurm::{Outcome, SlurmError, Standing, Why, Wish, cancel};
+use htl_experiment::plan::Kind;
 use htl_tests::must;
 use htl_tests::slurm::{Cluster, until};
 use run::{Heard, Run, failures, once_running};
@@ -26,17 +27,17 @@ fn stages_run_in_order_and_once() {
     let Some(cluster) = shared() else { return };
     let mut run = Run::new(cluster);
     for seed in 0..3 {
-        let training = run.add("train", &format!("train-{seed}"), &[], "");
-        run.add("prune", &format!("prune-{seed}"), &[training], "");
+        let training = run.add(Kind::Train, &format!("train-{seed}"), &[], "");
+        run.add(Kind::Prune, &format!("prune-{seed}"), &[training], "");
     }
-    let mine = run.add("mine", "mine", &[1, 3, 5], "");
-    run.add("train", "attend-0", &[mine], "");
-    run.add("train", "attend-1", &[mine], "");
+    let mine = run.add(Kind::Mine, "mine", &[1, 3, 5], "");
+    run.add(Kind::Train, "attend-0", &[mine], "");
+    run.add(Kind::Train, "attend-1", &[mine], "");
     let heard = run.finishes();
     let arrays: Vec<Vec<usize>> = heard.submitted.iter().map(|(_, stages)| stages.clone()).collect();
     assert_eq!(arrays, [vec![0, 2, 4], vec![1, 3, 5], vec![6], vec![7, 8]]);
     for stage in &run.stages {
-        assert_eq!(run.starts(&stage.id).len(), 1, "{}", stage.id);
+        assert_eq!(run.starts(&stage.name).len(), 1, "{}", stage.name);
     }
     assert!(run.finishes().submitted.is_empty());
     assert!(run.standing().iter().all(|standing| *standing == Standing::Finished));
@@ -54,12 +55,12 @@ fn a_failure_is_told_and_the_rest_is_kept() {
         } else {
             ""
         };
-        run.add("train", &format!("train-{seed}"), &[], does);
+        run.add(Kind::Train, &format!("train-{seed}"), &[], does);
     }
     for seed in 0..3 {
-        run.add("prune", &format!("prune-{seed}"), &[seed], "");
+        run.add(Kind::Prune, &format!("prune-{seed}"), &[seed], "");
     }
-    run.add("mine", "mine", &[3, 4, 5], "");
+    run.add(Kind::Mine, "mine", &[3, 4, 5], "");
     let (message, failed, dropped) = failures(run.run(&mut Heard::default()));
     assert_eq!(failed, [("train-1".to_string(), Why::Exit(3))]);
     assert_eq!(dropped, 2);
@@ -91,9 +92,9 @@ fn exit_75_is_requeued() {
     let Some(cluster) = shared() else { return };
     let mut run = Run::new(cluster);
     let does = r#"[ -e "$folder.partial/state" ] || { echo half >"$folder.partial/state"; exit 75; }"#;
-    let training = run.add("train", "train", &[], does);
-    run.add("train", "other", &[], does);
-    run.add("mine", "mine", &[training], "");
+    let training = run.add(Kind::Train, "train", &[], does);
+    run.add(Kind::Train, "other", &[], does);
+    run.add(Kind::Mine, "mine", &[training], "");
     let heard = run.finishes();
     assert_eq!(heard.submitted.len(), 2, "{:?}", heard.submitted);
     assert_eq!(run.starts("train").len(), 2);
@@ -111,7 +112,7 @@ fn a_training_is_told_before_its_time_limit() {
         trap 'echo half >"$folder.partial/state"; exit 75' USR1
         while :; do sleep 0.1; done
     }"#;
-    run.add("train", "train", &[], does);
+    run.add(Kind::Train, "train", &[], does);
     let heard = run.finishes();
     assert_eq!(heard.stages(), [0], "it was not requeued");
     assert_eq!(run.starts("train").len(), 2);
@@ -122,9 +123,9 @@ fn a_training_is_told_before_its_time_limit() {
 fn cancelled_and_killed_stages_are_told_apart() {
     let Some(cluster) = shared() else { return };
     let mut run = Run::new(cluster);
-    let cancelled = run.add("train", "cancelled", &[], "sleep 60; exit 1");
-    run.add("prune", "killed", &[], "kill -KILL $$");
-    run.add("mine", "mine", &[cancelled], "");
+    let cancelled = run.add(Kind::Train, "cancelled", &[], "sleep 60; exit 1");
+    run.add(Kind::Prune, "killed", &[], "kill -KILL $$");
+    run.add(Kind::Mine, "mine", &[cancelled], "");
     let conf = cluster.conf();
     let mut heard = Heard::acting(once_running(&[cancelled], move || {
         let scancel = std::process::Command::new("scancel")
@@ -168,8 +169,8 @@ fn name_of(stage: &str, conf: &Path) -> String {
 fn jobs_that_do_not_start_are_explained() {
     let Some(cluster) = shared() else { return };
     let mut run = Run::new(cluster);
-    run.add("train", "train", &[], "");
-    run.add("mine", "mine", &[0], "");
+    run.add(Kind::Train, "train", &[], "");
+    run.add(Kind::Mine, "mine", &[0], "");
     let options = run.options.clone();
     // A constraint that nobody has.
     run.options.push("--constraint=quantum".into());
@@ -219,16 +220,16 @@ fn jobs_of_an_earlier_run_are_adopted() {
     let gate = run.out().join("gate");
     let does = format!("while [ ! -e '{}' ]; do sleep 0.1; done", gate.display());
     for seed in 0..3 {
-        run.add("train", &format!("train-{seed}"), &[], &does);
+        run.add(Kind::Train, &format!("train-{seed}"), &[], &does);
     }
-    run.add("mine", "mine", &[0, 1, 2], "");
+    run.add(Kind::Mine, "mine", &[0, 1, 2], "");
     let mut heard = Heard::acting(once_running(&[0, 1, 2], || Some(Wish::Detach)));
-    assert_eq!(must(run.run(&mut heard)), Outcome::Detached);
+    assert_eq!(must(run.run(&mut heard)), Outcome::Detached { missing: 0 });
     assert!(matches!(run.standing()[0], Standing::Running { .. }));
     assert!(matches!(run.standing()[3], Standing::Waiting { .. }));
     // The new plan no longer has the last training; its mining is another stage.
     run.stages.truncate(2);
-    run.add("mine", "mine-2", &[0, 1], "");
+    run.add(Kind::Mine, "mine-2", &[0, 1], "");
     must(fs::write(&gate, ""));
     let heard = run.finishes();
     assert_eq!((heard.adopted, heard.stages()), (2, vec![2]));
@@ -242,10 +243,10 @@ fn jobs_of_an_earlier_run_are_adopted() {
 fn a_detached_run_is_cancelled() {
     let Some(cluster) = shared() else { return };
     let mut run = Run::new(cluster);
-    run.add("train", "train", &[], "sleep 60; exit 1");
-    run.add("mine", "mine", &[0], "");
+    run.add(Kind::Train, "train", &[], "sleep 60; exit 1");
+    run.add(Kind::Mine, "mine", &[0], "");
     let mut heard = Heard::acting(once_running(&[0], || Some(Wish::Detach)));
-    assert_eq!(must(run.run(&mut heard)), Outcome::Detached);
+    assert_eq!(must(run.run(&mut heard)), Outcome::Detached { missing: 0 });
     assert_eq!(must(cancel(&run.client, &run.out())), 2);
     run.does("train", "");
     assert_eq!(run.finishes().adopted, 0);
@@ -258,13 +259,13 @@ fn a_run_is_cancelled_or_wound_down() {
     for (wish, finished) in [(Wish::Cancel, 0), (Wish::WindDown, 1)] {
         let mut run = Run::new(cluster);
         let training = run.add(
-            "train",
+            Kind::Train,
             "train",
             &[],
             "trap 'exit 75' TERM; while :; do sleep 0.1; done",
         );
-        let prune = run.add("prune", "prune", &[], "sleep 4");
-        run.add("mine", "mine", &[training, prune], "");
+        let prune = run.add(Kind::Prune, "prune", &[], "sleep 4");
+        run.add(Kind::Mine, "mine", &[training, prune], "");
         let mut heard = Heard::acting(once_running(&[training, prune], move || Some(wish)));
         assert_eq!(must(run.run(&mut heard)), Outcome::Stopped { finished, stages: 3 });
         run.leaves_the_queue(cluster);
@@ -282,8 +283,8 @@ fn a_drained_node_costs_nothing() {
     let mut run = Run::new(cluster);
     let gate = run.out().join("gate");
     let does = format!("while [ ! -e '{}' ]; do sleep 0.1; done", gate.display());
-    run.add("train", "first", &[], &does);
-    run.add("mine", "second", &[0], "");
+    run.add(Kind::Train, "first", &[], &does);
+    run.add(Kind::Mine, "second", &[0], "");
     run.options.push("train:--nodelist=n1".into());
     let conf = cluster.conf();
     let drain = move |state: &str| {
@@ -315,7 +316,7 @@ fn a_lost_controller_and_a_lost_node_are_survived() {
     let cluster: &'static Cluster = Box::leak(Box::new(cluster));
     let mut run = Run::new(cluster);
     let does = r#"[ -e "$folder.partial/state" ] || { echo half >"$folder.partial/state"; sleep 300; exit 1; }"#;
-    run.add("train", "train", &[], does);
+    run.add(Kind::Train, "train", &[], does);
     let starts = run.out().join("starts/train");
     let mut heard = Heard::acting(once_running(&[0], move || {
         until("a start", || starts.exists());
@@ -333,7 +334,7 @@ fn a_lost_controller_and_a_lost_node_are_survived() {
     // At the beginning of a run nobody waits for a controller.
     cluster.kill("slurmctld");
     let mut next = Run::new(cluster);
-    next.add("train", "train", &[], "");
+    next.add(Kind::Train, "train", &[], "");
     let error = next.run(&mut Heard::default()).unwrap_err();
     assert!(matches!(error, SlurmError::ControllerDown { .. }), "{error:?}");
     assert!(error.to_string().contains("scontrol ping"), "{error}");
@@ -349,7 +350,7 @@ fn a_node_that_does_not_see_the_folder_is_told() {
     let mut run = Run::new(&cluster);
     run.folder = must(tempfile::tempdir_in(hidden.path()));
     must(fs::create_dir_all(run.out().join("do")));
-    run.add("train", "train", &[], "");
+    run.add(Kind::Train, "train", &[], "");
     run.options.push("--nodelist=n2".into());
     let (message, failed, _) = failures(run.run(&mut Heard::default()));
     assert_eq!(failed, [("train".to_string(), Why::Folder)]);

@@ -1,9 +1,10 @@
 //! A run of stages for a test, and what it said.
 
 use htl_experiment::engine::slurm::{
-    Client, Event, Outcome, Pace, Resources, Settings, SlurmError, SlurmStage, Standing, Supervisor, Unfinished, Why,
-    Wish, run, status,
+    Client, Event, Outcome, Pace, Resources, Settings, SlurmError, SlurmStage, Standing, Supervisor, Why, Wish, run,
+    status,
 };
+use htl_experiment::plan::Kind;
 use htl_tests::must;
 use htl_tests::slurm::{Cluster, until};
 use std::collections::BTreeSet;
@@ -54,23 +55,17 @@ impl Run {
     }
 
     /// Adds a stage, which does something of its own before its end.
-    pub fn add(&mut self, kind: &str, id: &str, needs: &[usize], does: &str) -> usize {
+    pub fn add(&mut self, kind: Kind, id: &str, needs: &[usize], does: &str) -> usize {
         let checks: String = needs
             .iter()
             .map(|need| format!("[ -e \"$out/{}/stage.json\" ] || exit 9\n", self.stages[*need].folder))
             .collect();
         self.does(id, &format!("{checks}{does}"));
         self.stages.push(SlurmStage {
-            id: id.into(),
             name: id.into(),
             folder: format!("stages/{id}"),
-            kind: kind.into(),
+            kind,
             needs: needs.to_vec(),
-            unfinished: if kind == "train" {
-                Unfinished::Continue
-            } else {
-                Unfinished::Restart
-            },
         });
         self.stages.len() - 1
     }
@@ -95,7 +90,7 @@ impl Run {
                 "--device".into(),
                 "cpu".into(),
             ],
-            resources: must(Resources::new(options, &["train", "prune", "mine"])),
+            resources: Resources::new(options),
             pace: self.pace,
         }
     }

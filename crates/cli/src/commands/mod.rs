@@ -2,6 +2,7 @@
 
 pub mod analyze;
 pub mod bench;
+pub mod cancel;
 pub mod check;
 mod choices;
 pub mod data;

@@ -90,11 +90,7 @@ pub fn run(plan: &Plan, run: &Run, jobs: usize) -> Result<Vec<Done>, ExperimentE
     let stages = plan.stages.len();
     let done: Vec<Done> = board.done.into_iter().flatten().collect();
     if done.len() < stages {
-        let why = if run.stop.is_signalled() {
-            "by a signal"
-        } else {
-            "at the limit"
-        };
+        let why = run.stop.reason();
         let finished = done.len();
         return Err(ExperimentError::Stopped { why, finished, stages });
     }

@@ -47,6 +47,15 @@ impl StopAt {
         self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 
+    /// Why a run was stopped, in words.
+    pub(crate) fn reason(&self) -> &'static str {
+        if self.is_signalled() {
+            "by a signal"
+        } else {
+            "at the limit"
+        }
+    }
+
     /// Whether a signal came.
     pub fn is_signalled(&self) -> bool {
         self.signal.load(Ordering::Relaxed)

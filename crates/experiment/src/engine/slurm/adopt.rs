@@ -3,7 +3,7 @@
 use super::board::{Board, State};
 use super::queue::{JobState, NEVER_SATISFIED, Outlook, QueueEntry, outlook};
 use super::record::Records;
-use super::{Client, SlurmError, Unfinished};
+use super::{Client, SlurmError};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -72,10 +72,7 @@ pub(super) fn adopt(board: &mut Board) -> Result<(), SlurmError> {
             continue;
         };
         let ready = |need: &usize| matches!(board.state(*need), State::Finished | State::Queued(_));
-        let wanted = board
-            .settings
-            .resources
-            .of(&stage.kind, stage.unfinished == Unfinished::Continue);
+        let wanted = board.settings.resources.of(stage.kind);
         let can_start =
             job.entry.reason != NEVER_SATISFIED && !matches!(outlook(&job.entry.reason), Outlook::Hopeless(_));
         let good = match job.entry.state {

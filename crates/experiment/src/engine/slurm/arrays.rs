@@ -1,6 +1,6 @@
 //! Which stages become one job array.
 //!
-//! Stages are alike when they are of one kind, go on or start afresh alike, and need the same stages, or the tasks of the
+//! Stages are alike when they are of one kind and need the same stages, or the tasks of the
 //! same arrays one by one: ten trainings that differ in their seed are an array of ten tasks, and the pruning of each is
 //! an array whose task `i` waits for task `i` of the trainings.
 
@@ -50,8 +50,7 @@ pub(super) fn groups(stages: &[SlurmStage], missing: &BTreeSet<usize>, elsewhere
             let member = Member { index, needs };
             let fits = |group: &Drafted| {
                 let like = group.members.first().and_then(|first| stages.get(first.index));
-                like.is_some_and(|like| like.kind == stage.kind && like.unfinished == stage.unfinished)
-                    && group.with(&member, &place).is_some()
+                like.is_some_and(|like| like.kind == stage.kind) && group.with(&member, &place).is_some()
             };
             match groups.iter_mut().skip(first).find(|group| fits(group)) {
                 Some(group) => group.members.push(member),
@@ -180,17 +179,16 @@ fn shape(members: &[&Member], place: &BTreeMap<usize, (usize, usize)>) -> Option
 
 #[cfg(test)]
 mod tests {
-    use super::super::Unfinished;
     use super::*;
+    use crate::plan::Kind;
+    use crate::plan::Kind::{Mine, Prune, Train};
 
-    fn stage(kind: &str, needs: &[usize]) -> SlurmStage {
+    fn stage(kind: Kind, needs: &[usize]) -> SlurmStage {
         SlurmStage {
-            id: "id".into(),
             name: "name".into(),
             folder: "stages/x".into(),
-            kind: kind.into(),
+            kind,
             needs: needs.to_vec(),
-            unfinished: Unfinished::Restart,
         }
     }
 
@@ -206,15 +204,15 @@ mod tests {
     #[test]
     fn alike_stages_share_an_array() {
         let stages = [
-            stage("train", &[]),
-            stage("prune", &[0]),
-            stage("train", &[]),
-            stage("prune", &[2]),
-            stage("train", &[]),
-            stage("prune", &[4]),
-            stage("mine", &[1, 3, 5]),
-            stage("train", &[6]),
-            stage("train", &[6]),
+            stage(Train, &[]),
+            stage(Prune, &[0]),
+            stage(Train, &[]),
+            stage(Prune, &[2]),
+            stage(Train, &[]),
+            stage(Prune, &[4]),
+            stage(Mine, &[1, 3, 5]),
+            stage(Train, &[6]),
+            stage(Train, &[6]),
         ];
         let groups = groups(&stages, &all(&stages), &BTreeSet::new());
         assert_eq!(groups.len(), 4);
@@ -234,12 +232,12 @@ mod tests {
     #[test]
     fn a_part_keeps_its_numbers() {
         let stages = [
-            stage("train", &[]),
-            stage("train", &[]),
-            stage("train", &[]),
-            stage("prune", &[0]),
-            stage("prune", &[2]),
-            stage("prune", &[1]),
+            stage(Train, &[]),
+            stage(Train, &[]),
+            stage(Train, &[]),
+            stage(Prune, &[0]),
+            stage(Prune, &[2]),
+            stage(Prune, &[1]),
         ];
         let missing = BTreeSet::from([0, 1, 2, 4, 5]);
         let found = groups(&stages, &missing, &BTreeSet::new());
@@ -254,9 +252,9 @@ mod tests {
     /// Two arms that start from the trainings of the same seeds are two arrays: a task number exists once in each.
     #[test]
     fn a_task_is_matched_once() {
-        let mut stages = vec![stage("train", &[]), stage("train", &[])];
+        let mut stages = vec![stage(Train, &[]), stage(Train, &[])];
         for need in [0, 0, 1, 1] {
-            stages.push(stage("attend", &[need]));
+            stages.push(stage(Train, &[need]));
         }
         let found = groups(&stages, &all(&stages), &BTreeSet::new());
         let arrays: Vec<_> = found.iter().map(tasks).collect();
@@ -270,17 +268,15 @@ mod tests {
     }
 
     #[test]
-    fn kinds_and_ways_to_go_on_are_kept_apart() {
-        let mut resumable = stage("train", &[]);
-        resumable.unfinished = Unfinished::Continue;
-        let stages = [stage("train", &[]), stage("mine", &[]), resumable];
-        assert_eq!(groups(&stages, &all(&stages), &BTreeSet::new()).len(), 3);
+    fn kinds_are_kept_apart() {
+        let stages = [stage(Train, &[]), stage(Mine, &[])];
+        assert_eq!(groups(&stages, &all(&stages), &BTreeSet::new()).len(), 2);
     }
 
     /// A stage that waits for a job of an earlier run does so by the job, not by a group.
     #[test]
     fn jobs_in_the_queue_are_waited_for() {
-        let stages = [stage("train", &[]), stage("mine", &[0]), stage("mine", &[0])];
+        let stages = [stage(Train, &[]), stage(Mine, &[0]), stage(Mine, &[0])];
         let found = groups(&stages, &BTreeSet::from([1, 2]), &BTreeSet::from([0]));
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].common, [0]);

@@ -3,6 +3,7 @@
 use super::failure::tail;
 use super::record::{Ended, Records};
 use super::{Failures, Outcome, Settings, SlurmError, SlurmStage, StageFailure, Why};
+use crate::engine::{LOGS, RECORD};
 use std::path::{Path, PathBuf};
 
 /// Times that a stage is submitted again after a job that was lost.
@@ -34,12 +35,12 @@ pub(super) struct Board<'a> {
 
 /// Whether a stage is finished: its folder holds the record that `htl stage` writes last.
 pub(super) fn finished(out: &Path, stage: &SlurmStage) -> bool {
-    out.join(&stage.folder).join("stage.json").exists()
+    out.join(&stage.folder).join(RECORD).exists()
 }
 
 /// The log that `htl stage` writes.
 pub(super) fn log(out: &Path, stage: &SlurmStage) -> PathBuf {
-    out.join("logs").join(format!("{}.log", stage.folder_name()))
+    out.join(LOGS).join(format!("{}.log", stage.folder_name()))
 }
 
 impl<'a> Board<'a> {
@@ -165,7 +166,7 @@ impl<'a> Board<'a> {
 
     /// The file in which Slurm keeps what a job writes: it begins with what the job does and ends with its number.
     fn output_of(&self, job: &str) -> Option<PathBuf> {
-        let folder = std::fs::read_dir(self.settings.out.join("logs")).ok()?;
+        let folder = std::fs::read_dir(self.settings.out.join(LOGS)).ok()?;
         let end = format!(".{job}{OUTPUT_END}");
         let mut names = folder.filter_map(|entry| entry.ok()).map(|entry| entry.path());
         names.find(|path| path.to_string_lossy().ends_with(&end))

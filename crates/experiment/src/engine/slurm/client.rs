@@ -15,7 +15,7 @@ const NOT_FOR_JOBS: [&str; 3] = ["HTL_EXIT_WITH_PARENT", "HTL_PROGRESS", "RAYON_
 const JOBS_PER_COMMAND: usize = 500;
 
 /// Calls the commands of the Slurm that is installed here.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Client {
     programs: Option<PathBuf>,
     variables: Vec<(OsString, OsString)>,

@@ -15,6 +15,7 @@ mod client;
 mod display;
 mod error;
 mod failure;
+mod plan;
 mod queue;
 mod record;
 mod resources;
@@ -28,46 +29,53 @@ pub use client::Client;
 pub use display::Display;
 pub use error::SlurmError;
 pub use failure::{Failures, StageFailure, Why};
+pub use plan::{Follow, Slurm, run_plan};
 pub use queue::{JobState, Outlook, QueueEntry, outlook};
 pub use resources::{Resources, SlurmOption};
 pub use status::{Standing, status};
 
+use crate::plan::{Kind, Plan, Unfinished};
 use board::Board;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 use watch::Watch;
 
-/// What becomes of the folder of a stage that did not get to its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unfinished {
-    /// The stage goes on from it, and is told to save its state before its time limit.
-    Continue,
-    /// The stage starts afresh.
-    Restart,
-}
-
 /// A stage, as far as Slurm is concerned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SlurmStage {
     /// What `htl stage` is given.
-    pub id: String,
-    /// Its name, for messages.
     pub name: String,
     /// Its folder, relative to that of the run: `stages/NAME-KEY`.
     pub folder: String,
-    /// What kind of stage it is; resources are given by kind.
-    pub kind: String,
+    /// What kind of stage it is: what it asks for, and whether it can go on from where it was stopped.
+    pub kind: Kind,
     /// Positions of the stages that it needs; they come before it.
     pub needs: Vec<usize>,
-    /// What becomes of its folder when it is stopped.
-    pub unfinished: Unfinished,
 }
 
 impl SlurmStage {
+    /// The stages of a plan.
+    pub fn of(plan: &Plan) -> Vec<Self> {
+        let stages = plan.stages.iter().zip(plan.dependencies());
+        stages
+            .map(|(stage, needs)| Self {
+                name: stage.name.clone(),
+                folder: stage.folder.clone(),
+                kind: stage.kind,
+                needs,
+            })
+            .collect()
+    }
+
     /// The last part of its folder, which also names its log.
     fn folder_name(&self) -> &str {
         self.folder.rsplit('/').next().unwrap_or(&self.folder)
+    }
+
+    /// Whether it can go on from where it was stopped.
+    fn goes_on(&self) -> bool {
+        self.kind.unfinished() == Unfinished::Continue
     }
 }
 
@@ -122,7 +130,10 @@ pub enum Outcome {
     /// Every stage is finished.
     Finished,
     /// The jobs go on without us.
-    Detached,
+    Detached {
+        /// Stages that Slurm did not take yet, as too many are in the queue.
+        missing: usize,
+    },
     /// The jobs were cancelled, as [`Wish::Cancel`] or [`Wish::WindDown`] asked.
     Stopped {
         /// Stages finished, by this run or before.
@@ -137,7 +148,7 @@ pub enum Outcome {
 pub enum Wish {
     /// It goes on.
     GoOn,
-    /// Its jobs stay in the queue, and we leave.
+    /// What is missing is submitted, and we leave the jobs to themselves.
     Detach,
     /// Its jobs are cancelled.
     Cancel,

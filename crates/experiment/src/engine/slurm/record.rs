@@ -1,6 +1,7 @@
 //! What the engine remembers in the folder of a run, so that a later run, `htl status` and the jobs know it.
 
 use super::SlurmError;
+use crate::engine::LOGS;
 use htl_vocabulary::write_whole;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -56,7 +57,7 @@ pub(super) struct Records {
 impl Records {
     /// The records of a run, which gets a name if it has none.
     pub fn create(out: &Path) -> Result<Self, SlurmError> {
-        for folder in ["stages", "logs", BATCHES, ENDED] {
+        for folder in ["stages", LOGS, BATCHES, ENDED] {
             let folder = out.join(folder);
             fs::create_dir_all(&folder).map_err(io(&folder, "create"))?;
         }

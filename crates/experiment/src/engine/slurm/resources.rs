@@ -1,11 +1,17 @@
 //! What a stage asks Slurm for: processors by default, anything else by `--slurm-option`.
 
 use super::SlurmError;
+use crate::plan::Kind;
 use std::str::FromStr;
 
-/// Processors of a job, for kinds of stages that no option says otherwise for.
-const CPUS_OF_TRAINING: u32 = 4;
-const CPUS_OF_OTHERS: u32 = 2;
+/// Processors of a job, where no option says otherwise.
+fn cpus(kind: Kind) -> u32 {
+    match kind {
+        Kind::Train | Kind::Sparsity => 4,
+        Kind::Prune | Kind::Mine | Kind::Query | Kind::Evaluate | Kind::Analyze => 2,
+        Kind::Prepare => 1,
+    }
+}
 
 /// Options of `sbatch` that the engine needs for itself.
 const RESERVED: [&str; 18] = [
@@ -35,7 +41,7 @@ const RESERVED_SHORT: &str = "adoeiJDWnN";
 /// As text it is the option, `--partition=gpu`, or the kind before it, `train:--gres=gpu:1`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SlurmOption {
-    kind: Option<String>,
+    kind: Option<Kind>,
     words: Vec<String>,
 }
 
@@ -59,9 +65,14 @@ impl FromStr for SlurmOption {
                     .into(),
             ));
         }
-        if kind.is_some_and(str::is_empty) {
-            return Err(wrong("which kind of stage? expected KIND:OPTION".into()));
-        }
+        let named = |name: &str| {
+            let kind = Kind::ALL.into_iter().find(|kind| kind.name() == name);
+            kind.ok_or_else(|| {
+                let known = Kind::ALL.map(Kind::name).join(", ");
+                wrong(format!("no stage is of the kind `{name}`; there are {known}"))
+            })
+        };
+        let kind = kind.map(named).transpose()?;
         let words: Vec<String> = match option.split_once(char::is_whitespace) {
             Some((name, value)) => vec![name.into(), value.trim().into()],
             None => vec![option.into()],
@@ -78,10 +89,7 @@ impl FromStr for SlurmOption {
         if reserved {
             return Err(wrong("the engine sets this one itself".into()));
         }
-        Ok(Self {
-            kind: kind.map(Into::into),
-            words,
-        })
+        Ok(Self { kind, words })
     }
 }
 
@@ -93,29 +101,15 @@ pub struct Resources {
 
 impl Resources {
     /// The defaults and these options on top; of two that say different things the later one holds.
-    ///
-    /// # Errors
-    /// [`SlurmError::Option`] for an option of a kind that is not among `kinds`.
-    pub fn new(options: Vec<SlurmOption>, kinds: &[&str]) -> Result<Self, SlurmError> {
-        for option in &options {
-            if let Some(kind) = &option.kind
-                && !kinds.contains(&kind.as_str())
-            {
-                return Err(SlurmError::Option {
-                    option: format!("{kind}:{}", option.words.join(" ")),
-                    why: format!("no stage is of the kind `{kind}`; there are {}", kinds.join(", ")),
-                });
-            }
-        }
-        Ok(Self { options })
+    pub fn new(options: Vec<SlurmOption>) -> Self {
+        Self { options }
     }
 
     /// The options of `sbatch` for a kind of stage. Those for every stage come before those for the kind.
-    pub(super) fn of(&self, kind: &str, trains: bool) -> Vec<String> {
-        let cpus = if trains { CPUS_OF_TRAINING } else { CPUS_OF_OTHERS };
-        let mut words = vec![format!("--cpus-per-task={cpus}")];
+    pub(super) fn of(&self, kind: Kind) -> Vec<String> {
+        let mut words = vec![format!("--cpus-per-task={}", cpus(kind))];
         for wanted in [None, Some(kind)] {
-            let options = self.options.iter().filter(|option| option.kind.as_deref() == wanted);
+            let options = self.options.iter().filter(|option| option.kind == wanted);
             words.extend(options.flat_map(|option| option.words.iter().cloned()));
         }
         words
@@ -133,7 +127,7 @@ mod tests {
     #[test]
     fn options_of_a_kind_come_last() {
         let options = ["train:--gres=gpu:1", "--partition long", "-A skin", "--cpus-per-task=8"].map(option);
-        let resources = Resources::new(options.to_vec(), &["train", "prune"]).unwrap();
+        let resources = Resources::new(options.to_vec());
         let train = [
             "--cpus-per-task=4",
             "--partition",
@@ -143,7 +137,7 @@ mod tests {
             "--cpus-per-task=8",
             "--gres=gpu:1",
         ];
-        assert_eq!(resources.of("train", true), train);
+        assert_eq!(resources.of(Kind::Train), train);
         let prune = [
             "--cpus-per-task=2",
             "--partition",
@@ -152,7 +146,7 @@ mod tests {
             "skin",
             "--cpus-per-task=8",
         ];
-        assert_eq!(resources.of("prune", false), prune);
+        assert_eq!(resources.of(Kind::Prune), prune);
     }
 
     #[test]
@@ -161,7 +155,8 @@ mod tests {
             ("partition=gpu", "--partition=gpu"),
             ("", "sbatch"),
             ("--", "sbatch"),
-            (":--mem=1G", "KIND"),
+            (":--mem=1G", "kind ``"),
+            ("tarin:--mem=4G", "prepare, train"),
             ("--array=1-3", "itself"),
             ("train:--dependency=singleton", "itself"),
             ("-J name", "itself"),
@@ -169,12 +164,5 @@ mod tests {
             let error = text.parse::<SlurmOption>().unwrap_err().to_string();
             assert!(error.contains(part) && error.contains(text), "{text}: {error}");
         }
-        let error = Resources::new(vec![option("tarin:--mem=4G")], &["train", "mine"])
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("tarin:--mem=4G") && error.contains("train, mine"),
-            "{error}"
-        );
     }
 }

@@ -4,7 +4,8 @@ use super::arrays::{Group, groups};
 use super::board::{Board, OUTPUT_END, State};
 use super::record::Batch;
 use super::script::{Task, script};
-use super::{Event, SlurmError, SlurmStage, Supervisor, Unfinished, Wish};
+use super::{Event, SlurmError, SlurmStage, Supervisor, Wish};
+use crate::engine::LOGS;
 use std::collections::BTreeSet;
 
 /// Seconds before its time limit at which a stage that can go on later is told to stop. Slurm may be a minute early.
@@ -25,7 +26,7 @@ pub(super) fn submit(board: &mut Board, supervisor: &mut dyn Supervisor) -> Resu
     // The job of each group so far.
     let mut jobs: Vec<String> = Vec::new();
     for group in &groups {
-        if supervisor.wish() != Wish::GoOn {
+        if matches!(supervisor.wish(), Wish::Cancel | Wish::WindDown) {
             return Ok(());
         }
         match submit_group(board, group, &jobs) {
@@ -72,8 +73,7 @@ fn submit_group(board: &mut Board, group: &Group, jobs: &[String]) -> Result<Str
     let Some((_, first)) = members.first() else {
         return Ok(String::new());
     };
-    let trains = first.unfinished == Unfinished::Continue;
-    let wanted = settings.resources.of(&first.kind, trains);
+    let wanted = settings.resources.of(first.kind);
     let number = board.records.add(&Batch {
         tasks: members
             .iter()
@@ -81,12 +81,16 @@ fn submit_group(board: &mut Board, group: &Group, jobs: &[String]) -> Result<Str
             .collect(),
         options: wanted.clone(),
     })?;
-    let label = if group.is_array() { &first.kind } else { &first.name };
+    let label = if group.is_array() {
+        first.kind.name()
+    } else {
+        &first.name
+    };
     let label = plain(label);
     let out = settings.out.to_string_lossy();
     let pattern = if group.is_array() { "%A_%a" } else { "%j" };
     // Slurm fills in what follows a `%`.
-    let logs = settings.out.join("logs").to_string_lossy().replace('%', "%%");
+    let logs = settings.out.join(LOGS).to_string_lossy().replace('%', "%%");
     let mut options = vec![
         format!("--job-name={}", board.records.job_name(&label, number)),
         format!("--chdir={out}"),
@@ -97,7 +101,7 @@ fn submit_group(board: &mut Board, group: &Group, jobs: &[String]) -> Result<Str
         "--ntasks=1".into(),
     ];
     options.extend(wanted);
-    if trains {
+    if first.goes_on() {
         options.push(format!("--signal=B:USR1@{NOTICE}"));
     }
     if group.is_array() {
@@ -111,7 +115,7 @@ fn submit_group(board: &mut Board, group: &Group, jobs: &[String]) -> Result<Str
         .iter()
         .map(|(number, stage)| Task {
             number: *number,
-            id: &stage.id,
+            id: &stage.name,
             folder_name: stage.folder_name(),
         })
         .collect();

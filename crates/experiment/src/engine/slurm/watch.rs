@@ -3,7 +3,7 @@
 use super::board::{Board, State, finished};
 use super::queue::{JobState, NEVER_SATISFIED, Outlook, QueueEntry, outlook};
 use super::script::{AGAIN, NO_FOLDER, NO_PROGRAM};
-use super::{Event, Outcome, SlurmError, Snapshot, Supervisor, Unfinished, Why, Wish};
+use super::{Event, Outcome, SlurmError, Snapshot, Supervisor, Why, Wish};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -41,7 +41,10 @@ impl Watch {
     /// Looks once, and waits until it is time to look again. Returns how the run ended if the supervisor wished it to.
     pub fn step(&mut self, board: &mut Board, supervisor: &mut dyn Supervisor) -> Result<Option<Outcome>, SlurmError> {
         match supervisor.wish() {
-            Wish::Detach => return Ok(Some(Outcome::Detached)),
+            Wish::Detach => {
+                let missing = board.in_state(State::Missing).count();
+                return Ok(Some(Outcome::Detached { missing }));
+            }
             Wish::Cancel => return cancel(board).map(Some),
             Wish::WindDown if !self.winding_down => {
                 wind_down(board)?;
@@ -185,7 +188,7 @@ fn judge(
     if finished(&board.settings.out, stage) {
         return Ok(Verdict::Finished);
     }
-    let goes_on = stage.unfinished == Unfinished::Continue;
+    let goes_on = stage.goes_on();
     let state = entry.map(|entry| entry.state);
     let reason = entry.map_or("", |entry| entry.reason.as_str());
     Ok(match state {
@@ -312,13 +315,7 @@ fn wind_down(board: &Board) -> Result<(), SlurmError> {
             .iter()
             .any(|entry| entry.job == job && entry.state == JobState::Running)
     };
-    let stays = |index: usize, job: &str| {
-        running(job)
-            && board
-                .stages
-                .get(index)
-                .is_some_and(|stage| stage.unfinished == Unfinished::Restart)
-    };
+    let stays = |index: usize, job: &str| running(job) && board.stages.get(index).is_some_and(|stage| !stage.goes_on());
     let jobs = board
         .queued()
         .filter(|(index, job)| !stays(*index, job))
