@@ -100,9 +100,9 @@ mod tests {
 
     #[test]
     fn the_largest_that_fits_is_taken() {
-        let found = search(&[0.5, 0.9, 0.7], &[0.3, 0.7]);
+        let found = search(&[0.5, 0.9, 0.7], &[0.3, 0.75]);
         assert_eq!((found.sparsity, found.within), (0.7, true));
-        assert_eq!(found.tried, [(0.9, 0.3), (0.7, 0.7)]);
+        assert_eq!(found.tried, [(0.9, 0.3), (0.7, 0.75)]);
     }
 
     #[test]
