@@ -11,7 +11,11 @@ use std::{
 use candle_core::{Device, Tensor};
 use common::{attention, config, data_folder, outcome, settings};
 use htl_models::Checkpoint;
-use htl_trainers::{Outcome, StopFlag, TrainConfig, TrainError, observe::on_progress, train};
+use htl_trainers::{
+    Outcome, StopFlag, TrainConfig, TrainError,
+    observe::{Observers, TensorBoard, on_progress},
+    train,
+};
 use htl_vocabulary::file;
 use image::{Rgb, RgbImage};
 use safetensors::SafeTensors;
@@ -329,4 +333,32 @@ fn a_broken_checkpoint_to_start_from_is_refused() {
             "{name} = {value}: {said}"
         );
     }
+}
+
+/// Each run of a training writes an event file, a run that finds it finished none; the result is what it is without them.
+#[test]
+fn each_run_writes_an_event_file_of_its_own() {
+    let place = tempfile::tempdir().unwrap();
+    data_folder(place.path());
+    let config = config(place.path(), "supervised");
+    let (plain, out, events) = (
+        place.path().join("plain"),
+        place.path().join("out"),
+        place.path().join("events"),
+    );
+    let _ = outcome(&config, &plain).unwrap();
+    let valid = config.check().unwrap();
+    for (stop_at, files) in [(Some(7), 1), (None, 2), (None, 2)] {
+        let stop = StopFlag::default();
+        let mut observers = Observers::new()
+            .with(TensorBoard::new(&events, "Jaccard"))
+            .with(on_progress(|done, _| {
+                if Some(done) == stop_at {
+                    stop.stop();
+                }
+            }));
+        let _ = train(&valid, &Device::Cpu, &out, &mut observers, &stop).unwrap();
+        assert_eq!(fs::read_dir(&events).unwrap().count(), files);
+    }
+    assert_eq!(results(&out), results(&plain));
 }

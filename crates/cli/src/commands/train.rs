@@ -5,7 +5,7 @@ use candle_core::Device;
 use clap::Args;
 use htl_trainers::{
     Outcome, StopFlag, TrainConfig,
-    observe::{EpochLog, Observers},
+    observe::{EpochLog, Observers, TensorBoard},
 };
 use htl_vocabulary::file;
 
@@ -28,6 +28,12 @@ pub struct Train {
     /// The folder for checkpoint, state and history; an unfinished training there is resumed
     #[arg(long)]
     out: PathBuf,
+    /// Also writes loss, learning rate and validation quality for TensorBoard, into this folder
+    ///
+    /// It should be the training's own: `--tensorboard runs/first`, and `tensorboard --logdir runs` shows several side by
+    /// side. A training that is continued adds a file, and TensorBoard shows each step once. The result does not depend on it.
+    #[arg(long, value_name = "DIR")]
+    tensorboard: Option<PathBuf>,
 }
 
 /// What a configuration may name, and how a training is interrupted.
@@ -60,6 +66,11 @@ impl Train {
         let mut observers = Observers::new().with(progress);
         if let Some(log) = log {
             observers = observers.with(log);
+        }
+        if let Some(folder) = self.tensorboard {
+            let setting = htl_trainers::settings().find(|setting| setting.key == config.setting);
+            let measure = setting.map_or("quality", |setting| setting.validated_by);
+            observers = observers.with(TensorBoard::new(folder, measure));
         }
         let outcome = htl_trainers::train(&config, device, &self.out, &mut observers, &stop)?;
         match &outcome {
