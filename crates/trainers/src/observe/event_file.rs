@@ -215,7 +215,7 @@ pub(super) mod tests {
     fn checksums_are_masked() {
         let crc: u32 = 0xe306_9283;
         assert_eq!(crc32c::crc32c(b"123456789"), crc);
-        let masked = ((crc >> 15) | (crc << 17)).wrapping_add(0xa282_ead8);
+        let masked = crc.rotate_right(15).wrapping_add(0xa282_ead8);
         assert_eq!(masked_crc32c(b"123456789"), masked);
     }
 
