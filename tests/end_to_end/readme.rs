@@ -51,6 +51,10 @@ fn replaced(command: &str, out: &str) -> Option<String> {
                 "'{xtask}' reproduce --profile tiny --device cpu --htl '{htl}' --out '{out}'{data}"
             ))
         }
+        ["htl", "reproduce", ..] => {
+            let tiny = command.replacen("--profile isic2018", "--profile tiny --device cpu", 1);
+            Some(tiny.replacen("htl", &format!("'{htl}'"), 1))
+        }
         // It runs this test.
         ["cargo", "xtask", "ci", ..] => Some(format!("'{xtask}' ci --help")),
         ["cargo", "xtask", command, ..] => Some(format!("'{xtask}' {command} --help")),

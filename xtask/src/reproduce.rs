@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::workspace::build_htl;
+use crate::workspace::{build_htl, repository};
 
 /// Data in the repository.
 pub const EMBEDDED_DATA: &str = "data-manifest/embedded";
@@ -34,6 +34,9 @@ pub fn run(args: &Args) -> Result<()> {
     };
     let mut command = Command::new(&htl);
     command.arg("reproduce").args(options);
+    if let Some(repository) = repository() {
+        command.arg("--repository").arg(repository);
+    }
     replace(command).with_context(|| format!("cannot start {}", htl.display()))
 }
 

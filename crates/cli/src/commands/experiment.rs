@@ -31,6 +31,9 @@ pub struct ExperimentArgs {
     /// Output folder; out/PROFILE if left out
     #[arg(long)]
     out: Option<PathBuf>,
+    /// The repository, whose images and output folder are used where others are not named; the one we stand in if left out
+    #[arg(long, value_name = "DIR")]
+    repository: Option<PathBuf>,
     /// Training precision; tf32 and bf16 are for GPUs
     #[arg(long, value_name = "f32|tf32|bf16")]
     precision: Option<Precision>,
@@ -56,7 +59,7 @@ impl ExperimentArgs {
         let (data, data_name) = self.data_folder(&profile)?;
         let out = match &self.out {
             Some(out) => out.clone(),
-            None => repository().unwrap_or_default().join("out").join(&profile.name),
+            None => self.repository().unwrap_or_default().join("out").join(&profile.name),
         };
         let out = std::path::absolute(&out).with_context(|| format!("{} is no path", out.display()))?;
         let htl = std::env::current_exe().context("this program cannot find itself")?;
@@ -83,6 +86,16 @@ impl ExperimentArgs {
         })
     }
 
+    /// The repository: as named, else the nearest folder above that has the data that come with it.
+    fn repository(&self) -> Option<PathBuf> {
+        if let Some(named) = &self.repository {
+            return Some(named.clone());
+        }
+        let here = std::env::current_dir().ok()?;
+        let found = here.ancestors().find(|folder| folder.join(EMBEDDED_DATA).is_dir());
+        found.map(Path::to_path_buf)
+    }
+
     /// The data folder to use, and its name.
     fn data_folder(&self, profile: &Profile) -> anyhow::Result<(PathBuf, String)> {
         let folder = match &self.data {
@@ -91,7 +104,7 @@ impl ExperimentArgs {
                 "the profile {} needs --data DIR: its images do not come with the program (`htl data fetch` gets them)",
                 profile.name
             ),
-            None => match repository() {
+            None => match self.repository() {
                 Some(repository) => repository.join(EMBEDDED_DATA),
                 None => bail!("there is no {EMBEDDED_DATA} here or above, so no images come with it: give --data DIR"),
             },
@@ -103,13 +116,6 @@ impl ExperimentArgs {
         let name = name.map_or_else(|| "data".into(), |name| name.to_string_lossy().into_owned());
         Ok((folder, name))
     }
-}
-
-/// The repository that we stand in: the nearest folder above that has the data that come with it.
-fn repository() -> Option<PathBuf> {
-    let here = std::env::current_dir().ok()?;
-    let found = here.ancestors().find(|folder| folder.join(EMBEDDED_DATA).is_dir());
-    found.map(Path::to_path_buf)
 }
 
 /// The kind of device that a choice means here. Asked of another process, so that this one does not hold a GPU.
