@@ -29,7 +29,7 @@ fn data_folder(root: &Path) {
 }
 
 /// Runs `htl train`, and sends a signal once some steps are done.
-fn train(root: &Path, out: &str, signal: Option<&str>) -> (ExitStatus, String) {
+fn train(root: &Path, out: &str, mut signal: Option<&str>) -> (ExitStatus, String) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_htl"))
         .args(["--device", "cpu", "train", "--config"])
         .arg(root.join("config.toml"))
@@ -43,7 +43,13 @@ fn train(root: &Path, out: &str, signal: Option<&str>) -> (ExitStatus, String) {
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     for line in lines {
         let line = line.unwrap();
-        if let (Some(signal), true) = (signal, line.starts_with("progress 3 ")) {
+        // There are at most a hundred of these lines, so not one for every step.
+        let steps = line
+            .strip_prefix("progress ")
+            .and_then(|line| line.split(' ').next()?.parse::<usize>().ok());
+        if steps.is_some_and(|steps| steps >= 3)
+            && let Some(signal) = signal.take()
+        {
             let sent = Command::new("kill")
                 .args([signal, &child.id().to_string()])
                 .status()

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use crate::engine::slurm::SlurmError;
+use crate::engine::slurm::error::SlurmError;
 
 /// What can go wrong while an experiment is planned or run, with what a person needs to put it right.
 #[derive(Debug, thiserror::Error)]

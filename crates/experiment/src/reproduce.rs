@@ -441,7 +441,8 @@ mod tests {
                 let stage = |file: &str| {
                     let folder = format!("stages/{name}-{file}");
                     fs::create_dir_all(out.join(&folder)).unwrap();
-                    fs::write(out.join(&folder).join(file::SCORES), "image_id,htl\na,1\n").unwrap();
+                    let table = format!("image_id,setting,fold,htl\na,{name},,1\n");
+                    fs::write(out.join(&folder).join(file::SCORES), table).unwrap();
                     crate::plan::StageRef {
                         name: format!("{name}/{file}"),
                         folder,

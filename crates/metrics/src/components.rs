@@ -1,11 +1,4 @@
 use crate::boxes::PixelBox;
-use crate::mask::Mask;
-
-/// The largest component of a mask with its box.
-pub(crate) struct Largest {
-    pub(crate) mask: Mask,
-    pub(crate) pixel_box: PixelBox,
-}
 
 /// One 8-connected component.
 #[derive(Debug, Clone, Copy)]
@@ -107,11 +100,20 @@ fn root_of(parents: &[usize], mut index: usize) -> usize {
     index
 }
 
-/// The component with the most pixels, the first in reading order among equals.
-pub(crate) fn largest_component(mask: &Mask) -> Option<Largest> {
-    let (height, width) = (mask.height(), mask.width());
+/// The largest component: its label, and its box.
+pub(crate) struct Largest {
+    /// Label of every pixel, row by row.
+    pub(crate) labels: Vec<u32>,
+    /// Label of the component.
+    pub(crate) name: u32,
+    /// Its box.
+    pub(crate) pixel_box: PixelBox,
+}
+
+/// The component of `pixels` (non-zero = set) with the most of them, the first in reading order among equals.
+pub(crate) fn largest_component(height: usize, width: usize, pixels: &[u8]) -> Option<Largest> {
     let mut labels = Vec::new();
-    let components = label(height, width, mask.pixels(), &mut labels);
+    let components = label(height, width, pixels, &mut labels);
     let mut best: Option<(u32, Component)> = None;
     for (index, component) in components.into_iter().enumerate() {
         if best.is_none_or(|(_, b)| component.area > b.area) {
@@ -119,7 +121,8 @@ pub(crate) fn largest_component(mask: &Mask) -> Option<Largest> {
         }
     }
     best.map(|(name, component)| Largest {
-        mask: Mask::from_rule(height, width, |y, x| labels[y * width + x] == name),
+        labels,
+        name,
         pixel_box: component.pixel_box,
     })
 }
@@ -127,6 +130,7 @@ pub(crate) fn largest_component(mask: &Mask) -> Option<Largest> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mask::Mask;
 
     fn mask(rows: &[&str]) -> Mask {
         Mask::from_rule(rows.len(), rows[0].len(), |y, x| rows[y].as_bytes()[x] == b'#')

@@ -145,18 +145,19 @@ impl Mask {
     /// weak-localization metrics are defined with, and in scikit-image's `label`. Of components of equal size the first
     /// one in reading order is taken.
     pub fn largest_component(&self) -> Mask {
-        largest_component(self).map_or_else(
-            || Self {
-                height: self.height,
-                width: self.width,
-                pixels: vec![0; self.pixels.len()],
-            },
-            |found| found.mask,
-        )
+        let pixels = match largest_component(self.height, self.width, &self.pixels) {
+            None => vec![0; self.pixels.len()],
+            Some(found) => found
+                .labels
+                .iter()
+                .map(|label| u8::from(*label == found.name))
+                .collect(),
+        };
+        Self { pixels, ..*self }
     }
 
     /// The tight box of the largest component, `None` for an empty mask. This is a localizer's box.
     pub fn largest_component_box(&self) -> Option<PixelBox> {
-        largest_component(self).map(|found| found.pixel_box)
+        largest_component(self.height, self.width, &self.pixels).map(|found| found.pixel_box)
     }
 }

@@ -3,10 +3,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-use crate::check::{Attribute, CheckOutcome, Runs};
 use crate::error::{MetricError, check_finite};
 use crate::metric::{Better, Metric};
 use crate::paired::check_table;
+use crate::runs::Runs;
 
 /// Format version of [`Baseline`] files.
 pub const BASELINE_VERSION: u32 = 1;
@@ -197,17 +197,6 @@ impl Baseline {
             }),
             None => Ok(()),
         }
-    }
-
-    /// Judges fresh results: inside the band, below it (worse) or above it (better than chance explains).
-    ///
-    /// `attributes` name the groups whose change is reported with the verdict; they do not influence it.
-    ///
-    /// # Errors
-    /// [`MetricError::OtherImages`] unless the results are about exactly the baseline's images, and what
-    /// [`validate`](Self::validate) finds.
-    pub fn check(&self, fresh: &Runs, attributes: &[Attribute]) -> Result<CheckOutcome, MetricError> {
-        CheckOutcome::of(self, fresh, attributes)
     }
 }
 

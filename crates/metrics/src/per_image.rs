@@ -1,6 +1,6 @@
-use crate::check::Attribute;
 use crate::error::MetricError;
 use crate::registry::{IMAGE_SCORE_COLUMNS, ImageScores};
+use crate::runs::Attribute;
 
 /// The table `per_image.csv`: the metrics of each image and the groups it belongs to.
 #[derive(Debug, Clone, PartialEq, Default)]

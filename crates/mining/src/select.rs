@@ -118,6 +118,16 @@ impl Selection {
     }
 }
 
+impl ScoreTable {
+    /// Sets `htl` to whether the selection holds the image, in every row.
+    ///
+    /// # Errors
+    /// [`MiningError::MissingId`] if a selected image is not in the table.
+    pub fn mark(&mut self, selection: &Selection) -> Result<()> {
+        self.mark_ids(&selection.ids)
+    }
+}
+
 /// The hardest `fraction` of the scored images: exactly round(fraction * n) (at least one if the fraction is not 0),
 /// images empty in both first, ties in order of the id.
 ///

@@ -4,7 +4,6 @@ use std::path::Path;
 use htl_vocabulary::write_whole_with;
 
 use crate::error::{MiningError, Result};
-use crate::select::Selection;
 
 /// Columns of `scores.csv` before the score columns.
 pub const KEY_COLUMNS: [&str; 3] = ["image_id", "setting", "fold"];
@@ -228,12 +227,12 @@ impl ScoreTable {
         self
     }
 
-    /// Sets `htl` to whether the selection holds the image, in every row.
+    /// Sets `htl` to whether the image is among these, in every row.
     ///
     /// # Errors
-    /// [`MiningError::MissingId`] if a selected image is not in the table.
-    pub fn mark(&mut self, selection: &Selection) -> Result<()> {
-        if let Some(id) = selection.ids.iter().find(|id| !self.index.contains_key(*id)) {
+    /// [`MiningError::MissingId`] if one of them is not in the table.
+    pub(crate) fn mark_ids(&mut self, ids: &[String]) -> Result<()> {
+        if let Some(id) = ids.iter().find(|id| !self.index.contains_key(*id)) {
             return Err(MiningError::MissingId {
                 image_id: id.clone(),
                 place: "the score table".into(),
@@ -242,7 +241,7 @@ impl ScoreTable {
         for row in &mut self.rows {
             row.htl = false;
         }
-        for &row in selection.ids.iter().filter_map(|id| self.index.get(id)).flatten() {
+        for &row in ids.iter().filter_map(|id| self.index.get(id)).flatten() {
             self.rows[row].htl = true;
         }
         Ok(())

@@ -1,4 +1,4 @@
-use crate::criteria::Needs;
+use crate::needs::Needs;
 
 /// What can go wrong while pruning, each with what a person needs to put it right.
 #[derive(Debug, thiserror::Error)]

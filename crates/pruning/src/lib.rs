@@ -21,18 +21,21 @@
 //! **Prunable** are the convolution and linear weights: tensors of rank 4 or 2 whose name is `weight` or ends in
 //! `.weight`. Biases, normalisation parameters and running statistics never are, and the caller may exclude more by
 //! name ([`PruneParams::exclude`]), for example the last layer. Sparsity is always counted: zeros over masked weights.
+mod choose;
 mod criteria;
 mod error;
 mod mask;
 mod mask_set;
+mod needs;
 mod params;
 mod search;
 mod weights;
 
-pub use criteria::{CRITERIA, Context, Criterion, Measurements, Needs, Scope};
+pub use criteria::{CRITERIA, Context, Criterion, Measurements, Scope};
 pub use error::PruneError;
 pub use mask::Mask;
 pub use mask_set::{LayerSparsity, MaskSet};
+pub use needs::Needs;
 pub use params::{PruneParams, PruneValidParams};
 pub use search::{FoundSparsity, SparsitySearch};
 pub use weights::WeightSet;

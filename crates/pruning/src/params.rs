@@ -1,6 +1,7 @@
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
+use crate::choose;
 use crate::criteria::{self, Criterion, Measurements};
 use crate::error::PruneError;
 use crate::mask_set::MaskSet;
@@ -110,7 +111,13 @@ impl PruneValidParams {
     /// # Errors
     /// As [`masks`](Self::masks); [`PruneError::Unmeasured`] names the first tensor without its measurement.
     pub fn masks_measured(&self, weights: &WeightSet, measured: &Measurements) -> Result<MaskSet, PruneError> {
-        criteria::masks(&self.0, &self.candidates(weights)?, measured)
+        let PruneParams {
+            criterion,
+            sparsity,
+            seed,
+            ..
+        } = &self.0;
+        choose::masks(criterion, *sparsity, *seed, &self.candidates(weights)?, measured)
     }
 
     fn candidates<'a>(&self, weights: &'a WeightSet) -> Result<Vec<(&'a str, &'a Tensor)>, PruneError> {

@@ -1,7 +1,6 @@
 use htl_vocabulary::file;
 
-use super::builder::Builder;
-use crate::plan::{FIRST_HALF, LIST_SIZES, Native, StageRef, Value, fold_file};
+use crate::plan::{FIRST_HALF, LIST_SIZES, Native, Plan, StageRef, Value, fold_file};
 
 /// Lists of training ids that the settings share.
 pub(super) struct Lists {
@@ -10,14 +9,12 @@ pub(super) struct Lists {
 }
 
 impl Lists {
-    /// Adds the stages that draw them.
-    pub fn plan(builder: &mut Builder) -> Self {
-        let data = builder.data.clone();
-        let folds = Native::Folds { data: data.clone() };
-        let share = builder.profile.labelled_share;
+    /// Adds the stages that draw them; `share` of the training masks is what the semi-supervised setting may use.
+    pub fn plan(plan: &mut Plan, data: &Value, share: f64) -> Self {
+        let data = data.clone();
         Self {
-            folds: builder.plan.native("folds", folds),
-            labelled: builder.plan.native("labelled", Native::Labelled { data, share }),
+            folds: plan.native("folds", Native::Folds { data: data.clone() }),
+            labelled: plan.native("labelled", Native::Labelled { data, share }),
         }
     }
 

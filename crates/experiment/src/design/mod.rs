@@ -65,13 +65,13 @@ pub fn design(profile: &Profile, base: Base, data: DataOf) -> Experiment {
             (subset.file(""), subset.folder)
         }
     };
+    let lists = Lists::plan(&mut plan, &folder, profile.labelled_share);
     let mut builder = Builder {
         plan: &mut plan,
         profile,
         data: folder,
         metadata: data.extras.metadata,
     };
-    let lists = Lists::plan(&mut builder);
     let mut settings = std::collections::BTreeMap::new();
     for row in SETTING_PLANS.iter().filter(|row| (row.possible)(&data.extras)) {
         let outline = layout::setting(row, &mut builder, &lists);

@@ -1,4 +1,4 @@
-//! One file per criterion gives scores; this one lists the criteria and turns scores into masks.
+//! One file per criterion gives scores; this one lists the criteria.
 mod lamp;
 mod magnitude;
 mod random;
@@ -9,9 +9,7 @@ use candle_core::Tensor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::PruneError;
-use crate::mask::Mask;
-use crate::mask_set::MaskSet;
-use crate::params::PruneParams;
+use crate::needs::Needs;
 use crate::weights::WeightSet;
 
 /// How prunable weights are ranked; those of lowest score go first.
@@ -54,27 +52,6 @@ pub enum Scope {
     Layer,
 }
 
-/// What a criterion needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Needs {
-    /// The weights alone.
-    Weights,
-    /// Gradients of a loss too, as SNIP does.
-    Gradients,
-    /// Activations on data too, as Wanda does.
-    Activations,
-}
-
-impl fmt::Display for Needs {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Weights => "weights",
-            Self::Gradients => "gradients",
-            Self::Activations => "activations",
-        })
-    }
-}
-
 /// What was measured of a network on data, tensor by tensor under the weights' names.
 #[derive(Clone, Debug, Default)]
 pub struct Measurements {
@@ -110,7 +87,7 @@ impl Criterion {
     }
 
     /// The scores of one tensor, checked.
-    fn checked_scores(&self, context: &Context) -> Result<Vec<f64>, PruneError> {
+    pub(crate) fn checked_scores(&self, context: &Context) -> Result<Vec<f64>, PruneError> {
         let there = match self.needs {
             Needs::Weights => true,
             Needs::Gradients => context.gradient.is_some(),
@@ -162,70 +139,12 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
     Criterion::named(&name).map_err(serde::de::Error::custom)
 }
 
-/// Masks of `round(sparsity * n)` zeros.
-pub(crate) fn masks(
-    params: &PruneParams,
-    weights: &[(&str, &Tensor)],
-    measured: &Measurements,
-) -> Result<MaskSet, PruneError> {
-    let of = |set: &Option<WeightSet>, name: &str| set.as_ref().and_then(|set| set.get(name)).cloned();
-    let mut scores = Vec::with_capacity(weights.len());
-    for (name, weight) in weights {
-        let (gradient, activation) = (of(&measured.gradients, name), of(&measured.activations, name));
-        scores.push(params.criterion.checked_scores(&Context {
-            name,
-            weight,
-            gradient: gradient.as_ref(),
-            activation: activation.as_ref(),
-            seed: params.seed,
-        })?);
-    }
-    let keep: Vec<Vec<u8>> = match params.criterion.scope {
-        Scope::Layer => scores
-            .into_iter()
-            .map(|layer| keep_highest(&layer, params.sparsity))
-            .collect(),
-        Scope::Global => {
-            let lengths: Vec<usize> = scores.iter().map(Vec::len).collect();
-            let mut keep = keep_highest(&scores.concat(), params.sparsity);
-            lengths
-                .into_iter()
-                .map(|length| keep.drain(..length).collect())
-                .collect()
-        }
-    };
-    weights
-        .iter()
-        .zip(keep)
-        .map(|((name, weight), keep)| {
-            Ok((
-                (*name).to_string(),
-                Mask::from_keep(keep, weight.shape(), weight.device())?,
-            ))
-        })
-        .collect()
-}
-
-/// 1 for each weight that stays. Ties go by position, first gone first.
-fn keep_highest(scores: &[f64], sparsity: f64) -> Vec<u8> {
-    let asked = (sparsity * scores.len() as f64).round() as usize;
-    let mut keep = vec![1u8; scores.len()];
-    if asked == 0 {
-        return keep;
-    }
-    let mut order: Vec<usize> = (0..scores.len()).collect();
-    order.select_nth_unstable_by(asked - 1, |a, b| scores[*a].total_cmp(&scores[*b]).then(a.cmp(b)));
-    for index in &order[..asked] {
-        keep[*index] = 0;
-    }
-    keep
-}
-
 #[cfg(test)]
 mod tests {
     use candle_core::Device;
 
     use super::*;
+    use crate::params::PruneParams;
 
     /// |w g|, as SNIP (Lee et al. 2019).
     static SENSITIVITY: Criterion = Criterion {

@@ -13,7 +13,7 @@ mod arrays;
 mod board;
 mod client;
 mod display;
-mod error;
+pub(crate) mod error;
 mod failure;
 mod plan;
 mod queue;
