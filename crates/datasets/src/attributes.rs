@@ -23,6 +23,35 @@ pub struct LesionAttributes {
     pub touches_border: bool,
 }
 
+/// One number of [`LesionAttributes`].
+#[derive(Debug, Clone, Copy)]
+pub struct Measurement {
+    /// Its name in files.
+    pub key: &'static str,
+    /// Its value; `None` where it is not defined.
+    pub of: fn(&LesionAttributes) -> Option<f64>,
+}
+
+/// Every measurement, in the order of the columns of `attributes.csv`; yes and no are 1 and 0.
+pub const MEASUREMENTS: &[Measurement] = &[
+    Measurement {
+        key: "area_fraction",
+        of: |lesion| Some(lesion.area_fraction),
+    },
+    Measurement {
+        key: "delta_e",
+        of: |lesion| lesion.delta_e,
+    },
+    Measurement {
+        key: "ita_degrees",
+        of: |lesion| lesion.ita_degrees,
+    },
+    Measurement {
+        key: "touches_border",
+        of: |lesion| Some(f64::from(u8::from(lesion.touches_border))),
+    },
+];
+
 /// Measures a lesion. The surrounding skin is the ring of pixels whose distance to the lesion is over 2 % and at most
 /// 12 % of the image's smaller side (the mask's own uncertainty is skipped), without those of L* under 20 (unlit
 /// corners).

@@ -42,7 +42,7 @@ mod split;
 mod stats;
 mod subset;
 
-pub use attributes::{LesionAttributes, attributes};
+pub use attributes::{LesionAttributes, MEASUREMENTS, Measurement, attributes};
 pub use boxes::{box_mask, ellipse_mask};
 pub use catalogue::{Access, CatalogueEntry, CatalogueFile, catalogue};
 pub use checksum::{sha256_bytes, sha256_file};

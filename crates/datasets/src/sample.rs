@@ -77,4 +77,13 @@ impl Sample {
             other => self.other.get(other).cloned(),
         }
     }
+
+    /// The cells of its row in `metadata.csv` by column; blank and unknown ones are left out.
+    pub fn cells(&self) -> BTreeMap<String, String> {
+        let mut cells = self.other.clone();
+        for column in ["image_id", "split", "age_approx", "sex", "anatom_site", "dx"] {
+            cells.extend(self.field(column).map(|cell| (column.to_owned(), cell)));
+        }
+        cells
+    }
 }

@@ -129,13 +129,11 @@ pub(crate) fn with_groups(scores: Vec<ImageScores>, data: &DataFolder) -> PerIma
 /// What is known of an image without a look at its pixels: its sample, and the size of its true lesion.
 fn subject(scores: &ImageScores, sample: Option<&Sample>) -> Subject {
     let pixels = scores.confusion().total().max(1);
+    let size = (scores.tp + scores.fn_) as f64 / pixels as f64;
     Subject {
         age: sample.and_then(|sample| sample.age_approx),
-        sex: sample.and_then(|sample| sample.sex.clone()),
-        anatom_site: sample.and_then(|sample| sample.anatom_site.clone()),
-        dx: sample.and_then(|sample| sample.dx.clone()),
-        area_fraction: Some((scores.tp + scores.fn_) as f64 / pixels as f64),
-        ..Subject::default()
+        cells: sample.map(Sample::cells).unwrap_or_default(),
+        measured: [("area_fraction".to_owned(), size)].into(),
     }
 }
 

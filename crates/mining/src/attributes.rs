@@ -1,27 +1,33 @@
 //! The attributes by which people and lesions are told apart: one row each.
 
+use std::collections::BTreeMap;
+
 use crate::attribute::{AGE_BANDS, Attribute, age_band};
 use crate::error::Result;
 
-/// What is known of the person and the lesion that an image shows; what is not known is `None`.
+/// What is known of the person and the lesion that an image shows; what is not known is absent.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Subject {
     /// Age in years.
     pub age: Option<f64>,
-    /// Sex, as the table has it.
-    pub sex: Option<String>,
-    /// Site on the body, as the table has it.
-    pub anatom_site: Option<String>,
-    /// Diagnosis, as the table has it.
-    pub dx: Option<String>,
-    /// Lesion pixels / all pixels, in [0, 1].
-    pub area_fraction: Option<f64>,
-    /// Colour distance (CIE 1976) of the lesion to the surrounding skin.
-    pub delta_e: Option<f64>,
-    /// Individual typology angle of the surrounding skin, in degrees; larger = lighter.
-    pub ita_degrees: Option<f64>,
-    /// Whether the lesion touches the border of the picture.
-    pub touches_border: Option<bool>,
+    /// What the table of metadata says, by column; blank cells are left out.
+    pub cells: BTreeMap<String, String>,
+    /// What was measured of the image and its mask, by name. `area_fraction`: lesion pixels / all pixels; `delta_e`: colour
+    /// distance (CIE 1976) of the lesion to the surrounding skin; `ita_degrees`: individual typology angle of that skin,
+    /// larger = lighter; `touches_border`: 1 if the lesion touches the border of the picture, else 0.
+    pub measured: BTreeMap<String, f64>,
+}
+
+impl Subject {
+    /// A cell of the table of metadata.
+    pub fn cell(&self, column: &str) -> Option<&str> {
+        self.cells.get(column).map(String::as_str)
+    }
+
+    /// A measurement of the image.
+    pub fn measurement(&self, name: &str) -> Option<f64> {
+        self.measured.get(name).copied()
+    }
 }
 
 /// Where an attribute is read from.
@@ -92,7 +98,7 @@ pub const ATTRIBUTES: &[AttributeRow] = &[
             column: "sex",
             place: 0,
         }),
-        levels: Levels::Words(|subject| subject.sex.as_deref()),
+        levels: Levels::Words(|subject| subject.cell("sex")),
     },
     AttributeRow {
         key: "anatom_site",
@@ -103,7 +109,7 @@ pub const ATTRIBUTES: &[AttributeRow] = &[
             column: "anatom_site",
             place: 2,
         }),
-        levels: Levels::Words(|subject| subject.anatom_site.as_deref()),
+        levels: Levels::Words(|subject| subject.cell("anatom_site")),
     },
     AttributeRow {
         key: "dx",
@@ -111,7 +117,7 @@ pub const ATTRIBUTES: &[AttributeRow] = &[
         in_sentence: "diagnosis",
         source: Source::Metadata,
         group: Some(Group { column: "dx", place: 3 }),
-        levels: Levels::Words(|subject| subject.dx.as_deref()),
+        levels: Levels::Words(|subject| subject.cell("dx")),
     },
     AttributeRow {
         key: "lesion_size",
@@ -122,7 +128,9 @@ pub const ATTRIBUTES: &[AttributeRow] = &[
             column: "size_tercile",
             place: 4,
         }),
-        levels: Levels::Terciles(["small", "medium", "large"], |subject| subject.area_fraction),
+        levels: Levels::Terciles(["small", "medium", "large"], |subject| {
+            subject.measurement("area_fraction")
+        }),
     },
     AttributeRow {
         key: "contrast",
@@ -130,7 +138,7 @@ pub const ATTRIBUTES: &[AttributeRow] = &[
         in_sentence: "contrast",
         source: Source::Image,
         group: None,
-        levels: Levels::Terciles(["low", "medium", "high"], |subject| subject.delta_e),
+        levels: Levels::Terciles(["low", "medium", "high"], |subject| subject.measurement("delta_e")),
     },
     AttributeRow {
         key: "skin_tone_ita",
@@ -138,7 +146,9 @@ pub const ATTRIBUTES: &[AttributeRow] = &[
         in_sentence: "skin tone",
         source: Source::Image,
         group: None,
-        levels: Levels::Terciles(["darker", "medium", "lighter"], |subject| subject.ita_degrees),
+        levels: Levels::Terciles(["darker", "medium", "lighter"], |subject| {
+            subject.measurement("ita_degrees")
+        }),
     },
     AttributeRow {
         key: "border",
@@ -148,8 +158,8 @@ pub const ATTRIBUTES: &[AttributeRow] = &[
         group: None,
         levels: Levels::Ordered(&["inside", "touches"], |subject| {
             subject
-                .touches_border
-                .map(|touches| if touches { "touches" } else { "inside" })
+                .measurement("touches_border")
+                .map(|touches| if touches > 0.0 { "touches" } else { "inside" })
         }),
     },
 ];
@@ -229,15 +239,21 @@ mod tests {
     use crate::UNKNOWN;
 
     fn subject(i: u8) -> Subject {
+        let sex = if i.is_multiple_of(2) { "female" } else { "male" };
+        let mut measured = BTreeMap::from([
+            ("area_fraction".to_owned(), f64::from(i)),
+            ("delta_e".to_owned(), -f64::from(i)),
+            ("touches_border".to_owned(), if i == 0 { 1.0 } else { 0.0 }),
+        ]);
+        if i > 2 {
+            measured.insert("ita_degrees".to_owned(), 0.0);
+        }
         Subject {
             age: Some(20.0 + 10.0 * f64::from(i)),
-            sex: Some(if i.is_multiple_of(2) { "female" } else { "male" }.into()),
-            anatom_site: Some("back".into()),
-            dx: None,
-            area_fraction: Some(f64::from(i)),
-            delta_e: Some(-f64::from(i)),
-            ita_degrees: (i > 2).then_some(0.0),
-            touches_border: Some(i == 0),
+            cells: [("sex", sex), ("anatom_site", "back")]
+                .map(|(column, cell)| (column.into(), cell.into()))
+                .into(),
+            measured,
         }
     }
 

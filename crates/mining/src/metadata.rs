@@ -117,12 +117,15 @@ impl Metadata {
 
     /// What the table knows of an image; nothing if it has no row for it.
     pub fn subject(&self, image_id: &str) -> Subject {
-        let text = |column: &str| self.cell(image_id, self.place(column)?).map(str::to_owned);
+        let Some(row) = self.rows.get(image_id) else {
+            return Subject::default();
+        };
+        let cells = self.columns.iter().zip(&row.cells);
         Subject {
-            age: self.rows.get(image_id).and_then(|row| row.age),
-            sex: text("sex"),
-            anatom_site: text("anatom_site"),
-            dx: text("dx"),
+            age: row.age,
+            cells: cells
+                .filter_map(|(column, cell)| Some((column.clone(), cell.clone()?)))
+                .collect(),
             ..Subject::default()
         }
     }

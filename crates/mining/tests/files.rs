@@ -129,9 +129,9 @@ fn metadata_is_read_as_data_folders_read_it() {
     assert!(metadata.contains("i00") && !metadata.contains("i40"));
     let ages: Vec<Option<f64>> = ids[..4].iter().map(|id| metadata.subject(id).age).collect();
     assert_eq!(ages, [None, None, None, Some(26.0)]);
-    assert_eq!(metadata.subject("i01").sex.as_deref(), Some("male"));
-    assert_eq!(metadata.subject("i02").sex, None);
-    assert_eq!(metadata.subject("elsewhere").sex, None);
+    assert_eq!(metadata.subject("i01").cell("sex"), Some("male"));
+    assert_eq!(metadata.subject("i02").cell("sex"), None);
+    assert_eq!(metadata.subject("elsewhere").cell("sex"), None);
     let area = metadata.attribute("area", &ids).unwrap();
     assert_eq!(area.sorted_levels(), ["low", "middle", "high"]);
     assert_eq!(

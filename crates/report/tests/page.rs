@@ -1,9 +1,12 @@
 //! The page as a browser sees it: complete, well formed, self-contained, escaped, and free of numbers that are none.
 
+use htl_metrics::METRICS;
+use htl_mining::{ATTRIBUTES, AttributeRow, SCORES};
 use htl_report::{
     Arm, CurvePoint, Estimate, Gain, GalleryItem, Metrics, Panel, RateRow, RateTable, Report, Setting, markdown_table,
     render,
 };
+use htl_vocabulary::{arm::ARMS, setting::SETTINGS};
 use scraper::{Html, Selector};
 
 mod fixture;
@@ -343,4 +346,66 @@ fn the_markdown_tables_are_as_committed() {
 #[test]
 fn the_same_report_gives_the_same_page() {
     assert_eq!(render(&fixture::report()).unwrap(), render(&fixture::report()).unwrap());
+}
+
+/// A row of a registry is all that the page needs: whatever `results.json`, `demographics.csv` and a score table name by its
+/// key is shown by its label, and `results.json` keeps the key.
+#[test]
+fn every_row_of_the_registries_is_shown_by_its_label() {
+    let metrics: Metrics = METRICS.iter().map(|metric| (metric.key.to_owned(), 0.5)).collect();
+    let arms = || {
+        let arm = |arm: &htl_vocabulary::Arm| (arm.key.to_owned(), Arm::new([(0, metrics.clone())]));
+        ARMS.iter().map(arm).collect()
+    };
+    let setting = |setting: &htl_vocabulary::Setting| {
+        let results = Setting {
+            description: Some(setting.about.to_owned()),
+            arms: arms(),
+            ..Setting::default()
+        };
+        (setting.key.to_owned(), results)
+    };
+    let level = |attribute: &AttributeRow| RateRow {
+        attribute: attribute.key.to_owned(),
+        level: "any".to_owned(),
+        n: 20,
+        htl: 5,
+        rate: None,
+        rate_ratio: None,
+        odds_ratio: None,
+        p: None,
+        p_adjusted: None,
+    };
+    let mut report = Report {
+        rates: vec![RateTable {
+            title: "Who".to_owned(),
+            note: String::new(),
+            rows: ATTRIBUTES.iter().map(level).collect(),
+        }],
+        gallery: vec![GalleryItem {
+            image_id: "a".to_owned(),
+            scores: SCORES.iter().map(|score| (score.key.to_owned(), 0.5)).collect(),
+            ..GalleryItem::default()
+        }],
+        ..Report::default()
+    };
+    report.results.settings = SETTINGS.iter().map(setting).collect();
+    let (_, html) = page(&report);
+    let text = text(&html);
+    let labels = (SETTINGS.iter().flat_map(|row| [row.label, row.about]))
+        .chain(ARMS.iter().flat_map(|row| [row.label, row.about]))
+        .chain(METRICS.iter().map(|row| row.label))
+        .chain(ATTRIBUTES.iter().map(|row| row.label))
+        .chain(SCORES.iter().map(|row| row.label));
+    for label in labels {
+        assert!(text.contains(label), "`{label}` is not on the page");
+    }
+    let json = serde_json::to_value(&report.results).unwrap();
+    for (setting, arm, metric) in SETTINGS.iter().flat_map(|s| {
+        ARMS.iter()
+            .flat_map(move |a| METRICS.iter().map(move |m| (s.key, a.key, m.key)))
+    }) {
+        let found = &json["settings"][setting]["arms"][arm]["seeds"][0]["test"][metric];
+        assert_eq!(*found, 0.5, "{setting} {arm} {metric}");
+    }
 }

@@ -108,14 +108,6 @@ pub enum TrainError {
         /// The data folder.
         data: PathBuf,
     },
-    /// A list of ids cannot be read.
-    #[error("{path}: {message}")]
-    IdList {
-        /// The list.
-        path: PathBuf,
-        /// What is wrong.
-        message: String,
-    },
     /// The folder holds the state of a run with another configuration.
     #[error("{path} holds a run with another configuration: choose another --out, or remove it")]
     OtherRun {

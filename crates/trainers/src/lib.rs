@@ -46,7 +46,6 @@ pub use attention::{AttendedSet, Attention, Suspects};
 pub use batches::{MaskBatch, MaskBatches};
 pub use config::{TrainConfig, ValidTrainConfig};
 pub use error::TrainError;
-pub use files::read_ids;
 pub use htl_vocabulary::{HistoryRow, read_history};
 pub use objective::{BoxTargets, Boxes, MeanTeacher};
 #[doc(hidden)]

@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
-use htl_datasets::{DataFolder, ImageSet, MaskUse, PixelBox, Sample, Split};
+use htl_datasets::{DataFolder, ImageSet, MaskUse, PixelBox, Sample, Split, read_ids};
 
-use crate::{TrainError, files::read_ids};
+use crate::TrainError;
 
 /// The training images of a run.
 pub(crate) struct TrainingSamples {
@@ -71,7 +71,8 @@ pub(crate) fn training_samples(
         what,
     };
     let train = data.split(Split::Train);
-    let chosen: Option<BTreeSet<String>> = list.map(read_ids).transpose()?;
+    let chosen = list.map(read_ids).transpose()?;
+    let chosen: Option<BTreeSet<String>> = chosen.map(|ids| ids.into_iter().collect());
     if let (Some(ids), Some(path)) = (&chosen, list) {
         let known: BTreeSet<&str> = train.iter().map(|s| s.image_id.as_str()).collect();
         if let Some(id) = ids.iter().find(|id| !known.contains(id.as_str())) {

@@ -2,12 +2,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use htl_datasets::{DataFolder, LesionAttributes, Sample};
+use htl_datasets::{DataFolder, LesionAttributes, MEASUREMENTS, Measurement, Sample};
 use htl_mining::{ATTRIBUTES, Adjustment, Attribute, Metadata, ScoreTable, Source, Subject, demographics};
 use htl_vocabulary::{file, write_rates, write_whole};
 
+use super::choices;
+
 /// `htl analyze`.
 #[derive(Args)]
+#[command(after_help = after_help())]
 pub struct Analyze {
     /// The score table of `htl mine`
     #[arg(long)]
@@ -15,7 +18,7 @@ pub struct Analyze {
     /// Table with image_id and demographic columns
     #[arg(long)]
     metadata: PathBuf,
-    /// The data folder, for attributes of the images themselves: lesion size, contrast, border contact, skin tone
+    /// The data folder, for attributes of the images themselves
     #[arg(long)]
     data: Option<PathBuf>,
     /// Further metadata columns to analyse: words as they are, numbers of more than ten different values in thirds
@@ -27,6 +30,16 @@ pub struct Analyze {
     /// The folder for demographics.csv
     #[arg(long)]
     out: PathBuf,
+}
+
+/// The attributes, by where they come from.
+fn after_help() -> String {
+    let of = |source| {
+        let rows = ATTRIBUTES.iter().filter(move |row| row.source == source);
+        rows.map(|row| (row.key, row.label))
+    };
+    choices::list("Attributes of the metadata:", of(Source::Metadata))
+        + &choices::list("Attributes of the images (`--data`):", of(Source::Image))
 }
 
 impl Analyze {
@@ -121,32 +134,77 @@ fn lesions(data: &DataFolder, ids: &[String]) -> anyhow::Result<Vec<Lesion>> {
 
 /// A subject with what its image tells.
 fn measured(subject: Subject, lesion: Option<LesionAttributes>) -> Subject {
-    match lesion {
-        None => subject,
-        Some(lesion) => Subject {
-            area_fraction: Some(lesion.area_fraction),
-            delta_e: lesion.delta_e,
-            ita_degrees: lesion.ita_degrees,
-            touches_border: Some(lesion.touches_border),
-            ..subject
-        },
+    let value = |lesion: &LesionAttributes, row: &Measurement| Some((row.key.to_owned(), (row.of)(lesion)?));
+    let measured = lesion
+        .iter()
+        .flat_map(|lesion| MEASUREMENTS.iter().filter_map(|row| value(lesion, row)));
+    Subject {
+        measured: measured.collect(),
+        ..subject
     }
 }
 
 /// The measured attributes of each image, for readers and plots.
 fn write_attributes(lesions: &[Lesion], path: &Path) -> anyhow::Result<()> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(["image_id", "area_fraction", "delta_e", "ita_degrees", "touches_border"])?;
+    let keys = MEASUREMENTS.iter().map(|row| row.key);
+    writer.write_record(std::iter::once("image_id").chain(keys))?;
     let number = |value: Option<f64>| value.map(|v| v.to_string()).unwrap_or_default();
     for (id, lesion) in lesions {
         let Some(lesion) = lesion else { continue };
-        writer.write_record([
-            id.clone(),
-            lesion.area_fraction.to_string(),
-            number(lesion.delta_e),
-            number(lesion.ita_degrees),
-            u8::from(lesion.touches_border).to_string(),
-        ])?;
+        let numbers = MEASUREMENTS.iter().map(|row| number((row.of)(lesion)));
+        writer.write_record(std::iter::once(id.clone()).chain(numbers))?;
     }
     Ok(write_whole(path, writer.into_inner()?)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a row asks for is measured, under that name.
+    #[test]
+    fn every_attribute_of_images_is_measured() {
+        let lesion = LesionAttributes {
+            area_fraction: 0.25,
+            delta_e: Some(10.0),
+            ita_degrees: Some(40.0),
+            touches_border: true,
+        };
+        let subject = measured(Subject::default(), Some(lesion));
+        for row in ATTRIBUTES.iter().filter(|row| row.source == Source::Image) {
+            assert!(row.levels_of(&[&subject])[0].is_some(), "{}", row.key);
+        }
+    }
+
+    /// The columns of `attributes.csv` are the measurements.
+    #[test]
+    fn measurements_are_written_under_their_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("attributes.csv");
+        let lesion = LesionAttributes {
+            area_fraction: 0.25,
+            delta_e: None,
+            ita_degrees: Some(40.5),
+            touches_border: true,
+        };
+        write_attributes(&[("a".into(), Some(lesion)), ("b".into(), None)], &path).unwrap();
+        assert_eq!(
+            std::fs::read_to_string(&path).unwrap(),
+            "image_id,area_fraction,delta_e,ita_degrees,touches_border\na,0.25,,40.5,1\n"
+        );
+    }
+
+    /// `--help` names every attribute.
+    #[test]
+    fn help_lists_every_attribute() {
+        let help = after_help();
+        for row in ATTRIBUTES {
+            assert!(
+                help.contains(row.key) && help.contains(row.label),
+                "{}:\n{help}",
+                row.key
+            );
+        }
+    }
 }

@@ -15,8 +15,21 @@ pub fn score() -> PossibleValuesParser {
 
 /// A pruning criterion by its name.
 pub fn criterion() -> impl TypedValueParser<Value = &'static Criterion> {
-    let names = CRITERIA.map(|criterion| PossibleValue::new(criterion.name).help(criterion.about));
+    let names = CRITERIA
+        .iter()
+        .map(|criterion| PossibleValue::new(criterion.name).help(criterion.about));
     PossibleValuesParser::new(names).try_map(|name| Criterion::named(&name))
+}
+
+/// A list for the end of a help text.
+pub fn list<'a>(title: &str, rows: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let rows: Vec<_> = rows.collect();
+    let width = rows.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
+    let rows: String = rows
+        .iter()
+        .map(|(key, about)| format!("  {key:width$}  {about}\n"))
+        .collect();
+    format!("{title}\n{rows}\n")
 }
 
 #[cfg(test)]
@@ -39,10 +52,8 @@ mod tests {
     #[test]
     fn prune_takes_every_criterion() {
         let command = Prune::augment_args(Command::new("prune"));
-        assert_eq!(
-            values(command.clone(), "method"),
-            CRITERIA.map(|criterion| criterion.name)
-        );
+        let names: Vec<&str> = CRITERIA.iter().map(|criterion| criterion.name).collect();
+        assert_eq!(values(command.clone(), "method"), names);
         for criterion in CRITERIA {
             let line = [
                 "prune",
@@ -56,7 +67,7 @@ mod tests {
                 criterion.name,
             ];
             let found = command.clone().try_get_matches_from(line).unwrap();
-            assert_eq!(found.get_one::<&Criterion>("method"), Some(&criterion));
+            assert_eq!(found.get_one::<&Criterion>("method"), Some(criterion));
         }
         let help = command.clone().render_long_help().to_string();
         assert!(CRITERIA.iter().all(|criterion| help.contains(criterion.name)), "{help}");

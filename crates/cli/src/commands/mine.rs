@@ -6,12 +6,11 @@ use std::{
 use anyhow::{bail, ensure};
 use candle_core::Device;
 use clap::Args;
-use htl_datasets::{DataFolder, Sample, Split};
+use htl_datasets::{DataFolder, Sample, Split, read_ids};
 use htl_inference::{PopulationPrediction, consensus_pair, masks_at};
 use htl_mining::{
     AdaptiveParams, Comparison, Encoding, MapKind, ScoreParams, adaptive, class_scores, column, scores, top,
 };
-use htl_trainers::read_ids;
 
 use super::{choices, parse_split};
 use crate::progress::Progress;
@@ -153,8 +152,12 @@ impl Mine {
     }
 
     fn samples<'a>(&self, data: &'a DataFolder) -> anyhow::Result<Vec<&'a Sample>> {
-        let only: Option<BTreeSet<String>> = self.ids.as_deref().map(read_ids).transpose()?;
-        let without = self.exclude.as_deref().map(read_ids).transpose()?.unwrap_or_default();
+        let ids = |path: &Option<PathBuf>| -> anyhow::Result<Option<BTreeSet<String>>> {
+            let ids = path.as_deref().map(read_ids).transpose()?;
+            Ok(ids.map(|ids| ids.into_iter().collect()))
+        };
+        let only = ids(&self.ids)?;
+        let without = ids(&self.exclude)?.unwrap_or_default();
         let wanted = |id: &String| only.as_ref().is_none_or(|ids| ids.contains(id)) && !without.contains(id);
         let samples: Vec<&Sample> = data
             .split(self.split)

@@ -2,8 +2,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
 use clap::Args;
+use htl_datasets::write_ids;
 use htl_mining::{QueryRule, ScoreTable, column, query};
-use htl_vocabulary::write_whole;
 
 /// `htl query`.
 #[derive(Args)]
@@ -17,7 +17,7 @@ pub struct Query {
     /// How they are chosen: drawn from the hardest fifth, the hardest, or at random
     #[arg(long, default_value = "top-fifth")]
     strategy: Strategy,
-    /// The score that ranks
+    /// The score that ranks: any column of the table; `htl mine --help` lists those it writes
     #[arg(long, default_value = column::DISAGREEMENT)]
     by: String,
     /// Seed of the draw
@@ -46,10 +46,6 @@ impl Query {
         };
         let ids =
             query(&table, &self.by, self.budget, rule, self.seed).with_context(|| self.scores.display().to_string())?;
-        let mut writer = csv::Writer::from_writer(Vec::new());
-        for id in std::iter::once("image_id").chain(ids.iter().map(String::as_str)) {
-            writer.write_record([id])?;
-        }
-        Ok(write_whole(&self.out, writer.into_inner()?)?)
+        Ok(write_ids(&self.out, ids.iter().map(String::as_str))?)
     }
 }

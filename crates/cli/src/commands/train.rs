@@ -9,6 +9,7 @@ use htl_trainers::{
 };
 use htl_vocabulary::file;
 
+use super::choices;
 use crate::progress::Progress;
 
 /// Exit code of a training that was asked to end and saved its state: run again, it continues. `EX_TEMPFAIL` of
@@ -39,19 +40,9 @@ pub struct Train {
 /// What a configuration may name, and how a training is interrupted.
 fn after_help() -> String {
     let settings = htl_trainers::settings().map(|setting| (setting.key, setting.about));
-    let list = |title: &str, rows: Vec<(&str, &str)>| {
-        let width = rows.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
-        let rows: String = rows
-            .iter()
-            .map(|(key, about)| format!("  {key:width$}  {about}\n"))
-            .collect();
-        format!("{title}\n{rows}\n")
-    };
-    list("Settings (`setting`):", settings.collect())
-        + &list(
-            "Forms of attention (`attention.form`):",
-            htl_trainers::attention_forms().collect(),
-        )
+    let forms = htl_trainers::attention_forms();
+    choices::list("Settings (`setting`):", settings)
+        + &choices::list("Forms of attention (`attention.form`):", forms)
         + "SIGTERM and SIGUSR1 end the training at its next step: it saves its state and exits with 75. The same command\n\
            continues it, with the same result as without the interruption."
 }
@@ -116,6 +107,13 @@ fn stop_on_signals(_stop: &StopFlag) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use htl_experiment::design::{DataOf, design};
+    use htl_experiment::plan::{Action, Base, Kind, Place};
+    use htl_experiment::{Extras, Profile};
+    use htl_vocabulary::results::Dataset;
+
     use super::*;
 
     /// `--help` names every setting and every form of attention.
@@ -125,5 +123,51 @@ mod tests {
         let settings = htl_trainers::settings().map(|setting| setting.about);
         let forms = htl_trainers::attention_forms().map(|(_, about)| about);
         assert!(settings.chain(forms).all(|about| help.contains(about)), "{help}");
+    }
+
+    /// What the experiment's rows say of a training, such as its setting and its form of attention, is known here.
+    #[test]
+    fn every_training_of_the_experiment_is_understood() {
+        let profile = Profile::named("tiny").unwrap();
+        let base = Base {
+            data: "/data".into(),
+            data_sha256: "data".into(),
+            program: "program".into(),
+            device: "cpu".into(),
+        };
+        let data = DataOf {
+            shown: "data".into(),
+            given: None,
+            dataset: Dataset {
+                name: "example".into(),
+                train: 24,
+                val: 4,
+                test: 12,
+            },
+            extras: Extras {
+                metadata: true,
+                labels: true,
+            },
+        };
+        let place = Place {
+            out: "/out".as_ref(),
+            data: "/data".as_ref(),
+            own: "/own".as_ref(),
+        };
+        let plan = design(&profile, base, data).plan;
+        let mut settings = BTreeSet::new();
+        for stage in plan.stages.iter().filter(|stage| stage.kind == Kind::Train) {
+            let Action::Htl(call) = &stage.action else {
+                panic!("{} does not call htl", stage.name)
+            };
+            let text = call.resolve(place).unwrap().1.unwrap();
+            let config: TrainConfig = toml::from_str(&text).unwrap();
+            settings.insert(config.setting.clone());
+            if let Err(error) = config.check() {
+                panic!("{}: {error}", stage.name);
+            }
+        }
+        let known: BTreeSet<String> = htl_trainers::settings().map(|setting| setting.key.into()).collect();
+        assert_eq!(settings, known);
     }
 }

@@ -230,18 +230,4 @@ mod tests {
             }
         }
     }
-
-    /// The table of the README is this registry.
-    #[test]
-    fn the_readme_lists_every_score() {
-        let table: String = SCORES
-            .iter()
-            .map(|score| {
-                let needs: Vec<&str> = score.needs.iter().map(|need| need.words()).collect();
-                format!("| `{}` | {} | {} |\n", score.key, score.about, needs.join(", "))
-            })
-            .collect();
-        let readme = include_str!("../../README.md");
-        assert!(readme.contains(&table), "put this table into README.md:\n{table}");
-    }
 }

@@ -105,23 +105,6 @@ mod tests {
         }
     }
 
-    /// The README's table has a row for every form and no other.
-    #[test]
-    fn the_readme_lists_every_form() {
-        let readme = include_str!("../../README.md");
-        let rows: Vec<&str> = readme
-            .lines()
-            .skip_while(|line| !line.starts_with("| form |"))
-            .skip(2)
-            .take_while(|line| line.starts_with('|'))
-            .collect();
-        let expected: Vec<String> = FORMS
-            .iter()
-            .map(|form| format!("| `{}` | {} |", form.key(), form.about()))
-            .collect();
-        assert_eq!(rows, expected);
-    }
-
     #[test]
     fn parameters_are_completed_and_checked() {
         let of = |given: &[(&str, f64)]| {
