@@ -1,7 +1,7 @@
 //! What the end-to-end tests share: the built programs and small data folders.
 //!
 //! The tests run the real binaries, built once in release mode as a user would have them (training in debug builds takes
-//! minutes). `HTL_BIN`, `HTL_BENCH_BIN` and `XTASK_BIN` name ready-made ones instead.
+//! minutes). `HTL_BIN`, `HTL_BENCH_BIN`, `HTL_PLANTED_BIN` and `XTASK_BIN` name ready-made ones instead.
 
 pub mod slurm;
 
@@ -36,6 +36,18 @@ pub fn htl_bench() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     let args = ["--release", "--package", "htl-bench", "--bin", "htl-bench"];
     PATH.get_or_init(|| built("HTL_BENCH_BIN", &args, "release", "htl-bench"))
+}
+
+/// The `htl-planted` binary: `htl` with a mistake in its trainings.
+///
+/// # Panics
+/// When it cannot be built; the message says what to run.
+pub fn htl_planted() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    // Beside htl-cli, for the same features of what both are built from: nothing of it is built twice.
+    let packages = ["--package", "htl-cli", "--package", "htl-faults"];
+    let args = [&["--release"], &packages[..], &["--bin", "htl-planted"]].concat();
+    PATH.get_or_init(|| built("HTL_PLANTED_BIN", &args, "release", "htl-planted"))
 }
 
 /// The `xtask` binary.

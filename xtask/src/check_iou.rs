@@ -47,9 +47,6 @@ pub struct Args {
     /// Seeds to compare; at least 10 with --update
     #[arg(long)]
     seeds: Option<u64>,
-    /// Plants a mistake, to see whether it is found: pool-gradient, shifted-pairs, normalisation
-    #[arg(long, hide = true)]
-    plant: Option<String>,
     /// A ready-made htl binary; built first if left out
     #[arg(long)]
     htl: Option<PathBuf>,
@@ -123,7 +120,7 @@ pub fn run(args: &Args) -> Result<()> {
             baseline.per_image.len() as u64 / TRAININGS
         );
     }
-    let fresh = train(&profile, &htl, seeds * TRAININGS, &[0.], args.plant.as_deref())?;
+    let fresh = train(&profile, &htl, seeds * TRAININGS, &[0.])?;
     let mut outside = 0;
     for seed in 0..seeds {
         let range = (seed * TRAININGS) as usize..((seed + 1) * TRAININGS) as usize;
@@ -166,12 +163,9 @@ fn update(args: &Args, htl: &Path, begin: Instant) -> Result<()> {
     if seeds < SEEDS_OF_BASELINE {
         bail!("--seeds {seeds}: a noise band needs at least {SEEDS_OF_BASELINE} seeds");
     }
-    if args.plant.is_some() {
-        bail!("--plant and --update together would make a mistake the baseline");
-    }
     let profile = Profile::named("smoke")?;
     let nudges: Vec<f64> = [0.].into_iter().chain(ROUNDING).collect();
-    let runs = train(&profile, htl, seeds * TRAININGS, &nudges, None)?;
+    let runs = train(&profile, htl, seeds * TRAININGS, &nudges)?;
     let image_ids: Vec<String> = runs[0][0].0.keys().cloned().collect();
     let mut noise = Vec::new();
     let mut jaccard = Vec::new();
@@ -306,7 +300,7 @@ impl Run {
 }
 
 /// Trains seeds 0, 1, ... once per nudge of the learning rate and tests them: results by nudge, then seed.
-fn train(profile: &Profile, htl: &Path, count: u64, nudges: &[f64], plant: Option<&str>) -> Result<Vec<Vec<Run>>> {
+fn train(profile: &Profile, htl: &Path, count: u64, nudges: &[f64]) -> Result<Vec<Vec<Run>>> {
     let data = root().join(crate::reproduce::EMBEDDED_DATA);
     let out = tempfile::Builder::new().prefix("check-iou-").tempdir_in(target()?)?;
     let base = Base {
@@ -318,11 +312,7 @@ fn train(profile: &Profile, htl: &Path, count: u64, nudges: &[f64], plant: Optio
     };
     let changes: Vec<Vec<(&str, Value)>> = nudges
         .iter()
-        .map(|nudge| {
-            let rate = ("learning_rate", Value::Float(profile.learning_rate * (1. + nudge)));
-            let plant = plant.map(|plant| ("plant", Value::from(plant)));
-            [rate].into_iter().chain(plant).collect()
-        })
+        .map(|nudge| vec![("learning_rate", Value::Float(profile.learning_rate * (1. + nudge)))])
         .collect();
     let (plan, results) = trainings(profile, base, count, &changes);
     let run = EngineRun {

@@ -196,8 +196,6 @@ pub(crate) struct Encoder {
     in_channels: usize,
     first: Block,
     deeper: Vec<Block>,
-    /// Factor of the pooling's gradient; 1 but for planted mistakes.
-    pub(crate) pool_gradient: f64,
     pub(crate) precision: Precision,
 }
 
@@ -218,7 +216,6 @@ impl Encoder {
             in_channels,
             first,
             deeper,
-            pool_gradient: 1.0,
             precision: Precision::F32,
         })
     }
@@ -232,12 +229,7 @@ impl Encoder {
             .forward(&Features::with_precision(&mode.input(images), self.precision)?, mode)?;
         let mut skips = Vec::with_capacity(self.deeper.len());
         for block in &self.deeper {
-            let mut pooled = features.max_pool(2, 2, 0)?;
-            if self.pool_gradient != 1.0 {
-                let whole = pooled.into_tensor()?;
-                let rest = (whole.detach() * (1.0 - self.pool_gradient))?;
-                pooled = Features::with_precision(&((whole * self.pool_gradient)? + rest)?, self.precision)?;
-            }
+            let pooled = features.max_pool(2, 2, 0)?;
             skips.push(features);
             features = block.forward(&pooled, mode)?;
         }

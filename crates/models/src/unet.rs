@@ -94,12 +94,6 @@ impl UNet {
         })
     }
 
-    /// Makes the mistake of scaling the pooling's gradient, to show that regression checks find it.
-    #[doc(hidden)]
-    pub fn plant_pool_gradient(&mut self, factor: f64) {
-        self.encoder.pool_gradient = factor;
-    }
-
     /// Chooses the numbers that its features are kept and convolved in; a new network's are [`Precision::F32`].
     pub fn set_precision(&mut self, precision: Precision) {
         self.encoder.precision = precision;

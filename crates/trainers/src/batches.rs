@@ -190,7 +190,40 @@ impl MaskBatches {
             return Err(htl_datasets::DatasetError::MissingMask { image_id, expected }.into());
         }
         let targets = crate::samples::mask_targets(&images);
-        let attention = ImageAttention::uniform(images.len());
+        Self::with_targets(images, targets, preprocessing, batch, steps, seed, device)
+    }
+
+    /// [`new`](Self::new) with targets other than the masks of the set: soft ones, or made by another network.
+    ///
+    /// # Shapes
+    /// - `targets`: one map per image, `[size * size]` row by row, values in [0, 1]
+    ///
+    /// # Errors
+    /// [`TrainError::Data`] if the set is empty, [`TrainError::Parameter`] if there is not one target of the images' size for
+    /// each.
+    pub fn with_targets(
+        images: ImageSet,
+        targets: Vec<Vec<f32>>,
+        preprocessing: &Preprocessing,
+        batch: usize,
+        steps: usize,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self, TrainError> {
+        let (count, size) = (images.len(), images.size());
+        let lengths: Vec<usize> = targets.iter().map(Vec::len).collect();
+        if lengths != vec![size * size; count] {
+            let odd = lengths.iter().find(|length| **length != size * size);
+            return Err(TrainError::Parameter {
+                key: "targets",
+                message: format!("{count} maps of {size} x {size} values, one for each image"),
+                found: match odd {
+                    Some(length) => format!("a map of {length} values"),
+                    None => format!("{} maps", lengths.len()),
+                },
+            });
+        }
+        let attention = ImageAttention::uniform(count);
         let batches = Batches::new(Arc::new(images), preprocessing, seed, device);
         Self::of(batches, targets, attention, batch, steps)
     }
@@ -372,6 +405,36 @@ mod tests {
         assert_eq!(bank.dims(), [5, 3, SIZE, SIZE]);
         let expected: Vec<u8> = (0..5).flat_map(|i| set.image_bytes(i).to_vec()).collect();
         assert_eq!(bank.flatten_all().unwrap().to_vec1::<u8>().unwrap(), expected);
+    }
+
+    /// Batches of other targets have the images of those with masks, and the targets in their place.
+    #[test]
+    fn targets_need_not_be_the_masks() {
+        let set = images(MaskUse::Required);
+        let made = |targets: Vec<Vec<f32>>| {
+            let batches =
+                MaskBatches::with_targets(set.clone(), targets, &Preprocessing::default(), 3, 4, 0, &Device::Cpu);
+            batches?.take(1)
+        };
+        let masks = crate::samples::mask_targets(&set);
+        let mut batches = MaskBatches::new(set.clone(), &Preprocessing::default(), 3, 4, 0, &Device::Cpu).unwrap();
+        let (plain, same) = (batches.take(1).unwrap(), made(masks.clone()).unwrap());
+        let filled = made(vec![vec![0.25; SIZE * SIZE]; 5]).unwrap();
+        assert_eq!(
+            bits(&[plain.images.clone(), plain.targets]),
+            bits(&[same.images, same.targets])
+        );
+        assert_eq!(bits(&[plain.images]), bits(&[filled.images]));
+        assert_eq!(filled.targets.max_all().unwrap().to_scalar::<f32>().unwrap(), 0.25);
+
+        let short = [masks[..4].to_vec(), vec![vec![0.0; 7]]].concat();
+        for (targets, found) in [(masks[1..].to_vec(), "4 maps"), (short, "a map of 7 values")] {
+            let said = made(targets).err().unwrap().to_string();
+            assert!(
+                said.contains("`targets`") && said.contains("24 x 24") && said.contains(found),
+                "{said}"
+            );
+        }
     }
 
     #[test]

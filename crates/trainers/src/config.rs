@@ -9,7 +9,6 @@ use crate::{
     TrainError,
     attention::{self, Attention},
     objective::{Boxes, MeanTeacher, OBJECTIVES, Objective, objective},
-    plant::Plant,
     samples::Unlisted,
 };
 
@@ -53,10 +52,6 @@ pub struct TrainConfig {
     pub mean_teacher: MeanTeacher,
     /// Box supervision, for `weakly-supervised-boxes`.
     pub boxes: Boxes,
-    /// A deliberate mistake, to show that regression checks find it.
-    #[doc(hidden)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub plant: Option<Plant>,
 }
 
 impl Default for TrainConfig {
@@ -78,7 +73,6 @@ impl Default for TrainConfig {
             attention: None,
             mean_teacher: MeanTeacher::default(),
             boxes: Boxes::default(),
-            plant: None,
         }
     }
 }

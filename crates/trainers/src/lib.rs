@@ -32,7 +32,6 @@ mod inputs;
 mod losses;
 mod objective;
 pub mod observe;
-mod plant;
 mod samples;
 mod schedule;
 mod start;
@@ -48,8 +47,6 @@ pub use config::{TrainConfig, ValidTrainConfig};
 pub use error::TrainError;
 pub use htl_vocabulary::{HistoryRow, read_history};
 pub use objective::{BoxTargets, Boxes, MeanTeacher};
-#[doc(hidden)]
-pub use plant::Plant;
 pub use stop::StopFlag;
 pub use train::{Outcome, train, validation};
 pub use trainer::{Trainer, TrainerParams, TrainerValidParams};

@@ -106,14 +106,7 @@ pub fn train(
         validation = validation.as_ref().map_or(0, |(images, _)| images.len()),
         "images read"
     );
-    let mut start = Start::of(config, &data, device)?;
-    if let Some(plant) = config.plant {
-        plant.in_network(&mut start.network);
-    }
-    let seen = config.plant.map_or_else(
-        || start.preprocessing.clone(),
-        |p| p.preprocessing(&start.preprocessing),
-    );
+    let start = Start::of(config, &data, device)?;
     let mut training = objective.start(&Parts {
         seed: config.seed,
         batch: config.batch,
@@ -121,12 +114,11 @@ pub fn train(
         attention: config.attention.as_ref(),
         mean_teacher: config.mean_teacher,
         boxes: config.boxes,
-        plant: config.plant,
         data: &data,
         samples: &samples,
         classes: &start.classes,
         network: &start.network,
-        preprocessing: &seen,
+        preprocessing: &start.preprocessing,
         device,
     })?;
     let mut extra = attention::extra_term(config.attention.as_ref())?;

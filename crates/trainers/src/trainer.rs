@@ -164,7 +164,7 @@ impl<'a> Trainer<'a> {
     /// [`TrainError::Samples`] if there are no images or not one target for each; [`TrainError::Diverged`] if the loss is
     /// not finite; whatever network, loss, validation and observers fail with.
     pub fn fit(
-        mut self,
+        self,
         network: &dyn ModuleT,
         variables: &[(String, Var)],
         images: &Tensor,
@@ -179,6 +179,66 @@ impl<'a> Trainer<'a> {
                 targets: targets.dims().to_vec(),
             });
         }
+        let sampler = Sampler::uniform(samples, self.params.seed)?;
+        let batch_size = self.params.batch;
+        self.minimise(variables, samples, |step| {
+            let drawn = sampler.batch(step as u64, batch_size);
+            let drawn: Vec<u32> = drawn.into_iter().map(|index| index as u32).collect();
+            let drawn = Tensor::new(drawn, &Device::Cpu)?;
+            let batch = |all: &Tensor| all.index_select(&drawn.to_device(all.device())?, 0);
+            let output = network.forward_t(&batch(images)?, true)?;
+            Ok(loss(&output, &batch(targets)?)?)
+        })
+    }
+
+    /// Optimises `variables` on a loss of any make: augmented batches, several inputs, a second network. Returns a row per
+    /// epoch of `samples / batch` steps, rounded up.
+    ///
+    /// `loss` gets the number of the step, from 0, and returns a scalar that depends on the variables. `variables` are sorted
+    /// by name for reproducible bits.
+    ///
+    /// ```
+    /// use candle_core::Device;
+    /// use htl_datasets::{DataFolder, ImageSet, MaskUse, Split};
+    /// use htl_models::{Architecture, Mode, Network, Preprocessing, UNetConfig};
+    /// use htl_trainers::{MaskBatches, Trainer, TrainerParams};
+    ///
+    /// // The U-Net on augmented batches of twelve images.
+    /// let data = DataFolder::open("../../data-manifest/embedded")?;
+    /// let images = ImageSet::load(&data.split(Split::Train)[..12], 16, MaskUse::Required)?;
+    /// let (samples, preprocessing) = (images.len(), Preprocessing { size: 16, ..Preprocessing::default() });
+    /// let architecture = Architecture::UNet(UNetConfig { width: 2, ..UNetConfig::default() });
+    /// let network = Network::build(&architecture, 7, &Device::Cpu)?;
+    ///
+    /// let params = TrainerParams { steps: 6, batch: 4, ..Default::default() };
+    /// let mut batches = MaskBatches::new(images, &preprocessing, params.batch, params.steps, 7, &Device::Cpu)?;
+    /// let history = Trainer::new(params.check()?).minimise(network.parameters().trainable(), samples, |step| {
+    ///     let batch = batches.take(step)?;
+    ///     let logits = network.forward(&batch.images, Mode::Train)?;
+    ///     let losses = htl_ops::bce_with_logits(&logits, &batch.targets, None)?;
+    ///     Ok((losses * batch.weights)?.sum_all()?)
+    /// })?;
+    ///
+    /// assert_eq!(history.len(), 2);
+    /// # Ok::<(), htl_trainers::TrainError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`TrainError::Parameter`] if there are no samples; [`TrainError::Diverged`] if the loss is not finite; whatever loss,
+    /// validation and observers fail with.
+    pub fn minimise(
+        mut self,
+        variables: &[(String, Var)],
+        samples: usize,
+        loss: impl FnMut(usize) -> Result<Tensor, TrainError>,
+    ) -> Result<Vec<HistoryRow>, TrainError> {
+        if samples == 0 {
+            return Err(TrainError::Parameter {
+                key: "samples",
+                message: "at least 1".into(),
+                found: samples.to_string(),
+            });
+        }
         let p = &self.params;
         let looped = Loop {
             steps: p.steps,
@@ -188,12 +248,7 @@ impl<'a> Trainer<'a> {
             weight_decay: p.weight_decay,
             clip: p.clip,
         };
-        let mut task = InMemory {
-            sampler: Sampler::uniform(samples, p.seed)?,
-            batch: p.batch,
-            network,
-            images,
-            targets,
+        let mut task = Minimised {
             loss,
             validate: self.validate,
         };
@@ -203,25 +258,15 @@ impl<'a> Trainer<'a> {
     }
 }
 
-/// Samples in memory, as the loop sees them.
-struct InMemory<'a, L> {
-    sampler: Sampler,
-    batch: usize,
-    network: &'a dyn ModuleT,
-    images: &'a Tensor,
-    targets: &'a Tensor,
+/// A loss of the caller's, as the loop sees it.
+struct Minimised<'a, L> {
     loss: L,
     validate: Option<Validate<'a>>,
 }
 
-impl<L: Fn(&Tensor, &Tensor) -> candle_core::Result<Tensor>> Task for InMemory<'_, L> {
+impl<L: FnMut(usize) -> Result<Tensor, TrainError>> Task for Minimised<'_, L> {
     fn loss(&mut self, step: usize) -> Result<Tensor, TrainError> {
-        let drawn = self.sampler.batch(step as u64, self.batch);
-        let drawn: Vec<u32> = drawn.into_iter().map(|index| index as u32).collect();
-        let drawn = Tensor::new(drawn, &Device::Cpu)?;
-        let batch = |all: &Tensor| all.index_select(&drawn.to_device(all.device())?, 0);
-        let output = self.network.forward_t(&batch(self.images)?, true)?;
-        Ok((self.loss)(&output, &batch(self.targets)?)?)
+        (self.loss)(step)
     }
 
     fn validate(&mut self, _step: usize) -> Result<Option<f64>, TrainError> {
@@ -288,6 +333,23 @@ mod tests {
         assert_ne!(trained(1), trained(2));
     }
 
+    /// A loss of the caller's is asked once per step, in order, and its gradient moves the variables.
+    #[test]
+    fn any_loss_is_minimised() {
+        let weight = Var::from_tensor(&Tensor::new(&[5f32], &Device::Cpu).unwrap()).unwrap();
+        let mut asked = Vec::new();
+        let trainer = Trainer::new(params(200).check().unwrap());
+        let history = trainer
+            .minimise(&[("weight".into(), weight.clone())], 5, |step| {
+                asked.push(step);
+                Ok((weight.as_tensor() - 2.)?.sqr()?.sum_all()?)
+            })
+            .unwrap();
+        assert_eq!(asked, (0..200).collect::<Vec<_>>());
+        assert_eq!(history.len(), 67);
+        assert!((weight.to_vec1::<f32>().unwrap()[0] - 2.).abs() < 0.05);
+    }
+
     #[test]
     fn a_flag_ends_it_between_two_steps() {
         let (weight, x, y) = line();
@@ -317,6 +379,8 @@ mod tests {
             let trainer = Trainer::new(params(3).check().unwrap());
             trainer.fit(&network, &[("weight".into(), weight.clone())], x, y, squares)
         };
+        let none = Trainer::new(params(3).check().unwrap()).minimise(&[], 0, |_| Ok(x.mean_all()?));
+        assert!(none.unwrap_err().to_string().contains("`samples`"));
         let few = y.narrow(0, 0, 3).unwrap();
         assert!(matches!(fit(&x, &few), Err(TrainError::Samples { .. })));
         let infinite = (&y * f64::INFINITY).unwrap();

@@ -11,7 +11,6 @@ use crate::{
     TrainError,
     attention::{self, Attention, ExtraTerm, ImageAttention, View},
     batches::{Batches, MaskBatch, MaskBatches},
-    plant::Plant,
     samples::{Label, TrainingSamples, Unlisted},
 };
 
@@ -96,7 +95,6 @@ pub(crate) struct Parts<'a> {
     pub attention: Option<&'a Attention>,
     pub mean_teacher: MeanTeacher,
     pub boxes: Boxes,
-    pub plant: Option<Plant>,
     pub data: &'a DataFolder,
     pub samples: &'a TrainingSamples,
     pub classes: &'a [String],

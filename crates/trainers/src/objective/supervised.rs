@@ -13,11 +13,7 @@ impl Objective for Supervised {
 
     fn start(&self, parts: &Parts<'_>) -> Result<Box<dyn Training>, TrainError> {
         let images = &parts.samples.labelled;
-        let mut targets = samples::mask_targets(images);
-        if let Some(plant) = parts.plant {
-            plant.in_targets(&mut targets);
-        }
-        let batches = parts.labelled(targets, parts.image_attention(images)?)?;
+        let batches = parts.labelled(samples::mask_targets(images), parts.image_attention(images)?)?;
         Ok(Box::new(MaskTraining { batches }))
     }
 }
