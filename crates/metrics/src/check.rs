@@ -3,10 +3,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{MetricError, check_finite};
+use crate::error::MetricError;
 use crate::metric::Better;
 use crate::noise::{Baseline, standard_deviation, t_quantile};
-use crate::runs::{Attribute, Runs};
+use crate::runs::{Attribute, Runs, same_images};
 
 /// The smallest group whose change is reported by [`CheckOutcome`].
 pub const MIN_GROUP: usize = 5;
@@ -111,12 +111,12 @@ impl CheckOutcome {
         let mut known: Vec<(&str, f64)> = baseline.images.iter().map(|i| (i.image_id.as_str(), i.mean)).collect();
         known.sort_by(|a, b| a.0.cmp(b.0));
         let ids: Vec<String> = known.iter().map(|k| k.0.to_string()).collect();
-        same_images(&ids, &fresh.image_ids)?;
+        same_images(&ids, fresh.image_ids())?;
         let before: Vec<f64> = known.iter().map(|k| k.1).collect();
         let after = fresh.image_means();
         let mean_fresh = after.iter().sum::<f64>() / after.len() as f64;
         let change = mean_fresh - baseline.mean;
-        let (band, basis) = match baseline.seed_band(fresh.table.len()) {
+        let (band, basis) = match baseline.seed_band(fresh.table().len()) {
             Some(band) => (band, BandBasis::Seeds),
             None => (image_band(baseline, &before, &after)?, BandBasis::Images),
         };
@@ -129,7 +129,7 @@ impl CheckOutcome {
         Ok(Self {
             metric: baseline.metric.clone(),
             images: ids.len(),
-            runs: fresh.table.len(),
+            runs: fresh.table().len(),
             baseline_seeds: baseline.seed_means.len(),
             mean_baseline: baseline.mean,
             mean_fresh,

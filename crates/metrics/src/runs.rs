@@ -65,7 +65,7 @@ impl Runs {
 }
 
 /// Two sorted lists of ids must be equal.
-fn same_images(known: &[String], found: &[String]) -> Result<(), MetricError> {
+pub(crate) fn same_images(known: &[String], found: &[String]) -> Result<(), MetricError> {
     let missing: Vec<&String> = known.iter().filter(|id| found.binary_search(id).is_err()).collect();
     let unknown: Vec<&String> = found.iter().filter(|id| known.binary_search(id).is_err()).collect();
     if missing.is_empty() && unknown.is_empty() {
