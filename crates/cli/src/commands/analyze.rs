@@ -160,39 +160,40 @@ fn write_attributes(lesions: &[Lesion], path: &Path) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use image::{GrayImage, Luma, Rgb, RgbImage};
+
     use super::*;
+
+    /// A dark square on skin.
+    fn lesion() -> LesionAttributes {
+        let inside = |x: u32, y: u32| (20..40).contains(&x) && (20..40).contains(&y);
+        let colour = |x, y| Rgb(if inside(x, y) { [90, 60, 50] } else { [220, 180, 160] });
+        let mask = GrayImage::from_fn(64, 64, |x, y| Luma([if inside(x, y) { 255 } else { 0 }]));
+        htl_datasets::attributes(&RgbImage::from_fn(64, 64, colour), &mask).unwrap()
+    }
 
     /// What a row asks for is measured, under that name.
     #[test]
     fn every_attribute_of_images_is_measured() {
-        let lesion = LesionAttributes {
-            area_fraction: 0.25,
-            delta_e: Some(10.0),
-            ita_degrees: Some(40.0),
-            touches_border: true,
-        };
-        let subject = measured(Subject::default(), Some(lesion));
+        let subject = measured(Subject::default(), Some(lesion()));
         for row in ATTRIBUTES.iter().filter(|row| row.source == Source::Image) {
             assert!(row.levels_of(&[&subject])[0].is_some(), "{}", row.key);
         }
     }
 
-    /// The columns of `attributes.csv` are the measurements.
+    /// The columns of `attributes.csv` are the measurements; an image without a mask has no row.
     #[test]
     fn measurements_are_written_under_their_names() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("attributes.csv");
-        let lesion = LesionAttributes {
-            area_fraction: 0.25,
-            delta_e: None,
-            ita_degrees: Some(40.5),
-            touches_border: true,
-        };
+        let lesion = lesion();
         write_attributes(&[("a".into(), Some(lesion)), ("b".into(), None)], &path).unwrap();
-        assert_eq!(
-            std::fs::read_to_string(&path).unwrap(),
-            "image_id,area_fraction,delta_e,ita_degrees,touches_border\na,0.25,,40.5,1\n"
-        );
+        let mut expected = ["image_id".to_owned(), "a".to_owned()];
+        for row in MEASUREMENTS {
+            expected[0] += &format!(",{}", row.key);
+            expected[1] += &format!(",{}", (row.of)(&lesion).unwrap());
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), expected.join("\n") + "\n");
     }
 
     /// `--help` names every attribute.
