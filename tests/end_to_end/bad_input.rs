@@ -341,7 +341,8 @@ fn a_full_disk_loses_nothing() {
 fn reproduce_survives_a_full_disk() {
     let folder = must(tempfile::tempdir());
     let command = htl_tests::reproduce_tiny(folder.path());
-    let script = "trap '' XFSZ; ulimit -f 16; exec \"$0\" \"$@\"";
+    // Room for the plan, but not for the state of a training.
+    let script = "trap '' XFSZ; ulimit -f 600; exec \"$0\" \"$@\"";
     let output = run(Command::new("/bin/sh")
         .args(["-c", script])
         .arg(command.get_program())

@@ -16,6 +16,9 @@ pub enum ExperimentError {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// A file could not be written; the reason names it.
+    #[error(transparent)]
+    NotWritten(std::io::Error),
     /// A file does not follow its format.
     #[error(transparent)]
     Format(#[from] htl_vocabulary::FormatError),
@@ -208,9 +211,4 @@ fn too_many(missing: usize) -> String {
 pub(crate) fn io(path: impl Into<PathBuf>, action: &'static str) -> impl FnOnce(std::io::Error) -> ExperimentError {
     let path = path.into();
     move |source| ExperimentError::Io { path, action, source }
-}
-
-/// For `map_err` behind `write_whole`, whose message names the path already.
-pub(crate) fn unwritten(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> ExperimentError {
-    io(path, "write")
 }

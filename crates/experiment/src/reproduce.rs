@@ -15,7 +15,7 @@ use crate::design::{CROSS_FIT, DataOf, Experiment, Outline, Selection, design};
 use crate::engine::local::{self, Done};
 use crate::engine::slurm::{Slurm, run_plan};
 use crate::engine::{self, Run, StopAt, spell};
-use crate::error::{io, unwritten};
+use crate::error::io;
 use crate::plan::{Base, concatenate};
 use crate::profile::Profile;
 
@@ -172,7 +172,7 @@ pub fn reproduce(reproduce: &Reproduce) -> Result<Made, ExperimentError> {
     let manifest = manifest(reproduce, &experiment, &done, &run, begin.elapsed(), &before);
     let path = reproduce.out.join(file::MANIFEST);
     let text = serde_json::to_string_pretty(&manifest).unwrap_or_default() + "\n";
-    write_whole(&path, text).map_err(unwritten(&path))?;
+    write_whole(&path, text).map_err(ExperimentError::NotWritten)?;
     made.files = Some([file::REPORT, file::RESULTS].map(|name| reproduce.out.join(name)));
     Ok(made)
 }
@@ -275,7 +275,7 @@ fn publish(outline: &Outline, out: &Path) -> Result<(), ExperimentError> {
         let from = out.join(from);
         let bytes = fs::read(&from).map_err(io(&from, "read"))?;
         let to = out.join(to);
-        write_whole(&to, bytes).map_err(unwritten(&to))?;
+        write_whole(&to, bytes).map_err(ExperimentError::NotWritten)?;
     }
     if outline.analysis.is_none() {
         // Nobody was looked at.
@@ -286,7 +286,7 @@ fn publish(outline: &Outline, out: &Path) -> Result<(), ExperimentError> {
     concatenate(&tables, &scores)?;
     let path = out.join(file::RUN);
     let text = serde_json::to_string_pretty(&run_file).unwrap_or_default() + "\n";
-    write_whole(&path, text).map_err(unwritten(&path))
+    write_whole(&path, text).map_err(ExperimentError::NotWritten)
 }
 
 /// The score tables that a run published beside the long one.

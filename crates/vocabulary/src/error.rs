@@ -4,12 +4,15 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FormatError {
-    /// A file could not be opened, read, written or renamed.
+    /// A file could not be written; the reason names it.
+    #[error(transparent)]
+    NotWritten(std::io::Error),
+    /// A file could not be opened or read.
     #[error("{}: cannot {action}: {source}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// What was being done: `read`, `write`.
+        /// What was being done: `read`.
         action: &'static str,
         /// The system's reason.
         source: std::io::Error,

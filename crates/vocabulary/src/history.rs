@@ -33,11 +33,7 @@ pub fn write_history(path: &Path, rows: &[HistoryRow]) -> Result<(), FormatError
         .map_err(std::io::Error::other)
         .and_then(|()| writer.into_inner().map_err(csv::IntoInnerError::into_error))
         .and_then(|bytes| write_whole(path, bytes))
-        .map_err(|source| FormatError::Io {
-            path: path.to_owned(),
-            action: "write",
-            source,
-        })
+        .map_err(FormatError::NotWritten)
 }
 
 /// Reads a `history.csv`.

@@ -91,15 +91,11 @@ pub fn rates_csv(rows: &[RateRow]) -> std::io::Result<Vec<u8>> {
 /// Writes `demographics.csv`.
 ///
 /// # Errors
-/// [`FormatError::Io`] if the file cannot be written.
+/// [`FormatError::NotWritten`].
 pub fn write_rates(path: &Path, rows: &[RateRow]) -> Result<(), FormatError> {
     rates_csv(rows)
         .and_then(|bytes| write_whole(path, bytes))
-        .map_err(|source| FormatError::Io {
-            path: path.to_owned(),
-            action: "write",
-            source,
-        })
+        .map_err(FormatError::NotWritten)
 }
 
 /// Reads a `demographics.csv`. Columns may come in any order and further columns are ignored; blank, `nan` and infinite

@@ -205,13 +205,9 @@ impl Results {
     /// Writes `results.json` under a temporary name in the same folder and renames it into place.
     ///
     /// # Errors
-    /// [`FormatError::Io`] with the path and the system's reason.
+    /// [`FormatError::NotWritten`].
     pub fn write(&self, path: &Path) -> Result<(), FormatError> {
-        write_whole(path, self.to_json()).map_err(|source| FormatError::Io {
-            path: path.to_owned(),
-            action: "write",
-            source,
-        })
+        write_whole(path, self.to_json()).map_err(FormatError::NotWritten)
     }
 
     /// Reads a `results.json`. Unknown fields are ignored.

@@ -8,7 +8,7 @@ use super::child::{self, End};
 use super::record::{Failure, Record, log_path, partial};
 use super::{Run, Wish};
 use crate::ExperimentError;
-use crate::error::{io, unwritten};
+use crate::error::io;
 use crate::plan::{Action, CONFIG, Place, Plan, Stage, Unfinished};
 
 /// Does a stage of the plan and leaves its finished folder; `None` if it was stopped before its end. Every engine ends up
@@ -74,7 +74,7 @@ fn attempt(
             let (args, config) = call.resolve(place)?;
             if let Some(config) = config {
                 let path = folder.join(CONFIG);
-                write_whole(&path, config).map_err(unwritten(&path))?;
+                write_whole(&path, config).map_err(ExperimentError::NotWritten)?;
             }
             let device = ["--device".to_owned(), plan.device.clone()];
             let args: Vec<String> = device.into_iter().chain(args).collect();

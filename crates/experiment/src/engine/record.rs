@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::ExperimentError;
-use crate::error::{io, unwritten};
+use crate::error::io;
 use crate::plan::Stage;
 
 /// Name of the file that makes a stage's folder a finished one.
@@ -56,7 +56,7 @@ impl Record {
     pub(super) fn write(&self, folder: &Path) -> Result<(), ExperimentError> {
         let path = folder.join(RECORD);
         let text = serde_json::to_string_pretty(self).unwrap_or_default() + "\n";
-        write_whole(&path, text).map_err(unwritten(path))
+        write_whole(&path, text).map_err(ExperimentError::NotWritten)
     }
 
     /// Whether every file is there as it was made.

@@ -18,7 +18,7 @@ pub(crate) use native::{FIRST_HALF, LIST_SIZES, concatenate, fold_file};
 pub use value::{Place, Value};
 
 use crate::ExperimentError;
-use crate::error::{io, unwritten};
+use crate::error::io;
 
 /// Version of the format of `plan.json`.
 pub const PLAN_VERSION: u32 = 1;
@@ -330,7 +330,7 @@ impl Plan {
     /// [`ExperimentError::Io`].
     pub fn write(&self, out: &Path) -> Result<(), ExperimentError> {
         let path = out.join(PLAN_FILE);
-        write_whole(&path, self.to_json()).map_err(unwritten(&path))
+        write_whole(&path, self.to_json()).map_err(ExperimentError::NotWritten)
     }
 
     /// The plan as indented JSON.

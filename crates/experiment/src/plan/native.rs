@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use super::value::{Place, Value};
 use crate::ExperimentError;
 use crate::data::{self, Row};
-use crate::error::unwritten;
 
 /// A small stage that `htl` does itself: lists of ids, copies, joins of tables.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -139,7 +138,7 @@ fn ids_only(rows: &[Row], path: &Path) -> Result<(), ExperimentError> {
         .map_err(std::io::Error::from)
         .and_then(|()| writer.into_inner().map_err(csv::IntoInnerError::into_error))
         .and_then(|bytes| write_whole(path, bytes))
-        .map_err(unwritten(path))
+        .map_err(ExperimentError::NotWritten)
 }
 
 /// Writes the rows of several score tables, one after another, as one table.
@@ -167,7 +166,7 @@ fn labelled(folder: PathBuf, share: f64, place: Place<'_>) -> Result<(), Experim
     }
     let sizes = serde_json::json!({"labelled": ids.len(), "first": first.len(), "second": second.len()});
     let path = place.own.join(LIST_SIZES);
-    write_whole(&path, format!("{sizes}\n")).map_err(unwritten(&path))
+    write_whole(&path, format!("{sizes}\n")).map_err(ExperimentError::NotWritten)
 }
 
 /// The list that comes with the data, else a seeded draw.
