@@ -251,7 +251,7 @@ mod tests {
         Subject {
             age: Some(20.0 + 10.0 * f64::from(i)),
             cells: [("sex", sex), ("anatom_site", "back")]
-                .map(|(column, cell)| (column.into(), cell.into()))
+                .map(|(column, cell)| (column.to_owned(), cell.to_owned()))
                 .into(),
             measured,
         }

@@ -4,15 +4,21 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use htl_metrics::IMAGE_SCORE_COLUMNS;
 use htl_report::{Report, ReportError, render};
 use htl_vocabulary::run_file::{Analysis, ArmSeed, RunFile, Setting};
 use htl_vocabulary::{HistoryRow, RATE_COLUMNS, results::Dataset, setting, write_history};
 
-const PER_IMAGE: &str = "image_id,jaccard,threshold_jaccard,dice,accuracy,sensitivity,specificity,box_iou,surface_distance,hd95,tp,fp,fn,tn\n";
-
+/// A table of results with these values of Jaccard, Dice and thresholded Jaccard.
 fn per_image(values: &[(&str, f64)]) -> String {
-    let row = |(id, j): &(&str, f64)| format!("{id},{j},{j},{j},0.9,0.9,0.9,0.5,0.1,0.1,1,1,1,1\n");
-    PER_IMAGE.to_owned() + &values.iter().map(row).collect::<String>()
+    let cell = |column: &str, id: &str, j: f64| match column {
+        "image_id" => id.to_owned(),
+        "jaccard" | "threshold_jaccard" | "dice" => j.to_string(),
+        "tp" | "fp" | "fn" | "tn" => "1".to_owned(),
+        _ => "0.5".to_owned(),
+    };
+    let row = |(id, j): &(&str, f64)| IMAGE_SCORE_COLUMNS.map(|column| cell(column, id, *j)).join(",") + "\n";
+    IMAGE_SCORE_COLUMNS.join(",") + "\n" + &values.iter().map(row).collect::<String>()
 }
 
 /// A run of two seeds in three settings, one of which is unknown, with two arms each.
