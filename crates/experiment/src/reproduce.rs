@@ -1,13 +1,13 @@
 //! The whole experiment, resumed where it was stopped.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use htl_datasets::DataFolder;
-use htl_vocabulary::{RunFile, file, write_rates, write_whole};
+use htl_vocabulary::{RunFile, file, lock_file, write_rates, write_whole};
 
 use crate::ExperimentError;
 use crate::data::{self, data_sha256};
@@ -225,17 +225,8 @@ fn lock(out: &Path) -> Result<File, ExperimentError> {
         source,
     };
     fs::create_dir_all(out).map_err(unusable)?;
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(out.join(".lock"))
-        .map_err(unusable)?;
-    match file.try_lock() {
-        Err(TryLockError::WouldBlock) => Err(ExperimentError::Busy { out: out.into() }),
-        // A file system without locks is left to its users.
-        Ok(()) | Err(TryLockError::Error(_)) => Ok(file),
-    }
+    let file = lock_file(&out.join(".lock"), Duration::ZERO).map_err(unusable)?;
+    file.ok_or_else(|| ExperimentError::Busy { out: out.into() })
 }
 
 /// Says what is about to happen.

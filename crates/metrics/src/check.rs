@@ -4,9 +4,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::error::MetricError;
-use crate::metric::Better;
 use crate::noise::{Baseline, standard_deviation, t_quantile};
 use crate::runs::{Attribute, Runs, same_images};
+use crate::unit::Better;
 
 /// The smallest group whose change is reported by [`CheckOutcome`].
 pub const MIN_GROUP: usize = 5;

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{MetricError, check_finite};
-use crate::metric::Better;
+use crate::unit::Better;
 
 /// The mean of a metric in one group.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -34,7 +34,6 @@ mod error;
 mod groups;
 mod map_cut;
 mod mask;
-mod metric;
 mod noise;
 mod paired;
 mod per_image;
@@ -44,6 +43,7 @@ mod runs;
 mod scores;
 mod terciles;
 mod trivial;
+mod unit;
 mod wsol;
 
 pub use boundary::BoundaryDistance;
@@ -56,16 +56,16 @@ pub use error::MetricError;
 pub use groups::{Against, GroupMean, MetricByGroup};
 pub use map_cut::MapCut;
 pub use mask::Mask;
-pub use metric::{Better, Metric, Scope, Unit};
 pub use noise::{BASELINE_VERSION, BandParams, Baseline, BaselineImage};
 pub use paired::{ArmMean, BootstrapParams, Gain, Reading, SEEDS_FOR_INFERENCE, arm_mean, paired_gain, select_images};
 pub use per_image::{PerImage, PerImageRow};
-pub use registry::{IMAGE_SCORE_COLUMNS, ImageScores, METRICS, MeanScores, OfficialScores};
+pub use registry::{IMAGE_SCORE_COLUMNS, ImageScores, METRICS, MeanScores, Metric, OfficialScores, Scope};
 pub use resize::resize_bilinear;
 pub use runs::{Attribute, Runs};
 pub use scores::{OfficialRow, PooledScores, ScoreSummary};
 pub use terciles::{Tercile, terciles};
 pub use trivial::{CentredDisc, otsu_darkness, otsu_threshold, whole_image};
+pub use unit::{Better, Unit};
 pub use wsol::{BOX_IOU_THRESHOLDS, BoxAccuracy, MAP_THRESHOLDS, PixelPrecision, Proposals, ScoreMap};
 
 #[cfg(doctest)]

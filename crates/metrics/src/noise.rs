@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use crate::error::{MetricError, check_finite};
-use crate::metric::{Better, Metric};
 use crate::paired::check_table;
+use crate::registry::Metric;
 use crate::runs::Runs;
+use crate::unit::Better;
 
 /// Format version of [`Baseline`] files.
 pub const BASELINE_VERSION: u32 = 1;

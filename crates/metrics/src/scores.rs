@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::confusion::Confusion;
 use crate::error::MetricError;
-use crate::metric::Metric;
+use crate::registry::Metric;
 use crate::registry::{ImageScores, OfficialScores};
 
 impl ImageScores {

@@ -9,12 +9,8 @@ use htl_trainers::{
 };
 use htl_vocabulary::file;
 
-use super::choices;
-use crate::progress::Progress;
-
-/// Exit code of a training that was asked to end and saved its state: run again, it continues. `EX_TEMPFAIL` of
-/// `sysexits.h`.
-const TRY_AGAIN: u8 = 75;
+use super::{choices, experiment::TRY_AGAIN};
+use crate::{progress::Progress, signals::raise_on_signals};
 
 /// `htl train`.
 #[derive(Args)]
@@ -43,15 +39,15 @@ fn after_help() -> String {
     let forms = htl_trainers::attention_forms();
     choices::list("Settings (`setting`):", settings)
         + &choices::list("Forms of attention (`attention.form`):", forms)
-        + "SIGTERM and SIGUSR1 end the training at its next step: it saves its state and exits with 75. The same command\n\
-           continues it, with the same result as without the interruption."
+        + "Ctrl-C, SIGTERM and SIGUSR1 end the training at its next step: it saves its state and exits with 75. The same\n\
+           command continues it, with the same result as without the interruption."
 }
 
 impl Train {
     pub fn run(self, device: &Device) -> anyhow::Result<ExitCode> {
         let config = TrainConfig::read(&self.config, &self.set)?.check()?;
         let stop = StopFlag::default();
-        stop_on_signals(&stop).context("cannot install signal handlers")?;
+        raise_on_signals(&stop.shared()).context("cannot install signal handlers")?;
         let progress = Progress::new("train");
         let log = progress.is_hidden().then(|| EpochLog::new(std::io::stderr()));
         let mut observers = Observers::new().with(progress);
@@ -82,27 +78,6 @@ impl Train {
         }
         Ok(ExitCode::SUCCESS)
     }
-}
-
-/// Sets the flag on SIGTERM (what Slurm and the shell's `kill` send) and SIGUSR1 (what Slurm is told to send before a time
-/// limit). A second one ends the process at once.
-#[cfg(unix)]
-fn stop_on_signals(stop: &StopFlag) -> std::io::Result<()> {
-    use signal_hook::{
-        consts::{SIGTERM, SIGUSR1},
-        flag,
-    };
-    for signal in [SIGTERM, SIGUSR1] {
-        // Handlers run in order: the first does nothing until the second has set the flag.
-        flag::register_conditional_shutdown(signal, 128 + signal, stop.shared())?;
-        flag::register(signal, stop.shared())?;
-    }
-    Ok(())
-}
-
-#[cfg(not(unix))]
-fn stop_on_signals(_stop: &StopFlag) -> std::io::Result<()> {
-    Ok(())
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
+use htl_vocabulary::lock_file;
+
 use super::Wish;
 use crate::ExperimentError;
 use crate::error::io;
@@ -109,7 +111,8 @@ pub(super) fn run(
     if status.success() {
         return Ok(End::Finished);
     }
-    if stopping.is_some() || status.code() == Some(STOPPED) {
+    // A signal to the whole group may have reached the child before us.
+    if stopping.is_some() || wish() != Wish::GoOn || status.code() == Some(STOPPED) {
         return Ok(End::Stopped);
     }
     let tail = tail(&mut file, start).unwrap_or_default();
@@ -179,34 +182,17 @@ pub(super) fn lock_log(path: &Path) -> Result<Log, ExperimentError> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(io(folder, "create"))?;
     }
-    let file = OpenOptions::new()
-        .create(true)
-        .read(true)
-        .append(true)
-        .open(path)
-        .map_err(io(path, "write the log"))?;
-    let begin = Instant::now();
-    loop {
-        match file.try_lock() {
-            Err(TryLockError::WouldBlock) if begin.elapsed() < PATIENCE => {
-                std::thread::sleep(Duration::from_millis(50));
-            }
-            Err(TryLockError::WouldBlock) => {
-                return Err(ExperimentError::Child {
-                    message: format!(
-                        "an `htl` of an earlier run still holds {}: stop it, then run again",
-                        path.display()
-                    ),
-                });
-            }
-            // A file system without locks: go on without.
-            Ok(()) | Err(TryLockError::Error(_)) => {
-                return Ok(Log {
-                    file,
-                    path: path.into(),
-                });
-            }
-        }
+    match lock_file(path, PATIENCE).map_err(io(path, "write the log"))? {
+        Some(file) => Ok(Log {
+            file,
+            path: path.into(),
+        }),
+        None => Err(ExperimentError::Child {
+            message: format!(
+                "an `htl` of an earlier run still holds {}: stop it, then run again",
+                path.display()
+            ),
+        }),
     }
 }
 

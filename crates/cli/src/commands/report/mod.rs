@@ -1,21 +1,24 @@
 //! `htl report`: the numbers of a run, and the page that shows them.
 
 mod gallery;
-mod lock;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
 use candle_core::Device;
 use clap::Args;
 use htl_datasets::{DataFolder, Manifest};
 use htl_report::{PanelMaker, Report};
-use htl_vocabulary::{RunFile, file};
+use htl_vocabulary::{RunFile, file, lock_file};
+
+/// How long another report is waited for; a page takes seconds.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// `htl report`.
 #[derive(Args)]
 pub struct ReportCommand {
-    /// The folder of a run: `--out` of `cargo xtask reproduce`
+    /// The folder of a run: `--out` of `htl reproduce`
     #[arg(long)]
     run: PathBuf,
 }
@@ -23,15 +26,17 @@ pub struct ReportCommand {
 impl ReportCommand {
     pub fn run(self, device: &Device) -> anyhow::Result<()> {
         let root = &self.run;
-        let is_run = || {
-            format!(
-                "is {} the --out folder of a finished `cargo xtask reproduce`?",
-                root.display()
-            )
-        };
+        let is_run = || format!("is {} the --out folder of a finished `htl reproduce`?", root.display());
         // Before anything is written there; and again when no other report can be writing.
         RunFile::read(root).with_context(is_run)?;
-        let _lock = lock::lock(root)?;
+        let path = root.join(file::REPORT_LOCK);
+        let lock = lock_file(&path, PATIENCE).with_context(|| format!("cannot write {}", path.display()))?;
+        let _alone = lock.with_context(|| {
+            format!(
+                "another `htl report` is writing in {}: wait for it or end it, then call this again",
+                root.display()
+            )
+        })?;
         let run = RunFile::read(root).with_context(is_run)?;
         let mut report = Report::of_run(&run, root)?;
         report.results.write(&root.join(file::RESULTS))?;
