@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use htl_tests::{fails_with, htl, must, root, run, run_htl, stderr, succeeds};
+use htl_tests::{fails_with, htl, misused, must, root, run, run_htl, stderr, succeeds};
 
 const TINY: [&str; 4] = ["--profile", "tiny", "--device", "cpu"];
 
@@ -141,14 +141,6 @@ fn files_of_others_stay() {
     for _ in 0..2 {
         succeeds(&run(&mut reproduce(folder.path())));
         assert_eq!(must(fs::read_to_string(&thesis)), "precious");
-    }
-}
-
-/// Asserts that the command line itself was refused, with a message that has all `parts`.
-fn misused(output: &std::process::Output, parts: &[&str]) {
-    assert_eq!(output.status.code(), Some(2), "{}", stderr(output));
-    for part in parts {
-        assert!(stderr(output).contains(part), "no `{part}` in {}", stderr(output));
     }
 }
 

@@ -1,7 +1,7 @@
 //! The whole experiment, tiny, on a real Slurm: the bytes of one machine, whatever happens to its jobs.
 
 use htl_tests::slurm::{Cluster, until};
-use htl_tests::{fails_with, htl, must, run, stderr, succeeds};
+use htl_tests::{fails_with, htl, misused, must, run, stderr, succeeds};
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -130,7 +130,7 @@ fn a_run_and_what_it_says() {
     let folder = must(tempfile::tempdir());
     let out = folder.path().join("out");
     let command = |more: &[&str]| run(tiny(&cluster, &out, "slurm").args(more));
-    fails_with(&command(&["--slurm-option=--array=1-3"]), &["--array", "engine sets"]);
+    misused(&command(&["--slurm-option=--array=1-3"]), &["--array", "engine sets"]);
     fails_with(
         &command(&["--only", "supervised/baseline", "--slurm-option=--constraint=quantum"]),
         &["Invalid feature specification", "--constraint=quantum"],

@@ -143,6 +143,17 @@ pub fn succeeds(output: &Output) {
     );
 }
 
+/// Asserts that the command line itself was refused, with a message that has all `parts`.
+///
+/// # Panics
+/// When it was not, or said something else.
+pub fn misused(output: &Output, parts: &[&str]) {
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(output));
+    for part in parts {
+        assert!(stderr(output).contains(part), "no `{part}` in {}", stderr(output));
+    }
+}
+
 /// Asserts that a command failed as it should: with a message that has all `parts`, and no panic.
 ///
 /// # Panics

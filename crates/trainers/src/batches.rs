@@ -425,7 +425,9 @@ mod tests {
             bits(&[same.images, same.targets])
         );
         assert_eq!(bits(&[plain.images]), bits(&[filled.images]));
-        assert_eq!(filled.targets.max_all().unwrap().to_scalar::<f32>().unwrap(), 0.25);
+        // Interpolation sums to one but for rounding.
+        let highest = filled.targets.max_all().unwrap().to_scalar::<f32>().unwrap();
+        assert!((highest - 0.25).abs() < 1e-6, "{highest}");
 
         let short = [masks[..4].to_vec(), vec![vec![0.0; 7]]].concat();
         for (targets, found) in [(masks[1..].to_vec(), "4 maps"), (short, "a map of 7 values")] {

@@ -170,7 +170,7 @@ fn a_failed_write_keeps_the_old_file_and_names_the_path() {
     let below_a_file = path.join("results.json");
     let message = example().write(&below_a_file).unwrap_err().to_string();
     assert!(
-        message.contains(&format!("{}: cannot write", below_a_file.display())),
+        message.contains(&format!("cannot write {}", below_a_file.display())),
         "{message}"
     );
     fs::create_dir(folder.path().join("taken")).unwrap();
