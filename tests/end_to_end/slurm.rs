@@ -1,9 +1,10 @@
 //! The whole experiment, tiny, on a real Slurm: the bytes of one machine, whatever happens to its jobs.
 
 use htl_tests::slurm::{Cluster, until};
-use htl_tests::{fails_with, htl, misused, must, run, stderr, succeeds};
+use htl_tests::{fails_with, htl, must, run, stderr, succeeds};
 use std::fs;
-use std::path::Path;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// `htl reproduce` with the tiny profile into `out`.
@@ -47,29 +48,67 @@ fn job(cluster: &Cluster, state: &str) -> Option<String> {
     jobs.lines().next().map(|job| job.trim().into())
 }
 
-/// The `htl stage` processes of a run.
-fn stage_processes(out: &Path) -> Vec<String> {
-    let output = must(
-        Command::new("pgrep")
-            .args(["-f", "--"])
-            .arg(format!("htl stage .*{}", out.display()))
-            .output(),
-    );
-    String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .map(Into::into)
-        .collect()
+fn signal(signal: &str, process: &str) -> bool {
+    must(
+        Command::new("kill")
+            .args([signal, process])
+            .stderr(Stdio::null())
+            .status(),
+    )
+    .success()
 }
 
-/// Starts a run that is to be disturbed, and waits until some of it is done.
-fn begun(cluster: &Cluster, out: &Path, enough: usize) -> Child {
+/// Waits for a training of a run, and holds it where it is: it goes on with `SIGCONT` only.
+fn held_training(out: &Path) -> String {
+    let pattern = format!("train --config {}", out.display());
+    let mut held = None;
+    until("a training", || {
+        let output = must(Command::new("pgrep").args(["-f", "--", &pattern]).output());
+        let found = String::from_utf8_lossy(&output.stdout).into_owned();
+        held = found.lines().find(|process| signal("-STOP", process)).map(Into::into);
+        held.is_some()
+    });
+    held.unwrap_or_default()
+}
+
+/// The job that a process belongs to.
+fn job_of(process: &str) -> String {
+    let environ = must(fs::read(Path::new("/proc").join(process).join("environ")));
+    let environ = String::from_utf8_lossy(&environ).into_owned();
+    let value = |name: &str| {
+        environ
+            .split('\0')
+            .find_map(|variable| variable.strip_prefix(name))
+            .map(String::from)
+    };
+    match (value("SLURM_ARRAY_JOB_ID="), value("SLURM_ARRAY_TASK_ID=")) {
+        (Some(job), Some(task)) => format!("{job}_{task}"),
+        _ => value("SLURM_JOB_ID=").unwrap_or_default(),
+    }
+}
+
+/// The folder of the stage that a training is for, when it is finished.
+fn folder_of(training: &str) -> PathBuf {
+    let words = must(fs::read_to_string(Path::new("/proc").join(training).join("cmdline")));
+    let mut words = words.split('\0').skip_while(|word| *word != "--out");
+    let partial = words.nth(1).unwrap_or_default();
+    PathBuf::from(partial.trim_end_matches(".partial"))
+}
+
+/// Starts a run that is to be disturbed while a training is held.
+fn held_run(cluster: &Cluster, out: &Path) -> (Child, String) {
     let child = must(tiny(cluster, out, "slurm").stderr(Stdio::null()).spawn());
-    until("some finished stages", || finished(out) >= enough);
-    child
+    let training = held_training(out);
+    println!(
+        "{} stages finished, training {training} of job {} is held",
+        finished(out),
+        job_of(&training)
+    );
+    (child, training)
 }
 
-/// A job cancelled, a stage and a whole run killed, a node drained: every time the same command goes on, and the results are
-/// those of one machine.
+/// A job cancelled, a training and a whole run killed, a node drained: every time the same command goes on, and the results
+/// are those of one machine.
 #[test]
 fn the_bytes_of_one_machine() {
     let Some(cluster) = Cluster::start(2) else { return };
@@ -79,48 +118,67 @@ fn the_bytes_of_one_machine() {
     let folder = must(tempfile::tempdir());
     let out = folder.path();
     // A job is cancelled by somebody.
-    let mut child = begun(&cluster, out, 2);
-    until("a running job", || job(&cluster, "RUNNING").is_some());
-    let cancelled = job(&cluster, "RUNNING");
-    cluster.ask("scancel", &["--quiet", &cancelled.unwrap_or_default()]);
-    // The rest goes on, unless the job was through before it was cancelled.
-    must(child.wait());
-    let after_cancel = finished(out);
-
-    // A stage is killed.
-    let mut child = begun(&cluster, out, after_cancel);
-    until("a stage to kill, or the end", || {
-        !stage_processes(out).is_empty() || must(child.try_wait()).is_some()
+    let cancelled = (0..5).any(|_| {
+        let (mut child, training) = held_run(&cluster, out);
+        let folder = folder_of(&training);
+        cluster.ask("scancel", &[&job_of(&training)]);
+        let missed = !must(child.wait()).success();
+        if !missed {
+            // It was held in its last moment, and was done before it was told to end: once more.
+            must(fs::remove_dir_all(folder));
+        }
+        missed
     });
-    for process in stage_processes(out).iter().take(1) {
-        must(Command::new("kill").args(["-KILL", process]).status());
-    }
-    must(child.wait());
+    assert!(cancelled, "nobody missed the cancelled jobs");
+    assert!(
+        status(&cluster, out).contains("its job was cancelled"),
+        "{}",
+        status(&cluster, out)
+    );
+
+    // A training is killed.
+    let (mut child, training) = held_run(&cluster, out);
+    assert!(signal("-KILL", &training));
+    assert!(!must(child.wait()).success(), "nobody missed the killed training");
+    assert!(status(&cluster, out).contains("1 failed"), "{}", status(&cluster, out));
 
     // The run itself is killed: its jobs stay, and the next one takes them up.
-    let mut child = must(tiny(&cluster, out, "slurm").stderr(Stdio::null()).spawn());
-    until("a job, or the end", || {
-        job(&cluster, "RUNNING").is_some() || must(child.try_wait()).is_some()
-    });
-    child.kill().ok();
+    let (mut child, training) = held_run(&cluster, out);
+    must(child.kill());
     must(child.wait());
+    assert!(status(&cluster, out).contains("1 running"), "{}", status(&cluster, out));
 
     // A node is drained.
     cluster.ask("scontrol", &["update", "NodeName=n1", "State=DRAIN", "Reason=test"]);
-    succeeds(&run(&mut tiny(&cluster, out, "slurm")));
+    let before = finished(out);
+    let mut child = must(tiny(&cluster, out, "slurm").stderr(Stdio::piped()).spawn());
+    assert!(signal("-CONT", &training));
+    let mut said = String::new();
+    if let Some(mut stderr) = child.stderr.take() {
+        must(stderr.read_to_string(&mut said));
+    }
+    assert!(must(child.wait()).success(), "{said}");
+    assert!(said.contains("in the queue already"), "{said}");
+    assert!(finished(out) > before);
     assert!(
         results(out) == results(local.path()),
         "results.json differs from that of one machine"
     );
-    let status = must(
-        cluster
-            .command(&htl().to_string_lossy())
-            .args(["status", "--run"])
-            .arg(out)
-            .output(),
+    assert!(
+        status(&cluster, out).contains(" 0 running, 0 failed"),
+        "{}",
+        status(&cluster, out)
     );
-    let status = String::from_utf8_lossy(&status.stdout).into_owned();
-    assert!(status.contains("0 failed") && status.contains("0 running"), "{status}");
+}
+
+/// What `htl status` says.
+fn status(cluster: &Cluster, out: &Path) -> String {
+    let output = run(cluster
+        .command(&htl().to_string_lossy())
+        .args(["status", "--run"])
+        .arg(out));
+    succeeds(&output);
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// Undisturbed, in one go; a second call submits nothing; what is wrong with a run is said.
@@ -130,7 +188,13 @@ fn a_run_and_what_it_says() {
     let folder = must(tempfile::tempdir());
     let out = folder.path().join("out");
     let command = |more: &[&str]| run(tiny(&cluster, &out, "slurm").args(more));
-    misused(&command(&["--slurm-option=--array=1-3"]), &["--array", "engine sets"]);
+    let usage = command(&["--slurm-option=--array=1-3"]);
+    assert_eq!(usage.status.code(), Some(2));
+    assert!(
+        stderr(&usage).contains("the engine sets this one itself"),
+        "{}",
+        stderr(&usage)
+    );
     fails_with(
         &command(&["--only", "supervised/baseline", "--slurm-option=--constraint=quantum"]),
         &["Invalid feature specification", "--constraint=quantum"],

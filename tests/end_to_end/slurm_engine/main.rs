@@ -256,7 +256,8 @@ fn a_detached_run_is_cancelled() {
 #[test]
 fn a_run_is_cancelled_or_wound_down() {
     let Some(cluster) = shared() else { return };
-    for (wish, finished) in [(Wish::Cancel, 0), (Wish::WindDown, 1)] {
+    // What is cancelled would go on for long; what may end takes a moment.
+    for (wish, does, finished) in [(Wish::Cancel, "sleep 300", 0), (Wish::WindDown, "sleep 4", 1)] {
         let mut run = Run::new(cluster);
         let training = run.add(
             Kind::Train,
@@ -264,7 +265,7 @@ fn a_run_is_cancelled_or_wound_down() {
             &[],
             "trap 'exit 75' TERM; while :; do sleep 0.1; done",
         );
-        let prune = run.add(Kind::Prune, "prune", &[], "sleep 4");
+        let prune = run.add(Kind::Prune, "prune", &[], does);
         run.add(Kind::Mine, "mine", &[training, prune], "");
         let mut heard = Heard::acting(once_running(&[training, prune], move || Some(wish)));
         assert_eq!(must(run.run(&mut heard)), Outcome::Stopped { finished, stages: 3 });
