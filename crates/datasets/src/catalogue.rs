@@ -6,7 +6,7 @@ use serde::Serialize;
 pub enum Access {
     /// It is in this repository.
     Embedded,
-    /// [`fetch`](crate::fetch) brings its files.
+    /// `fetch` (with the feature of that name) brings its files.
     Download,
     /// The publisher wants a visit (a form, a click on terms); then put the files where you like.
     Manual,
@@ -31,7 +31,7 @@ pub struct CatalogueEntry {
     pub files: &'static [CatalogueFile],
 }
 
-/// One file to download. Publishers state no checksums: [`fetch`](crate::fetch) reports what it got.
+/// One file to download. Publishers state no checksums: `fetch` reports what it got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct CatalogueFile {
     /// The address.

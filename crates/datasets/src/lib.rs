@@ -23,6 +23,7 @@ mod boxes;
 mod catalogue;
 mod checksum;
 mod error;
+#[cfg(feature = "fetch")]
 mod fetch;
 mod folder;
 mod geometry;
@@ -47,6 +48,7 @@ pub use boxes::{box_mask, ellipse_mask};
 pub use catalogue::{Access, CatalogueEntry, CatalogueFile, catalogue};
 pub use checksum::{sha256_bytes, sha256_file};
 pub use error::DatasetError;
+#[cfg(feature = "fetch")]
 pub use fetch::{Fetched, fetch};
 pub use folder::{DataFolder, OpenOptions};
 pub use geometry::{Border, Geometry, GeometryParams};

@@ -1,4 +1,5 @@
 //! Downloads against a small server on this machine.
+#![cfg(feature = "fetch")]
 
 mod common;
 
