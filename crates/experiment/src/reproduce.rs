@@ -107,13 +107,19 @@ pub fn time_limit(begin: Instant, minutes: f64) -> Result<Instant, ExperimentErr
 /// Unusable data; a selection of nothing.
 pub fn plan(reproduce: &Reproduce) -> Result<Experiment, ExperimentError> {
     let data = DataFolder::open(&reproduce.data)?;
-    let (dataset, extras) = data::survey(&reproduce.profile, &data, &reproduce.data_name)?;
+    let sha256 = data_sha256(&data)?;
+    plan_for(reproduce, &data, sha256)
+}
+
+/// [`plan`] for data that were opened and hashed before.
+fn plan_for(reproduce: &Reproduce, data: &DataFolder, data_sha256: String) -> Result<Experiment, ExperimentError> {
+    let (dataset, extras) = data::survey(&reproduce.profile, data, &reproduce.data_name)?;
     if !extras.labels {
         tracing::warn!("fewer than two diagnoses (column dx): the image-label setting is left out");
     }
     let base = Base {
         data: reproduce.data.clone(),
-        data_sha256: data_sha256(&data)?,
+        data_sha256,
         program: htl_datasets::sha256_file(&reproduce.htl)?,
         device: reproduce.device.clone(),
     };
@@ -135,8 +141,9 @@ pub fn reproduce(reproduce: &Reproduce) -> Result<Made, ExperimentError> {
     let begin = Instant::now();
     check_path(&reproduce.out)?;
     let _lock = lock(&reproduce.out)?;
-    let before = usable(&reproduce.data)?;
-    let experiment = plan(reproduce)?;
+    let data = usable(&reproduce.data)?;
+    let before = data_sha256(&data)?;
+    let experiment = plan_for(reproduce, &data, before.clone())?;
     experiment.plan.write(&reproduce.out)?;
     let run = Run {
         htl: reproduce.htl.clone(),
@@ -177,13 +184,12 @@ pub fn reproduce(reproduce: &Reproduce) -> Result<Made, ExperimentError> {
     Ok(made)
 }
 
-/// Decodes every image and mask of the data folder, which also draws splits where there are none, and gives the hash of
-/// its content.
-fn usable(folder: &Path) -> Result<String, ExperimentError> {
+/// Opens the data folder, which also draws splits where there are none, and decodes every image and mask of it.
+fn usable(folder: &Path) -> Result<DataFolder, ExperimentError> {
     let data = DataFolder::open(folder)?;
     let problems: Vec<String> = data.problems().iter().map(ToString::to_string).collect();
     if problems.is_empty() {
-        return data_sha256(&data);
+        return Ok(data);
     }
     Err(ExperimentError::BrokenData {
         folder: folder.into(),
