@@ -4,12 +4,17 @@ use rayon::prelude::*;
 use crate::error::{MiningError, Result};
 use crate::params::ScoreValidParams;
 use crate::population::{Population, same_images};
-use crate::score::{ImageContext, SCORE_COLUMNS, SCORES};
+use crate::score::{ImageContext, Input, SCORE_COLUMNS, SCORES};
 use crate::table::{ScoreRow, ScoreTable};
 
 /// Gives the true mask of an image by id, of the maps' size, or `None` where there is none. Asked once per image,
 /// possibly from several threads, so that masks need not all be in memory.
 pub type Truth<'a> = dyn Fn(&str) -> Option<Mask> + Sync + 'a;
+
+/// Gives the colour distance between the inside of a mask and the skin around it in the image of that id, or `None` where it
+/// cannot be measured. The mask is that of the networks, of the maps' size: labels are not looked at. Asked once per image,
+/// possibly from several threads.
+pub type Contrast<'a> = dyn Fn(&str, &Mask) -> Option<f64> + Sync + 'a;
 
 /// What is compared. Images are matched by id; order in the populations does not matter.
 #[derive(Clone, Copy)]
@@ -22,6 +27,8 @@ pub struct Comparison<'a> {
     pub sham: Option<&'a Population>,
     /// True masks, where known.
     pub truth: Option<&'a Truth<'a>>,
+    /// Contrast of the lesions, where photographs are at hand.
+    pub contrast: Option<&'a Contrast<'a>>,
 }
 
 impl<'a> Comparison<'a> {
@@ -32,6 +39,7 @@ impl<'a> Comparison<'a> {
             sparse,
             sham: None,
             truth: None,
+            contrast: None,
         }
     }
 
@@ -47,6 +55,14 @@ impl<'a> Comparison<'a> {
     pub fn with_truth(self, truth: &'a Truth<'a>) -> Self {
         Self {
             truth: Some(truth),
+            ..self
+        }
+    }
+
+    /// Adds what measures the contrast of a lesion.
+    pub fn with_contrast(self, contrast: &'a Contrast<'a>) -> Self {
+        Self {
+            contrast: Some(contrast),
             ..self
         }
     }
@@ -78,15 +94,21 @@ impl<'a> Comparison<'a> {
             });
         }
         let planes = |population: &Population| population.planes_of(image_id);
-        ImageContext::new(
+        let context = ImageContext::new(
             self.dense.kind(),
             size,
             params,
             planes(self.dense)?,
             planes(self.sparse)?,
-        )?
-        .with_sham(self.sham.map(planes).transpose()?)?
-        .with_truth(truth)
+        )?;
+        let contrast = self
+            .contrast
+            .and_then(|contrast| contrast(image_id, &context.dense.consensus_mask));
+        context
+            .named(image_id)
+            .with_contrast(contrast)
+            .with_sham(self.sham.map(planes).transpose()?)?
+            .with_truth(truth)
     }
 }
 
@@ -103,7 +125,7 @@ pub fn scores(comparison: &Comparison<'_>, params: &ScoreValidParams) -> Result<
         .par_iter()
         .map(|id| {
             let context = comparison.image(id, params)?;
-            let scores = SCORES.iter().filter(|score| !score.is_of_classes());
+            let scores = SCORES.iter().filter(|score| score.input() == Input::Maps);
             Ok(ScoreRow {
                 image_id: id.clone(),
                 setting: String::new(),

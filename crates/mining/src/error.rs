@@ -108,6 +108,12 @@ pub enum MiningError {
         /// Rows looked at.
         rows: usize,
     },
+    /// A training without judgements of its images.
+    #[error("the dynamics of training {training} have no rows: train with `htl train --dynamics`")]
+    NoDynamics {
+        /// Its place among those given, from 1.
+        training: usize,
+    },
     /// Adaptive selection without a sham population.
     #[error(
         "adaptive selection compares pruning with a sham of equal training: give a sham population, or select the top fraction"

@@ -28,7 +28,11 @@ pub mod column;
 mod comparison;
 mod contingency;
 mod correlate;
+mod detection;
+mod dynamics;
 mod error;
+#[cfg(feature = "candle")]
+mod gradients;
 mod knockoff;
 mod map_kind;
 mod metadata;
@@ -56,10 +60,14 @@ pub use attributes::{
 };
 pub use classes::{ClassPopulation, class_scores, modal_class};
 #[cfg(feature = "candle")]
-pub use comparison::{Comparison, Truth, scores};
+pub use comparison::{Comparison, Contrast, Truth, scores};
 pub use contingency::{TwoByTwo, wilson};
 pub use correlate::{Correlation, spearman};
+pub use detection::{auroc, average_precision};
+pub use dynamics::dynamics_scores;
 pub use error::{MiningError, Result};
+#[cfg(feature = "candle")]
+pub use gradients::{gradient_norms, gradient_scores};
 pub use htl_vocabulary::{Estimate, RateRow, write_rates};
 pub use knockoff::{LEAST_SEEDS, knockoff_threshold};
 pub use map_kind::MapKind;
@@ -73,7 +81,8 @@ pub use query::{QueryRule, query};
 pub use rank::rank;
 pub use rates::demographics;
 pub use score::{
-    CLASS_COLUMNS, ClassContext, Errors, ImageContext, Measure, Need, SCORE_COLUMNS, SCORES, Score, score_named,
+    CLASS_COLUMNS, ClassContext, DYNAMICS_SCORE_COLUMNS, DynamicsContext, Errors, GRADIENT_COLUMNS, ImageContext,
+    Input, Measure, Need, SCORE_COLUMNS, SCORES, Score, score_named,
 };
 pub use select::{Outcome, Selection, random_like, top, weights};
 pub use table::{HTL_COLUMN, KEY_COLUMNS, ScoreRow, ScoreTable};

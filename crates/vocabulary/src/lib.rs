@@ -10,6 +10,7 @@
 //! assert_eq!(file::RESULTS, "results.json");
 //! ```
 pub mod arm;
+pub mod dynamics;
 mod error;
 pub mod file;
 pub mod history;
@@ -24,6 +25,7 @@ pub mod trivial;
 mod whole;
 
 pub use arm::Arm;
+pub use dynamics::{DYNAMICS_COLUMNS, DynamicsRow, read_dynamics, write_dynamics};
 pub use error::{FormatError, read_json};
 pub use history::{HistoryRow, read_history, write_history};
 pub use lock::lock_file;
