@@ -28,7 +28,7 @@
 //! | what | names |
 //! | --- | --- |
 //! | predictors | [`Predictor`], [`NetworkPredictor`], [`localization_map`] |
-//! | what they say of many images, of one | [`localization_maps`], [`class_logits`], [`map_of`] |
+//! | what they say of many images, of one | [`localization_maps`], [`class_logits`], [`map_of`], [`for_each_output`] |
 //! | populations | [`PopulationPrediction`], [`consensus`], [`consensus_pair`] |
 //! | the truth | [`with_masks`], [`stored_mask`], [`stored_masks`], [`masks_at`] |
 //! | results | [`Evaluation`], [`summary`], [`worst_group`], [`LEAST_GROUP`] |
@@ -52,7 +52,7 @@ pub use consensus::{consensus, consensus_pair};
 pub use error::InferenceError;
 pub use evaluate::Evaluation;
 pub use population::PopulationPrediction;
-pub use predict::{class_logits, localization_maps, map_of};
+pub use predict::{class_logits, for_each_output, localization_maps, map_of};
 pub use predictor::{NetworkPredictor, Predictor, localization_map};
 pub use summary::{LEAST_GROUP, WorstGroup, summary, worst_group};
 pub use trivial::evaluate_trivial;

@@ -36,9 +36,12 @@ struct Detection {
     average_precision: f64,
 }
 
+/// Image, epoch, loss, margin, EL2N, whether it was right.
+type Row = (String, usize, f64, f64, f64, bool);
+
 #[derive(Deserialize)]
 struct History {
-    runs: Vec<Vec<(String, usize, f64, f64, f64, bool)>>,
+    runs: Vec<Vec<Row>>,
     scores: BTreeMap<String, Vec<f64>>,
 }
 
@@ -109,7 +112,7 @@ fn detection_matches_scikit_learn() {
 #[test]
 fn scores_of_histories_match_numpy() {
     let History { runs, scores } = golden().history;
-    let row = |(image_id, epoch, loss, margin, el2n, correct)| DynamicsRow {
+    let row = |(image_id, epoch, loss, margin, el2n, correct): Row| DynamicsRow {
         image_id,
         epoch,
         loss,
@@ -148,7 +151,7 @@ fn gradient_norms_of_a_linear_classifier_are_known() {
             .matmul(&Tensor::new(x, &device)?.reshape((2, 1))?)?
             .squeeze(1)
     };
-    let norms = gradient_norms(samples.len(), &[weights.clone()], |i| {
+    let norms = gradient_norms(samples.len(), std::slice::from_ref(&weights), |i| {
         let (x, label) = &samples[i];
         let z = logits(x)?;
         z.exp()?.sum_all()?.log()? - z.get(*label)?
@@ -168,7 +171,9 @@ fn gradient_norms_of_a_linear_classifier_are_known() {
     let table = gradient_scores(&ids, &[norms.clone(), vec![0.0; 3]]).unwrap();
     assert_eq!(table.score("b", "grand"), Some(norms[1] / 2.0));
     assert!(gradient_scores(&ids, &[vec![1.0]]).is_err());
-    let infinite = gradient_norms(1, &[weights.clone()], |_| weights.as_tensor().log()?.sum_all());
+    let infinite = gradient_norms(1, std::slice::from_ref(&weights), |_| {
+        weights.as_tensor().log()?.sum_all()
+    });
     assert!(infinite.unwrap_err().to_string().contains("gradient"));
 }
 
