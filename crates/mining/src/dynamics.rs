@@ -18,7 +18,7 @@ use crate::table::{ScoreRow, ScoreTable};
 ///
 /// let row = |epoch, correct| DynamicsRow { image_id: "a".into(), epoch, loss: 0.7, margin: 0.1, el2n: 0.5, correct };
 /// let run = vec![row(1, true), row(2, false), row(3, true), row(4, false)];
-/// assert_eq!(dynamics_scores(&[run])?.score("a", "forgetting"), Some(2.0));
+/// assert_eq!(dynamics_scores(&[run])?.score("a", "forgetting_events"), Some(2.0));
 /// # Ok::<(), htl_mining::MiningError>(())
 /// ```
 ///
@@ -117,7 +117,7 @@ mod tests {
         let run = |epochs: &[usize]| -> Vec<DynamicsRow> { epochs.iter().map(|&e| row("a", e, e < 3)).collect() };
         let table = dynamics_scores(&[run(&[4, 2, 1, 3]), run(&[1, 2])]).unwrap();
         assert_eq!(table.score("a", "loss"), Some(3.0));
-        assert_eq!(table.score("a", "forgetting"), Some(0.5));
+        assert_eq!(table.score("a", "forgetting_events"), Some(0.5));
         // A fifth of 20 epochs are 4: judged every third, epoch 3 is the last before; of 2 epochs, the first.
         let every_third: Vec<usize> = (1..=6).map(|e| 3 * e).chain([20]).collect();
         let table = dynamics_scores(&[run(&every_third), run(&[1, 2])]).unwrap();
@@ -131,7 +131,7 @@ mod tests {
         rows.extend((1..=9).map(|e| row("never", e, false)));
         rows.extend((1..=9).map(|e| row("late", e, e == 9)));
         let table = dynamics_scores(&[rows]).unwrap();
-        let forgetting = |id| table.score(id, "forgetting");
+        let forgetting = |id| table.score(id, "forgetting_events");
         assert_eq!(
             (forgetting("forgotten"), forgetting("never"), forgetting("late")),
             (Some(4.0), Some(9.0), Some(0.0))

@@ -83,8 +83,8 @@ fn mask_quality_matches_cleanlab() {
     });
     let population = Population::new(ids.clone(), maps.collect()).unwrap();
     let truth = |id: &str| {
-        let image: usize = id.strip_prefix('i')?.parse().ok()?;
-        Some(Mask::new(height, width, labels[image].clone()).unwrap())
+        let image: usize = id.trim_start_matches('i').parse()?;
+        Ok(Some(Mask::new(height, width, labels[image].clone())?))
     };
     let comparison = Comparison::new(&population, &population).with_truth(&truth);
     let table = scores(&comparison, &ScoreParams::default().check().unwrap()).unwrap();
@@ -196,12 +196,12 @@ fn small_and_pale_lesions_rank_hardest() {
                 9
             }
         );
-        Some(if id == "pale" { 3.0 } else { 30.0 }).filter(|_| id != "large")
+        Ok(Some(if id == "pale" { 3.0 } else { 30.0 }).filter(|_| id != "large"))
     };
     let comparison = Comparison::new(&population, &population).with_contrast(&contrast);
     let table = scores(&comparison, &ScoreParams::default().check().unwrap()).unwrap();
     assert_eq!(table.score("small", "small_size"), Some(0.875));
-    assert_eq!(rank(&table, "small_size").unwrap()[0], "small");
-    assert_eq!(rank(&table, "low_contrast").unwrap(), ["pale", "small"]);
+    assert_eq!(rank(&table, "small_size", 0).unwrap().ids()[0], "small");
+    assert_eq!(rank(&table, "low_contrast", 0).unwrap().ids(), ["pale", "small"]);
     assert_eq!(table.score("pale", column::DENSE_ERROR), None);
 }

@@ -185,7 +185,7 @@ impl<'a> Trainer<'a> {
     ///
     /// assert_eq!(dynamics.rows().len(), 30 * 5);
     /// let scores = htl_mining::dynamics_scores(&[dynamics.rows().to_vec()])?;
-    /// assert_eq!(htl_mining::rank(&scores, "aum")?[0], "e");
+    /// assert_eq!(htl_mining::rank(&scores, "aum", 0)?.ids()[0], "e");
     /// # Ok::<(), htl_trainers::TrainError>(())
     /// ```
     #[must_use]

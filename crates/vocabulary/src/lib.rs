@@ -10,6 +10,7 @@
 //! assert_eq!(file::RESULTS, "results.json");
 //! ```
 pub mod arm;
+mod duration;
 pub mod dynamics;
 mod error;
 pub mod file;
@@ -25,6 +26,7 @@ pub mod trivial;
 mod whole;
 
 pub use arm::Arm;
+pub use duration::duration_in_words;
 pub use dynamics::{DYNAMICS_COLUMNS, DynamicsRow, read_dynamics, write_dynamics};
 pub use error::{FormatError, read_json};
 pub use history::{HistoryRow, read_history, write_history};

@@ -62,8 +62,8 @@ pub(super) const EL2N: Score = Score {
     of: Measure::Dynamics(|context| over_runs(context, |run| Some(early(run)?.el2n))),
 };
 
-pub(super) const FORGETTING: Score = Score {
-    key: "forgetting",
+pub(super) const FORGETTING_EVENTS: Score = Score {
+    key: "forgetting_events",
     label: "Forgetting events",
     about: "times that a right prediction was wrong at the next judged epoch (Toneva et al. 2019); never right: the number of judged epochs",
     needs: NEEDS,

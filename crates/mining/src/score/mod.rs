@@ -3,6 +3,7 @@ mod context;
 mod disagreement;
 mod dynamics;
 mod exemplar;
+mod forgetting;
 mod gradient;
 mod label;
 mod plain;
@@ -12,11 +13,15 @@ mod votes;
 
 pub use context::{ClassContext, DynamicsContext, Errors, ImageContext};
 
-/// What a score needs beyond maps of a dense and a sparse population; without it the score is blank.
+/// What a score needs beyond maps of a dense population; without it the score is blank.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
+    /// A sparse population.
+    Sparse,
     /// A sham population.
     Sham,
+    /// Forgetting curves.
+    Curve,
     /// The image's true mask.
     Truth,
     /// At least two dense seeds.
@@ -37,7 +42,9 @@ impl Need {
     /// In words, as in "needs a sham population".
     pub fn words(self) -> &'static str {
         match self {
+            Self::Sparse => "a sparse population",
             Self::Sham => "a sham population",
+            Self::Curve => "forgetting curves",
             Self::Truth => "masks",
             Self::Seeds => "two dense seeds",
             Self::Probabilities => "probability maps",
@@ -146,6 +153,16 @@ pub const SCORES: &[Score] = &[
     disagreement::EXCESS,
     disagreement::SOFT_EXCESS,
     disagreement::BOUNDARY_EXCESS,
+    forgetting::FORGETTING,
+    forgetting::BOUNDARY_FORGETTING,
+    forgetting::FORGETTING_RAW,
+    forgetting::FORGETTING_RANDOM,
+    forgetting::FORGETTING_NOISE,
+    forgetting::LOST_EARLY,
+    forgetting::PIE_30,
+    forgetting::PIE_50,
+    forgetting::PIE_70,
+    forgetting::PIE_90,
     population::DENSE_SPREAD,
     population::ENTROPY,
     exemplar::PIE,
@@ -161,9 +178,11 @@ pub const SCORES: &[Score] = &[
     votes::CLASS_PIE,
     votes::CLASS_DISAGREEMENT,
     votes::CLASS_SHAM,
+    forgetting::CLASS_FORGETTING,
+    forgetting::CLASS_ORDER_LOST,
     dynamics::LOSS,
     dynamics::EL2N,
-    dynamics::FORGETTING,
+    dynamics::FORGETTING_EVENTS,
     dynamics::AUM,
     dynamics::CONFIDENCE,
     dynamics::VARIABILITY,
@@ -220,7 +239,7 @@ mod tests {
     use htl_vocabulary::DynamicsRow;
 
     use super::*;
-    use crate::{MapKind, ScoreParams};
+    use crate::{ClassForgetting, Forgetting, MapKind, ScoreParams};
 
     #[test]
     fn keys_and_labels_are_unique() {
@@ -273,10 +292,18 @@ mod tests {
             } else {
                 vec![plane(6), plane(7)]
             };
-            ImageContext::new(kind, (4, 4), &params, dense, vec![plane(3)])
+            ImageContext::new(kind, (4, 4), &params, dense)
                 .unwrap()
                 .named("a")
                 .with_contrast((!is(Need::Photograph)).then_some(20.0))
+                .with_sparse((!is(Need::Sparse)).then(|| vec![plane(3)]))
+                .unwrap()
+                .with_forgetting((!is(Need::Curve)).then_some(Forgetting {
+                    areas: [Some(0.5); 4],
+                    boundaries: [Some(0.5); 4],
+                    lost_at: Some(0.5),
+                    exemplar: [Some(true); 4],
+                }))
                 .with_sham((!is(Need::Sham)).then(|| vec![plane(5)]))
                 .unwrap()
                 .with_truth((!is(Need::Truth)).then(|| truth.clone()))
@@ -284,8 +311,12 @@ mod tests {
         };
         let classes = |missing: Option<Need>| ClassContext {
             dense: vec![0, 1],
-            sparse: vec![1, 1],
+            sparse: (missing != Some(Need::Sparse)).then(|| vec![1, 1]),
             sham: (missing != Some(Need::Sham)).then(|| vec![0, 0]),
+            forgetting: (missing != Some(Need::Curve)).then_some(ClassForgetting {
+                change: 0.5,
+                order_lost: Some(0.5),
+            }),
         };
         let row = DynamicsRow {
             image_id: "a".into(),
@@ -304,7 +335,9 @@ mod tests {
         for score in SCORES {
             assert!(value(score, None).is_some(), "{}", score.key);
             for missing in [
+                Need::Sparse,
                 Need::Sham,
+                Need::Curve,
                 Need::Truth,
                 Need::Seeds,
                 Need::Probabilities,

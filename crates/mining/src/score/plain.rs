@@ -1,9 +1,7 @@
 //! What a score has to beat: how small and how pale the lesion is, and chance.
 
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-
 use super::{Measure, Need, Score};
+use crate::rank::hash;
 
 pub(super) const SIZE: Score = Score {
     key: "small_size",
@@ -32,12 +30,15 @@ pub(super) const RANDOM: Score = Score {
     of: Measure::Maps(|context| Some(uniform(&context.image_id))),
 };
 
-/// A number that looks random and depends on the id alone: FNV-1a seeds a generator.
+/// The seed of this score's hash: one that nobody breaks ties with, or its ranks would be theirs.
+const SEED: u64 = u64::MAX;
+
+/// A number that looks random and depends on the id alone.
 fn uniform(id: &str) -> f64 {
-    let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    ChaCha8Rng::seed_from_u64(hash).random()
+    let bytes = hash(SEED, id);
+    let high = bytes.iter().take(7).fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
+    // 53 of the 56 bits: as many as a number in [0, 1) has.
+    (high >> 3) as f64 / (1u64 << 53) as f64
 }
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
+use htl_metrics::resize_bilinear;
+
 use super::{Measure, Need, Score};
 
 /// How sharply the worst pixels count; the default of `cleanlab`.
@@ -24,7 +26,10 @@ pub(super) const SOFTMIN: Score = Score {
     about: "1 - softmin over pixels of the dense consensus probability of the mask's label, temperature 0.1 (Lad and Mueller 2023, as `cleanlab` scores masks)",
     needs: &[Need::Truth, Need::Probabilities],
     of: Measure::Maps(|context| {
-        let quality = softmin(&context.dense.consensus, context.truth.as_ref()?.pixels())?;
+        let (truth, mask) = (context.truth.as_ref()?, &context.dense.consensus_mask);
+        let (from, to) = ((mask.height(), mask.width()), (truth.height(), truth.width()));
+        let map = resize_bilinear(&context.dense.consensus, from, to).ok()?;
+        let quality = softmin(&map, truth.pixels())?;
         Some(1.0 - quality)
     }),
 };

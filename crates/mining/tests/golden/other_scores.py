@@ -89,12 +89,12 @@ def history():
         "loss": loss[:, -1].mean(0),
         # A fifth of 15 epochs: the third.
         "el2n": el2n[:, 2].mean(0),
-        "forgetting": np.mean([[forgetting(correct[r, :, i]) for i in range(images)] for r in range(runs)], 0),
+        "forgetting_events": np.mean([[forgetting(correct[r, :, i]) for i in range(images)] for r in range(runs)], 0),
         "aum": -margin.mean((0, 1)),
         "low_confidence": 1 - given.mean((0, 1)),
         "variability": given.std(1).mean(0),
     }
-    assert (scores["forgetting"] == epochs).any() and (scores["forgetting"] == 0).any()
+    assert (scores["forgetting_events"] == epochs).any() and (scores["forgetting_events"] == 0).any()
     return {
         "runs": [rows[r * epochs * images : (r + 1) * epochs * images] for r in range(runs)],
         "scores": {name: values.tolist() for name, values in scores.items()},
