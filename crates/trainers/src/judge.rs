@@ -98,22 +98,22 @@ pub fn judge_classes(logits: &Tensor, labels: &Tensor) -> Result<Vec<Judgement>,
 }
 
 fn of_class(z: &[f32], label: usize) -> Judgement {
-    let largest = z.iter().copied().fold(f32::MIN, f32::max);
-    let sum: f64 = z.iter().map(|z| f64::from(z - largest).exp()).sum();
+    let z: Vec<f64> = z.iter().copied().map(f64::from).collect();
+    let largest = z.iter().copied().fold(f64::MIN, f64::max);
+    let sum: f64 = z.iter().map(|z| (z - largest).exp()).sum();
     let given = z.get(label).copied().unwrap_or(largest);
-    let (mut squares, mut other) = (0.0, f32::MIN);
+    let (mut squares, mut other) = (0.0, f64::MIN);
     for (class, &z) in z.iter().enumerate() {
-        let p = f64::from(z - largest).exp() / sum;
-        let y = f64::from(u8::from(class == label));
-        squares += (p - y) * (p - y);
+        let error = (z - largest).exp() / sum - f64::from(u8::from(class == label));
+        squares += error * error;
         if class != label {
             other = other.max(z);
         }
     }
     let first = z.iter().position(|&z| z == largest);
     Judgement {
-        loss: sum.ln() - f64::from(given - largest),
-        margin: f64::from(given) - f64::from(other),
+        loss: sum.ln() - (given - largest),
+        margin: given - other,
         el2n: squares.sqrt(),
         correct: first == Some(label),
     }
