@@ -87,9 +87,9 @@ pub struct Mine {
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Curve {
-    /// Pruned by magnitude, normalisation statistics re-estimated
+    /// Pruned by magnitude, with normalisation statistics re-estimated and with those of the dense network
     Pruned,
-    /// Also with the statistics kept, and two shams of the same dose: random pruning, and noise
+    /// Also two shams of the same dose, random pruning and weight noise
     All,
 }
 
@@ -116,6 +116,9 @@ const STABLE_SHARE: f64 = 0.8;
 
 /// Ways of halving the seeds that reliability is averaged over, at most.
 const MOST_SPLITS: usize = 30;
+
+/// Images that normalisation statistics are re-estimated on, at most.
+const MOST_TRAINING: usize = 256;
 
 /// Fewest images that normalisation statistics are re-estimated on, if there are others.
 const LEAST_TRAINING: usize = 32;
@@ -274,7 +277,7 @@ impl Mine {
                 self.sparsities.clone()
             },
             damages: match damages {
-                Curve::Pruned => vec![Damage::Pruned],
+                Curve::Pruned => vec![Damage::Pruned, Damage::PrunedRaw],
                 Curve::All => usual.damages,
             },
             seed: self.seed,
@@ -315,7 +318,7 @@ impl Mine {
 }
 
 /// The images that normalisation statistics are re-estimated on: training images that are not scored, as out of fold; all
-/// training images where that leaves too few; and the scored ones where the folder has none.
+/// training images where that leaves too few; the scored ones where the folder has none; at most [`MOST_TRAINING`] of them.
 fn training_images<'a>(data: &'a DataFolder, samples: &[&'a Sample]) -> Vec<&'a Sample> {
     let scored: BTreeSet<&str> = samples.iter().map(|sample| sample.image_id.as_str()).collect();
     let all = data.split(Split::Train);
@@ -324,13 +327,16 @@ fn training_images<'a>(data: &'a DataFolder, samples: &[&'a Sample]) -> Vec<&'a 
         .copied()
         .filter(|sample| !scored.contains(sample.image_id.as_str()))
         .collect();
-    if others.len() >= LEAST_TRAINING {
+    let images = if others.len() >= LEAST_TRAINING {
         others
     } else if all.is_empty() {
         samples.to_vec()
     } else {
         all
-    }
+    };
+    // Evenly over the list: neighbours in it may be of one source.
+    let count = images.len().min(MOST_TRAINING);
+    (0..count).map(|at| images[at * images.len() / count]).collect()
 }
 
 impl Judged {
