@@ -69,7 +69,7 @@ pub use classes::{ClassPopulation, class_scores, modal_class};
 #[cfg(feature = "candle")]
 pub use comparison::{Comparison, Contrast, Truth, TruthError, scores};
 pub use contingency::{TwoByTwo, wilson};
-pub use correlate::{Correlation, spearman};
+pub use correlate::{Correlation, mean_ranks, spearman};
 #[cfg(feature = "candle")]
 pub use curve_builder::CurveBuilder;
 pub use detection::{auroc, average_precision};
