@@ -89,7 +89,9 @@ pub fn rows(
                     .map(|replicate| Values::of(replicate, score.key, &truth.special))
                     .collect::<Result<Option<Vec<_>>>>()?;
                 let Some(of) = of else { continue };
-                let Some(all) = of.first() else { continue };
+                let Some(all) = of.first().filter(|all| all.images > 0) else {
+                    continue;
+                };
                 let cost = Cost::of(score, settings);
                 let interval = |get: fn(&Values) -> Option<f64>| jackknife(&of.iter().map(get).collect::<Vec<_>>());
                 rows.push(Row {

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use candle_core::Device;
 use htl_vocabulary::{read_json, write_whole};
 
@@ -130,15 +130,20 @@ impl Args {
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(200));
+            let mut failed = None;
             let mut still = Vec::new();
             for (name, mut child) in running {
                 match child.try_wait()? {
                     None => still.push((name, child)),
-                    Some(status) => ensure!(
-                        status.success(),
-                        "scenario {name} ended with {status}; its message is above. The same command continues"
-                    ),
+                    Some(status) if status.success() => {}
+                    Some(status) => failed = Some((name, status)),
                 }
+            }
+            if let Some((name, status)) = failed {
+                for (_, mut child) in still {
+                    child.kill().and_then(|()| child.wait()).ok();
+                }
+                bail!("scenario {name} ended with {status}; its message is above. The same command continues");
             }
             running = still;
         }

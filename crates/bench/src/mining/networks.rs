@@ -46,8 +46,8 @@ impl Networks {
                 batch: settings.batch,
                 image_steps,
                 learning_rate,
-                // Nothing is chosen by validation.
-                validate_every: usize::MAX,
+                // Nothing is chosen by validation: only after the last epoch.
+                validate_every: 1_000_000,
                 ..TrainConfig::default()
             };
             let dense = fit(

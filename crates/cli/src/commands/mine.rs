@@ -101,6 +101,8 @@ enum Select {
     Stable,
     /// Knockoff+ against the sham; needs four dense seeds
     Adaptive,
+    /// Nobody: scores only
+    None,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -158,18 +160,19 @@ impl Mine {
             curves.write(self.beside("curve.csv"))?;
         }
         let selected = self.select(&mut table, &judged, halves.as_ref(), &params);
-        if let Ok(selection) = &selected {
+        if let Ok(Some(selection)) = &selected {
             table.mark(selection)?;
         }
         // Scores are kept even if nothing can be selected by them.
         table.write(&self.out)?;
-        let selection = selected?;
-        words::say_selection(&selection, &table);
-        let stability = match &halves {
-            Some(halves) => halves.stability(self.by(), self.top, self.seed)?,
-            None => None,
-        };
-        words::write_selection(&self.beside("selection.json"), &selection, &table, stability)?;
+        if let Some(selection) = selected? {
+            words::say_selection(&selection, &table);
+            let stability = match &halves {
+                Some(halves) => halves.stability(self.by(), self.top, self.seed)?,
+                None => None,
+            };
+            words::write_selection(&self.beside("selection.json"), &selection, &table, stability)?;
+        }
         if let (Some(path), Some(sparse)) = (&self.maps, &judged.sparse) {
             consensus_pair(&judged.dense.maps, &sparse.maps)?.save(path, Encoding::U8)?;
         }
@@ -196,8 +199,9 @@ impl Mine {
         judged: &Judged,
         halves: Option<&SeedHalves>,
         params: &ScoreValidParams,
-    ) -> anyhow::Result<Selection> {
-        Ok(match self.select {
+    ) -> anyhow::Result<Option<Selection>> {
+        Ok(Some(match self.select {
+            Select::None => return Ok(None),
             Select::Top => top(table, self.by(), self.top, self.seed)?,
             Select::Stable => {
                 let Some(halves) = halves else {
@@ -206,7 +210,7 @@ impl Mine {
                 halves.stable(self.by(), self.top, STABLE_SHARE, self.seed)?
             }
             Select::Adaptive => adaptive(table, &judged.comparison(), params, self.top.min(0.99), self.seed)?,
-        })
+        }))
     }
 
     fn judge(
