@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use candle_core::Device;
+use htl_datasets::DataFolder;
 use htl_vocabulary::{read_json, write_whole};
 
 use evaluate::Row;
@@ -61,7 +62,7 @@ pub struct Args {
 
 impl Args {
     pub fn run(&self) -> Result<()> {
-        let mut scenarios = scenario::all(self.quick, self.revised.as_deref());
+        let mut scenarios = scenario::all(self.quick, self.revised.as_deref(), &DataFolder::open(&self.data)?)?;
         if self.only.iter().any(|name| name == "list") {
             scenarios.iter().for_each(|scenario| println!("{}", scenario.name()));
             return Ok(());

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use htl_datasets::{DataFolder, GroupRule, MaskNoise, PLANTED, Planting, Split, read_ids, read_mask};
+use htl_datasets::{DataFolder, DatasetError, GroupRule, MaskNoise, PLANTED, Planting, Split, read_ids, read_mask};
 
 /// Seed of everything that is planted.
 const SEED: u64 = 0;
@@ -34,26 +34,44 @@ pub enum Scenario {
     Revised(PathBuf),
 }
 
-/// Every scenario, or a few.
-pub fn all(quick: bool, revised: Option<&Path>) -> Vec<Scenario> {
+/// Every scenario that the data allow, or a few. A group that nobody is in, as sites where none are known, is left out.
+pub fn all(quick: bool, revised: Option<&Path>, data: &DataFolder) -> Result<Vec<Scenario>> {
     if quick {
-        return vec![
+        return Ok(vec![
             Scenario::Natural,
             Scenario::Rare(GROUPS[0], KEPT[1]),
             Scenario::Noisy(MaskNoise::Swapped),
-        ];
+        ]);
     }
-    let rare = GROUPS
+    let groups = known_groups(data)?;
+    let rare = groups
         .iter()
         .flat_map(|group| KEPT.map(|kept| Scenario::Rare(group, kept)));
     let noisy = MaskNoise::ALL.into_iter().map(Scenario::Noisy);
     let revised = revised.map(|dir| Scenario::Revised(dir.to_owned()));
-    [Scenario::Natural]
+    Ok([Scenario::Natural]
         .into_iter()
         .chain(rare)
         .chain(noisy)
         .chain(revised)
-        .collect()
+        .collect())
+}
+
+/// The groups that have members, and not everybody, among training and test images.
+fn known_groups(data: &DataFolder) -> Result<Vec<&'static str>> {
+    let mut known = Vec::new();
+    for group in GROUPS {
+        let rule: GroupRule = group.parse()?;
+        let is_known = |split| match rule.members(&data.split(split)) {
+            Ok(_) => Ok(true),
+            Err(DatasetError::Plant { .. }) => Ok(false),
+            Err(other) => Err(other),
+        };
+        if is_known(Split::Train)? && is_known(Split::Test)? {
+            known.push(group);
+        }
+    }
+    Ok(known)
 }
 
 /// Special images, and what they are special by.
@@ -94,7 +112,7 @@ impl Scenario {
         let planting = match self {
             Self::Natural => {
                 let mut truths = Vec::new();
-                for group in GROUPS {
+                for group in known_groups(&source)? {
                     truths.extend(natural_groups(&source, group)?);
                 }
                 return Ok(Ground {
@@ -184,4 +202,59 @@ fn revisions(data: &DataFolder, dir: &Path) -> Result<Planting> {
     }
     let counts = |id: &str| overlaps.get(id).is_some_and(|iou| *iou < REVISED);
     Ok(Planting::other_masks(data, masks, counts)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn embedded() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data-manifest/embedded")
+    }
+
+    /// The embedded images have no sites: three groups at three shares, four kinds of noise, and nothing planted.
+    #[test]
+    fn scenarios_are_what_the_data_allow() {
+        let data = DataFolder::open(embedded()).unwrap();
+        let names: Vec<String> = all(false, None, &data).unwrap().iter().map(Scenario::name).collect();
+        assert_eq!(names.len(), 1 + 3 * 3 + 4);
+        assert!(names.iter().all(|name| !name.contains("site")), "{names:?}");
+        assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
+    }
+
+    /// What is to be found is in the folder to train on, the truth of changed masks beside it; a second call finds the same.
+    #[test]
+    fn grounds_are_prepared_once() {
+        let place = tempfile::tempdir().unwrap();
+        for (scenario, special, images) in [
+            (Scenario::Rare(GROUPS[0], 8), 6, 240 - 74),
+            (Scenario::Noisy(MaskNoise::Swapped), 24, 240),
+        ] {
+            let folder = place.path().join(scenario.name());
+            let ground = scenario.prepare(&embedded(), &folder).unwrap();
+            let train = ground.data.split(Split::Train);
+            let truth = &ground.truths[0];
+            assert_eq!(
+                (truth.split, truth.special.len(), train.len()),
+                (Split::Train, special, images)
+            );
+            assert!(
+                truth
+                    .special
+                    .iter()
+                    .all(|id| train.iter().any(|sample| sample.image_id == *id))
+            );
+            assert!(ground.masks.values().all(|path| path.exists()));
+            assert_eq!(
+                ground.masks.len(),
+                if scenario == Scenario::Rare(GROUPS[0], 8) {
+                    0
+                } else {
+                    24
+                }
+            );
+            let again = scenario.prepare(&embedded(), &folder).unwrap();
+            assert_eq!(again.truths[0].special, truth.special);
+        }
+    }
 }
