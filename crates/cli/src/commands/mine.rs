@@ -68,7 +68,7 @@ pub struct Mine {
     /// the tolerated share of false discoveries
     #[arg(long, default_value_t = 0.2)]
     top: f64,
-    /// The score that selects; forgetting with --curve, else disagreement
+    /// The score that selects; forgetting_raw with --curve, else disagreement
     #[arg(long, value_parser = choices::score())]
     by: Option<String>,
     /// Puts equal scores in order
@@ -87,7 +87,9 @@ pub struct Mine {
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Curve {
-    /// Pruned by magnitude, with normalisation statistics re-estimated and with those of the dense network
+    /// Pruned by magnitude, normalisation statistics kept: enough to select
+    Raw,
+    /// Also with the statistics re-estimated on training images
     Pruned,
     /// Also two shams of the same dose, random pruning and weight noise
     All,
@@ -183,7 +185,7 @@ impl Mine {
     fn by(&self) -> &str {
         match (&self.by, self.curve) {
             (Some(by), _) => by,
-            (None, Some(_)) => column::FORGETTING,
+            (None, Some(_)) => column::FORGETTING_RAW,
             (None, None) => column::DISAGREEMENT,
         }
     }
@@ -281,6 +283,7 @@ impl Mine {
                 self.sparsities.clone()
             },
             damages: match damages {
+                Curve::Raw => vec![Damage::PrunedRaw],
                 Curve::Pruned => vec![Damage::Pruned, Damage::PrunedRaw],
                 Curve::All => usual.damages,
             },

@@ -222,7 +222,7 @@ impl Builder<'_> {
                 },
             )
             .flag("--setting", setting.key)
-            .flag("--curve", if curve == Curve::Alone { "pruned" } else { "all" })
+            .flag("--curve", if curve == Curve::Alone { "raw" } else { "all" })
             .flag("--sparsities", self.profile.curve.iter().map(f64::to_string).collect::<Vec<_>>().join(","))
             .flag("--top", self.profile.top)
             .flag("--labels", if masks == Masks::Read { "masks" } else { "ignore" });
@@ -235,7 +235,7 @@ impl Builder<'_> {
         call = call
             .flag("--out", Value::Own(file::SCORES.into()))
             .flag("--maps", Value::Own(file::MAPS.into()));
-        let damages = if curve == Curve::Alone { 2 } else { 6 };
+        let damages = if curve == Curve::Alone { 1 } else { 6 };
         let passes = 1 + population.dense.len() * (1 + damages * self.profile.curve.len());
         self.plan.call(name, Kind::Mine, SMALL * passes as f64, call)
     }
