@@ -114,6 +114,14 @@ pub enum MiningError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A loss without a gradient.
+    #[error(
+        "the loss of sample {sample} depends on none of the variables: give the network's own variables, and a forward pass that tracks gradients"
+    )]
+    NoGradient {
+        /// Number of the sample, from 0.
+        sample: usize,
+    },
     /// A training without judgements of its images.
     #[error("the dynamics of training {training} have no rows: train with `htl train --dynamics`")]
     NoDynamics {

@@ -26,7 +26,8 @@ use crate::table::{ScoreRow, ScoreTable};
 /// ```
 ///
 /// # Errors
-/// What `loss` and the backward pass fail with; [`MiningError::Parameter`] for a gradient that is not finite.
+/// What `loss` and the backward pass fail with; [`MiningError::NoGradient`] if the loss depends on none of the variables, as
+/// where a forward pass for inference tracks nothing; [`MiningError::Parameter`] for a gradient that is not finite.
 pub fn gradient_norms(
     samples: usize,
     variables: &[Var],
@@ -35,10 +36,14 @@ pub fn gradient_norms(
     (0..samples)
         .map(|sample| {
             let gradients = loss(sample)?.backward()?;
-            let mut squares = 0.0;
+            let (mut squares, mut reached) = (0.0, 0);
             for gradient in variables.iter().filter_map(|variable| gradients.get(variable)) {
+                reached += 1;
                 // In f64: millions of small squares.
                 squares += gradient.to_dtype(DType::F64)?.sqr()?.sum_all()?.to_scalar::<f64>()?;
+            }
+            if reached == 0 {
+                return Err(MiningError::NoGradient { sample });
             }
             match squares.is_finite() {
                 true => Ok(squares.sqrt()),

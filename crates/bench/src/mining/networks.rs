@@ -131,7 +131,7 @@ fn early_gradients(checkpoint: &Path, samples: &[&Sample], kept: &Path) -> Resul
         let mask = images.mask(image).unwrap_or_default();
         let mask = Tensor::from_vec(mask, (1, 1, size, size), &Device::Cpu)?;
         let logits = network
-            .forward(&pixels, Mode::Evaluate)
+            .forward(&pixels, Mode::Gradients)
             .map_err(candle_core::Error::wrap)?;
         let loss = htl_ops::bce_with_logits(&logits, &mask, None)? + htl_ops::soft_dice(&logits, &mask, None)?;
         loss?.sum_all()

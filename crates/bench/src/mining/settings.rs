@@ -49,7 +49,6 @@ impl Settings {
         let images = folder.split(htl_datasets::Split::Train).len();
         let epochs = if quick { 8 } else { 30 };
         let image_steps = (images * epochs).max(64);
-        let tenths = |step: u32| f64::from(step) / 10.0;
         Ok(Self {
             data_sha256: folder.sha256()?,
             revisions_sha256: revised.map(|dir| sha256_file(&dir.join("revisions.csv"))).transpose()?,
@@ -64,9 +63,10 @@ impl Settings {
             learning_rate: 3e-3,
             fine_tune_rate: 2e-3,
             sparsity: 0.8,
+            // Those of exemplars among them.
             sparsities: match quick {
-                true => [3, 5, 7, 9].map(tenths).to_vec(),
-                false => (0..10).map(tenths).chain([0.95]).collect(),
+                true => vec![0.3, 0.5, 0.7, 0.9],
+                false => vec![0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95],
             },
             judge_every: if quick { 1 } else { 3 },
         })
