@@ -28,7 +28,7 @@
 //! | what | names |
 //! | --- | --- |
 //! | predictors | [`Predictor`], [`NetworkPredictor`], [`localization_map`] |
-//! | what they say of many images, of one | [`localization_maps`], [`class_logits`], [`map_of`] |
+//! | what they say of many images, of one | [`localization_maps`], [`class_logits`], [`map_of`], [`for_each_output`] |
 //! | populations | [`PopulationPrediction`], [`consensus`], [`consensus_pair`] |
 //! | what pruning without further training does | [`forgetting_curves`], [`CurveParams`], [`recalibrate`] |
 //! | the truth | [`with_masks`], [`stored_mask`], [`stored_masks`] |
@@ -39,6 +39,7 @@
 //! A map with a NaN or an infinity in it is an error everywhere ([`InferenceError::NotFinite`]): a broken network must not pass
 //! for one that found no lesion.
 mod consensus;
+mod contrast;
 mod curve;
 mod error;
 mod evaluate;
@@ -51,11 +52,12 @@ mod truth;
 mod validation;
 
 pub use consensus::{consensus, consensus_pair};
+pub use contrast::contrast_within;
 pub use curve::{CurveParams, forgetting_curves, recalibrate};
 pub use error::InferenceError;
 pub use evaluate::Evaluation;
 pub use population::PopulationPrediction;
-pub use predict::{class_logits, localization_maps, map_of};
+pub use predict::{class_logits, for_each_output, localization_maps, map_of};
 pub use predictor::{NetworkPredictor, Predictor, localization_map};
 pub use summary::{LEAST_GROUP, WorstGroup, summary, worst_group};
 pub use trivial::evaluate_trivial;

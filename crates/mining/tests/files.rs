@@ -102,7 +102,9 @@ fn long_tables_hold_settings_and_folds() {
         Err(MiningError::DuplicateId { .. })
     ));
     assert_eq!(
-        htl_mining::rank(&long.filtered(|row| row.setting == "boxes"), "score", 0).unwrap().ids(),
+        htl_mining::rank(&long.filtered(|row| row.setting == "boxes"), "score", 0)
+            .unwrap()
+            .ids(),
         ["b", "a"]
     );
     let mut in_sample = ScoreTable::new(["score"]);

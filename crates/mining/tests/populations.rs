@@ -174,10 +174,16 @@ fn adaptive_selection_finds_planted_harm_and_little_else() {
             let mut table = scores(&comparison, &params).unwrap();
             let selection = adaptive(&mut table, &comparison, &params, 0.2, 0).unwrap();
             // What was decided by can be read in the table.
-            let least = selection.ids.iter().filter_map(|id| table.score(id, column::KNOCKOFF_W));
+            let least = selection
+                .ids
+                .iter()
+                .filter_map(|id| table.score(id, column::KNOCKOFF_W));
             let least = least.fold(f64::INFINITY, f64::min);
             let above = table.column(column::KNOCKOFF_W).unwrap();
-            assert_eq!(above.into_iter().flatten().filter(|w| *w >= least).count(), selection.len());
+            assert_eq!(
+                above.into_iter().flatten().filter(|w| *w >= least).count(),
+                selection.len()
+            );
             selection
         };
         false_alarms += usize::from(!select(&second_sham).is_empty());
@@ -265,7 +271,11 @@ fn errors_are_at_the_size_of_the_stored_mask() {
     let jaccard = Confusion::of(&judged, &stored).unwrap().jaccard();
     assert!(jaccard < 1.0, "the example tells the sizes apart");
     assert_eq!(table.score("ISIC_0000000", column::DENSE_ERROR), Some(1.0 - jaccard));
-    assert_eq!(table.score("ISIC_0000000", column::DISAGREEMENT), None, "there is no sparse population");
+    assert_eq!(
+        table.score("ISIC_0000000", column::DISAGREEMENT),
+        None,
+        "there is no sparse population"
+    );
     let unreadable = |_: &str| Err("no such file".into());
     let error = scores(&Comparison::of_dense(&dense).with_truth(&unreadable), &params()).unwrap_err();
     assert!(error.to_string().contains("ISIC_0000000") && error.to_string().contains("no such file"));

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use htl_mining::{
-    Adjustment, Attribute, ClassPopulation, MOST_TIED, MiningError, Outcome, QueryRule, ScoreRow, ScoreTable, Selection, Subject,
-    TwoByTwo, UNKNOWN, attribute_named, class_scores, demographics, knockoff_threshold, modal_class, query,
-    random_like, rank, top, weights,
+    Adjustment, Attribute, ClassPopulation, MOST_TIED, MiningError, Outcome, QueryRule, ScoreRow, ScoreTable,
+    Selection, Subject, TwoByTwo, UNKNOWN, attribute_named, class_scores, demographics, knockoff_threshold,
+    modal_class, query, random_like, rank, top, weights,
 };
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng};

@@ -11,6 +11,7 @@
 //! ```
 pub mod arm;
 mod duration;
+pub mod dynamics;
 mod error;
 pub mod file;
 pub mod history;
@@ -26,6 +27,7 @@ mod whole;
 
 pub use arm::Arm;
 pub use duration::duration_in_words;
+pub use dynamics::{DYNAMICS_COLUMNS, DynamicsRow, read_dynamics, write_dynamics};
 pub use error::{FormatError, read_json};
 pub use history::{HistoryRow, read_history, write_history};
 pub use lock::lock_file;

@@ -1,5 +1,5 @@
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     path::PathBuf,
 };
 
@@ -7,11 +7,15 @@ use anyhow::{bail, ensure};
 use candle_core::Device;
 use clap::Args;
 use htl_datasets::{DataFolder, Sample, Split, read_ids};
-use htl_inference::{CurveParams, PopulationPrediction, consensus_pair, forgetting_curves, stored_mask};
+use htl_inference::{
+    CurveParams, PopulationPrediction, consensus_pair, contrast_within, forgetting_curves, stored_mask,
+};
+use htl_metrics::Mask;
 use htl_mining::{
     Comparison, Damage, Encoding, ForgettingCurves, MapKind, MiningError, ScoreParams, ScoreTable, ScoreValidParams,
-    SeedHalves, Selection, TruthError, adaptive, class_scores, column, scores, top, write_reliability,
+    SeedHalves, Selection, TruthError, adaptive, class_scores, column, dynamics_scores, scores, top, write_reliability,
 };
+use htl_vocabulary::{DynamicsRow, read_dynamics};
 
 use super::{choices, parse_split};
 use crate::progress::Progress;
@@ -36,6 +40,9 @@ pub struct Mine {
     /// Sparsities of the curves, ascending; 0 to 0.95 in steps of 0.05 if left out
     #[arg(long, value_delimiter = ',', requires = "curve")]
     sparsities: Vec<f64>,
+    /// Histories of trainings (dynamics.csv of `htl train --dynamics`), one per seed, in the order of the dense checkpoints
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    dynamics: Vec<PathBuf>,
     /// The data folder
     #[arg(long)]
     data: PathBuf,
@@ -126,6 +133,8 @@ struct Judged {
     sparse: Option<PopulationPrediction>,
     sham: Option<PopulationPrediction>,
     curves: Option<ForgettingCurves>,
+    /// Histories of trainings.
+    dynamics: Vec<Vec<DynamicsRow>>,
 }
 
 impl Mine {
@@ -139,7 +148,9 @@ impl Mine {
         let samples = self.samples(&data)?;
         let params = ScoreParams::default().check()?;
         let judged = self.judge(&data, &samples, &params, device)?;
-        let mut table = judged.table(&params, self.labels, &samples)?.labelled(&self.setting, self.fold);
+        let mut table = judged
+            .table(&params, self.labels, &samples)?
+            .labelled(&self.setting, self.fold);
 
         let halves = judged.halves(&params)?;
         if let Some(halves) = &halves {
@@ -238,7 +249,22 @@ impl Mine {
             sparse,
             sham,
             curves,
+            dynamics: self.histories(samples)?,
         })
+    }
+
+    fn histories(&self, samples: &[&Sample]) -> anyhow::Result<Vec<Vec<DynamicsRow>>> {
+        let read = |path: &PathBuf| -> anyhow::Result<Vec<DynamicsRow>> {
+            let rows = read_dynamics(path)?;
+            let judged: BTreeSet<&str> = rows.iter().map(|row| row.image_id.as_str()).collect();
+            ensure!(
+                samples.iter().any(|sample| judged.contains(sample.image_id.as_str())),
+                "{}: it has judged none of the images to score: histories are of training images",
+                path.display()
+            );
+            Ok(rows)
+        };
+        self.dynamics.iter().map(read).collect()
     }
 
     fn curves(
@@ -331,7 +357,7 @@ impl Judged {
     }
 
     fn table(&self, params: &ScoreValidParams, labels: Labels, samples: &[&Sample]) -> anyhow::Result<ScoreTable> {
-        let with_masks: std::collections::HashMap<&str, &Sample> = samples
+        let with_masks: HashMap<&str, &Sample> = samples
             .iter()
             .filter(|sample| sample.mask.is_some())
             .map(|sample| (sample.image_id.as_str(), *sample))
@@ -345,6 +371,12 @@ impl Judged {
         if labels == Labels::Masks && self.dense.maps.kind() == MapKind::Probability {
             comparison = comparison.with_truth(&truth);
         }
+        let photographs: HashMap<&str, &Sample> = samples.iter().map(|s| (s.image_id.as_str(), *s)).collect();
+        let contrast = |id: &str, mask: &Mask| -> Result<_, TruthError> {
+            let measured = photographs.get(id).map(|sample| contrast_within(sample, mask));
+            Ok(measured.transpose()?.flatten())
+        };
+        comparison = comparison.with_contrast(&contrast);
         let mut table = scores(&comparison, params)?;
         if let Some(dense) = &self.dense.classes {
             let classes = |other: &Option<PopulationPrediction>| other.as_ref().and_then(|other| other.classes.clone());
@@ -353,6 +385,9 @@ impl Judged {
                 &class_scores(dense, sparse.as_ref(), sham.as_ref(), self.curves.as_ref())?,
                 "",
             )?;
+        }
+        if !self.dynamics.is_empty() {
+            table.join(&dynamics_scores(&self.dynamics)?, "")?;
         }
         Ok(table)
     }
@@ -369,23 +404,39 @@ impl Judged {
             let some = |other: &PopulationPrediction| -> Result<PopulationPrediction, MiningError> {
                 Ok(PopulationPrediction {
                     maps: other.maps.with_seeds(chosen)?,
-                    classes: other.classes.as_ref().map(|classes| classes.with_seeds(chosen)).transpose()?,
+                    classes: other
+                        .classes
+                        .as_ref()
+                        .map(|classes| classes.with_seeds(chosen))
+                        .transpose()?,
                 })
             };
             let half = Self {
                 dense: some(&self.dense)?,
                 sparse: self.sparse.as_ref().map(some).transpose()?,
                 sham: self.sham.as_ref().map(some).transpose()?,
-                curves: self.curves.as_ref().map(|curves| curves.with_seeds(chosen)).transpose()?,
+                curves: self
+                    .curves
+                    .as_ref()
+                    .map(|curves| curves.with_seeds(chosen))
+                    .transpose()?,
+                dynamics: match self.dynamics.len() == seeds {
+                    true => chosen.iter().map(|&seed| self.dynamics[seed].clone()).collect(),
+                    false => Vec::new(),
+                },
             };
             let mut table = scores(&half.comparison(), params)?;
             if let Some(dense) = &half.dense.classes {
-                let classes = |other: &Option<PopulationPrediction>| other.as_ref().and_then(|other| other.classes.clone());
+                let classes =
+                    |other: &Option<PopulationPrediction>| other.as_ref().and_then(|other| other.classes.clone());
                 let (sparse, sham) = (classes(&half.sparse), classes(&half.sham));
                 table.join(
                     &class_scores(dense, sparse.as_ref(), sham.as_ref(), half.curves.as_ref())?,
                     "",
                 )?;
+            }
+            if !half.dynamics.is_empty() {
+                table.join(&dynamics_scores(&half.dynamics)?, "")?;
             }
             Ok(table)
         })?;
