@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 
 use htl_datasets::{DataFolder, ImageSet, MaskUse, Sample};
 use htl_metrics::{
-    BoxAccuracy, Calibration, Confusion, ImageScores, MapCut, Mask, PerImage, PerImageRow, PixelPrecision, Proposals,
-    ScoreMap, resize_bilinear,
+    BoxAccuracy, Calibration, Confusion, ImageScores, LESION_COLUMN, MapCut, Mask, PATIENT_COLUMN, PerImage,
+    PerImageRow, PixelPrecision, Proposals, ScoreMap, resize_bilinear,
 };
 use htl_mining::{MapKind, Subject, group_columns, group_levels};
 
@@ -76,33 +76,39 @@ impl Evaluation {
     }
 
     /// Metrics of the maps themselves, by name: `max_box_acc_v2` and `px_ap` over the images that show a lesion, and of
-    /// probabilities `calibration_error` and `brier`. Without a lesion in any image there is nothing to measure.
+    /// probabilities `calibration_error` and `brier` over all images.
+    ///
+    /// As clovaai `wsolevaluation` has it for MaxBoxAccV2 and PxAP, every map is stretched to [0, 1] once it has its stored
+    /// size, and the boxes of all contours are proposed, of which the best counts. (It resizes bicubically; maps here are
+    /// resized bilinearly.)
     ///
     /// # Errors
     /// [`InferenceError::Metric`] for a map outside [0, 1].
     pub fn threshold_free(&self) -> Result<BTreeMap<String, f64>, InferenceError> {
-        let mut boxes = BoxAccuracy::new(Proposals::LargestContour);
+        let mut boxes = BoxAccuracy::new(Proposals::AllContours);
         let mut precision = PixelPrecision::new();
         let mut calibration = Calibration::new();
         let mut summary = BTreeMap::new();
         let mut lesions = 0;
         for (map, truth) in self.maps.iter().zip(&self.truths) {
+            if self.kind == MapKind::Probability {
+                calibration.add(map, truth)?;
+            }
             let Some(bounds) = truth.largest_component_box() else {
                 continue;
             };
-            let scores = ScoreMap::unit(truth.height(), truth.width(), map.clone())?;
+            let scores = ScoreMap::stretched(truth.height(), truth.width(), map)?;
             boxes.add(&scores, &[bounds])?;
             precision.add(&scores, truth)?;
-            calibration.add(map, truth)?;
             lesions += 1;
         }
         if lesions > 0 {
             summary.insert("max_box_acc_v2".to_owned(), boxes.max_box_acc_v2()?);
             summary.insert("px_ap".to_owned(), precision.px_ap()?);
-            if self.kind == MapKind::Probability {
-                summary.insert("calibration_error".to_owned(), calibration.expected_error()?);
-                summary.insert("brier".to_owned(), calibration.brier()?);
-            }
+        }
+        if self.kind == MapKind::Probability && !self.maps.is_empty() {
+            summary.insert("calibration_error".to_owned(), calibration.expected_error()?);
+            summary.insert("brier".to_owned(), calibration.brier()?);
         }
         Ok(summary)
     }
@@ -113,7 +119,7 @@ impl Evaluation {
     }
 }
 
-/// The table of these images, each with the groups that `data` and its mask put it in.
+/// The table of these images, each with its lesion and patient and the groups that `data` and its mask put it in.
 pub(crate) fn with_groups(scores: Vec<ImageScores>, data: &DataFolder) -> PerImage {
     let subjects: Vec<Subject> = scores.iter().map(|s| subject(s, data.get(&s.image_id))).collect();
     PerImage {
@@ -121,7 +127,15 @@ pub(crate) fn with_groups(scores: Vec<ImageScores>, data: &DataFolder) -> PerIma
         rows: scores
             .into_iter()
             .zip(group_levels(&subjects))
-            .map(|(scores, groups)| PerImageRow { scores, groups })
+            .map(|(scores, groups)| {
+                let known = |column: &str| data.get(&scores.image_id).and_then(|sample| sample.field(column));
+                PerImageRow {
+                    lesion_id: known(LESION_COLUMN),
+                    patient_id: known(PATIENT_COLUMN),
+                    scores,
+                    groups,
+                }
+            })
             .collect(),
     }
 }

@@ -31,7 +31,7 @@
 //! | what they say of many images, of one | [`localization_maps`], [`class_logits`], [`map_of`] |
 //! | populations | [`PopulationPrediction`], [`consensus`], [`consensus_pair`] |
 //! | the truth | [`with_masks`], [`stored_mask`], [`stored_masks`], [`masks_at`] |
-//! | results | [`Evaluation`], [`summary`], [`worst_group`], [`LEAST_GROUP`] |
+//! | results | [`Evaluation`], [`summary`], [`Summary`] |
 //! | predictors that learn nothing | [`evaluate_trivial`] |
 //! | choosing by validation | [`Validator`] |
 //!
@@ -54,7 +54,7 @@ pub use evaluate::Evaluation;
 pub use population::PopulationPrediction;
 pub use predict::{class_logits, localization_maps, map_of};
 pub use predictor::{NetworkPredictor, Predictor, localization_map};
-pub use summary::{LEAST_GROUP, WorstGroup, summary, worst_group};
+pub use summary::{Summary, summary};
 pub use trivial::evaluate_trivial;
 pub use truth::{masks_at, stored_mask, stored_masks, with_masks};
 pub use validation::Validator;
