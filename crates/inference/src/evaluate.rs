@@ -162,6 +162,53 @@ mod tests {
         ImageScores::of(format!("i{id}"), &mask, &mask).unwrap()
     }
 
+    fn evaluation(kind: MapKind, images: &[(Vec<f32>, Vec<u8>)]) -> Evaluation {
+        Evaluation {
+            kind,
+            ids: (0..images.len()).map(|id| format!("i{id}")).collect(),
+            maps: images.iter().map(|(map, _)| map.clone()).collect(),
+            truths: images
+                .iter()
+                .map(|(_, truth)| Mask::new(8, 8, truth.clone()).unwrap())
+                .collect(),
+        }
+    }
+
+    /// A box beside a larger spot is found, since every contour's box is proposed; differences under a thousandth count,
+    /// since maps are stretched.
+    #[test]
+    fn boxes_of_all_contours_of_stretched_maps() {
+        let at = |pixel: usize, rows: std::ops::Range<usize>, columns: std::ops::Range<usize>| {
+            rows.contains(&(pixel / 8)) && columns.contains(&(pixel % 8))
+        };
+        let lesion = |pixel: usize| at(pixel, 5..7, 5..7);
+        let map = (0..64)
+            .map(|p| if lesion(p) || at(p, 0..4, 0..4) { 0.5004 } else { 0.5001 })
+            .collect();
+        let truth = (0..64).map(|pixel| u8::from(lesion(pixel))).collect();
+        let found = evaluation(MapKind::ClassActivation, &[(map, truth)])
+            .threshold_free()
+            .unwrap();
+        assert_eq!(found["max_box_acc_v2"], 1.0);
+        // 4 of the 20 pixels above are lesion.
+        assert!((found["px_ap"] - 0.2).abs() < 1e-12, "{found:?}");
+        assert!(!found.contains_key("brier"));
+    }
+
+    /// An image without a lesion has no box, and its probabilities may be wrong all the same.
+    #[test]
+    fn calibration_is_of_all_images() {
+        let sure = (vec![0.9; 64], vec![1; 64]);
+        let wrong = (vec![0.9; 64], vec![0; 64]);
+        let found = |images: &[_]| evaluation(MapKind::Probability, images).threshold_free().unwrap();
+        let both = found(&[sure.clone(), wrong.clone()]);
+        assert!((both["brier"] - (0.01 + 0.81) / 2.0).abs() < 1e-6, "{both:?}");
+        assert!((both["calibration_error"] - 0.4).abs() < 1e-6, "{both:?}");
+        assert_eq!(both["max_box_acc_v2"], found(&[sure])["max_box_acc_v2"]);
+        let none = found(&[wrong]);
+        assert!(none.contains_key("brier") && !none.contains_key("px_ap"));
+    }
+
     /// Lesions of one size are in one third, however the table is sorted.
     #[test]
     fn lesions_of_one_size_are_in_one_group() {

@@ -51,7 +51,11 @@ impl Dice {
 
     /// Results of a run with this luck, which changes its images by so much, the group's by more.
     fn run(&mut self, world: &World, luck: f64, change: f64, group: f64) -> Vec<(String, f64)> {
-        let collapsed = if self.0.random::<f64>() < world.collapse { -0.1 } else { 0.0 };
+        let collapsed = if self.0.random::<f64>() < world.collapse {
+            -0.1
+        } else {
+            0.0
+        };
         (0..IMAGES)
             .map(|image| {
                 let lost = if image < GROUP { group } else { 0.0 };
@@ -151,7 +155,15 @@ fn main() -> Result<(), MetricError> {
         row(&[runs[0].to_string(), runs[1].to_string(), format!("{mean:.3}")]);
     }
     println!("\nLosses of all images that are found (gate of the mean):\n");
-    row(&["sd of seeds", "baseline runs", "fresh runs", "−1 point", "−2 points", "−5 points"].map(String::from));
+    row(&[
+        "sd of seeds",
+        "baseline runs",
+        "fresh runs",
+        "−1 point",
+        "−2 points",
+        "−5 points",
+    ]
+    .map(String::from));
     row(&["---"; 6].map(String::from));
     for seed in [0.008, 0.012] {
         for runs in [[3, 1], [5, 1], [5, 3], [10, 1], [10, 5]] {
@@ -184,7 +196,13 @@ fn main() -> Result<(), MetricError> {
         }
     }
     println!("\nFive fresh runs against five, with seeds of their own and with the same seeds:\n");
-    row(&["what seeds decide alike", "false alarm, paired", "−1 point, unpaired", "−1 point, paired"].map(String::from));
+    row(&[
+        "what seeds decide alike",
+        "false alarm, paired",
+        "−1 point, unpaired",
+        "−1 point, paired",
+    ]
+    .map(String::from));
     row(&["---"; 4].map(String::from));
     for kept in [0.0, 0.5, 0.9] {
         let world = |change, shared| World {
