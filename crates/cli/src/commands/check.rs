@@ -6,7 +6,10 @@ use std::{
 use anyhow::{Context, bail};
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use htl_metrics::{BandParams, Baseline, GOOD_BASELINE_RUNS, LEAST_BASELINE_RUNS, Metric, PerImage, Runs};
+use htl_metrics::{
+    BASELINE_VERSION, BandParams, Baseline, GOOD_BASELINE_RUNS, LEAST_BASELINE_RUNS, Metric, MetricError, PerImage,
+    Runs,
+};
 use htl_vocabulary::write_whole;
 
 use super::print;
@@ -152,8 +155,17 @@ fn read_table(path: &Path) -> anyhow::Result<PerImage> {
 fn read_baseline(path: &Path) -> anyhow::Result<Baseline> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read {}; make one with --update", path.display()))?;
-    let baseline: Baseline =
-        serde_json::from_str(&text).with_context(|| format!("{} is not a baseline", path.display()))?;
+    let not_one = || format!("{} is not a baseline", path.display());
+    // A file of another version has other fields: its version says so better than the first of them would.
+    let document: serde_json::Value = serde_json::from_str(&text).with_context(not_one)?;
+    if let Some(found) = document.get("version").and_then(serde_json::Value::as_u64)
+        && found != u64::from(BASELINE_VERSION)
+    {
+        let found = u32::try_from(found).unwrap_or(u32::MAX);
+        let expected = BASELINE_VERSION;
+        return Err(MetricError::BaselineVersion { found, expected }).with_context(|| path.display().to_string());
+    }
+    let baseline: Baseline = serde_json::from_value(document).with_context(not_one)?;
     baseline.validate().with_context(|| path.display().to_string())?;
     Ok(baseline)
 }
