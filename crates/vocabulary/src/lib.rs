@@ -11,6 +11,7 @@
 //! ```
 pub mod arm;
 mod contrast;
+mod duration;
 mod error;
 pub mod file;
 pub mod history;
@@ -25,6 +26,7 @@ pub mod trivial;
 mod whole;
 
 pub use arm::Arm;
+pub use duration::duration_in_words;
 pub use error::{FormatError, read_json};
 pub use history::{HistoryRow, read_history, write_history};
 pub use lock::lock_file;
