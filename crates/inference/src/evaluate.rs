@@ -195,6 +195,46 @@ mod tests {
         assert!(!found.contains_key("brier"));
     }
 
+    /// Small maps judged at the size of larger masks, by OpenCV (`tests/golden/make_wsol.py`): resized, stretched, the boxes
+    /// of all contours.
+    #[test]
+    fn metrics_of_maps_agree_with_opencv() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/wsol.json");
+        let golden: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let list = |value: &serde_json::Value| value.as_array().unwrap().clone();
+        let (mut maps, mut truths) = (Vec::new(), Vec::new());
+        for image in list(&golden["images"]) {
+            let rows: Vec<String> = list(&image["truth"])
+                .iter()
+                .map(|row| row.as_str().unwrap().to_owned())
+                .collect();
+            let size = (rows.len(), rows[0].len());
+            let pixels = rows.concat().bytes().map(|pixel| u8::from(pixel == b'#')).collect();
+            let side = image["side"].as_u64().unwrap() as usize;
+            let map: Vec<f32> = list(&image["map"])
+                .iter()
+                .map(|value| value.as_f64().unwrap() as f32)
+                .collect();
+            maps.push(resize_bilinear(&map, (side, side), size).unwrap());
+            truths.push(Mask::new(size.0, size.1, pixels).unwrap());
+        }
+        let evaluation = Evaluation {
+            kind: MapKind::ClassActivation,
+            ids: (0..maps.len()).map(|id| format!("i{id}")).collect(),
+            maps,
+            truths,
+        };
+        let found = evaluation.threshold_free().unwrap();
+        for (key, tolerance) in [("max_box_acc_v2", 1e-12), ("px_ap", 1e-4)] {
+            let expected = golden[key].as_f64().unwrap();
+            assert!(
+                (found[key] - expected).abs() <= tolerance,
+                "{key}: {} {expected}",
+                found[key]
+            );
+        }
+    }
+
     /// An image without a lesion has no box, and its probabilities may be wrong all the same.
     #[test]
     fn calibration_is_of_all_images() {
