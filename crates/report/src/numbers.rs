@@ -89,13 +89,15 @@ fn of_setting(
     }
     let declared_arms = declared.map(|contrast| [contrast.method.clone(), contrast.control.clone()]);
     let mut gain = IndexMap::new();
-    for [method, control] in files.compare.iter().chain(declared_arms.as_ref()) {
+    let further = declared_arms.as_ref().filter(|arms| !files.compare.contains(arms));
+    for [method, control] in files.compare.iter().chain(further) {
         let Some(pair) = pair_of(key, &tables, method, control)? else {
             continue;
         };
         let mut gains = IndexMap::new();
         let declared = declared.iter().map(|contrast| contrast.metric.as_str());
-        for metric in GAINS.into_iter().chain(declared) {
+        let further = declared.filter(|metric| !GAINS.contains(metric));
+        for metric in GAINS.into_iter().chain(further) {
             if let Some(found) = pair.gain(metric)? {
                 gains.insert(metric.to_owned(), found);
             }
