@@ -109,12 +109,12 @@ impl ScoreTable {
     }
 }
 
-/// The score that a table is ranked by unasked: `forgetting` where it is known, else `disagreement`.
+/// The score that a table is ranked by unasked: `forgetting_raw` where it is known, else `disagreement`.
 pub fn default_score(table: &ScoreTable) -> &'static str {
     let known = table
-        .column(column::FORGETTING)
+        .column(column::FORGETTING_RAW)
         .is_ok_and(|values| values.iter().any(Option::is_some));
-    if known { column::FORGETTING } else { column::DISAGREEMENT }
+    if known { column::FORGETTING_RAW } else { column::DISAGREEMENT }
 }
 
 fn in_words(setting: &str, fold: Option<u32>) -> String {

@@ -61,7 +61,7 @@ pub struct Mine {
     /// the tolerated share of false discoveries
     #[arg(long, default_value_t = 0.2)]
     top: f64,
-    /// The score that selects; forgetting with --curve, else disagreement
+    /// The score that selects; forgetting_raw with --curve, else disagreement
     #[arg(long, value_parser = choices::score())]
     by: Option<String>,
     /// Puts equal scores in order
@@ -80,7 +80,9 @@ pub struct Mine {
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Curve {
-    /// Pruned by magnitude, with normalisation statistics re-estimated and with those of the dense network
+    /// Pruned by magnitude, normalisation statistics kept: enough to select
+    Raw,
+    /// Also with the statistics re-estimated on training images
     Pruned,
     /// Also two shams of the same dose, random pruning and weight noise
     All,
@@ -94,6 +96,8 @@ enum Select {
     Stable,
     /// Knockoff+ against the sham; needs four dense seeds
     Adaptive,
+    /// Nobody: scores only
+    None,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -147,18 +151,19 @@ impl Mine {
             curves.write(self.beside("curve.csv"))?;
         }
         let selected = self.select(&mut table, &judged, halves.as_ref(), &params);
-        if let Ok(selection) = &selected {
+        if let Ok(Some(selection)) = &selected {
             table.mark(selection)?;
         }
         // Scores are kept even if nothing can be selected by them.
         table.write(&self.out)?;
-        let selection = selected?;
-        words::say_selection(&selection, &table);
-        let stability = match &halves {
-            Some(halves) => halves.stability(self.by(), self.top, self.seed)?,
-            None => None,
-        };
-        words::write_selection(&self.beside("selection.json"), &selection, &table, stability)?;
+        if let Some(selection) = selected? {
+            words::say_selection(&selection, &table);
+            let stability = match &halves {
+                Some(halves) => halves.stability(self.by(), self.top, self.seed)?,
+                None => None,
+            };
+            words::write_selection(&self.beside("selection.json"), &selection, &table, stability)?;
+        }
         if let (Some(path), Some(sparse)) = (&self.maps, &judged.sparse) {
             consensus_pair(&judged.dense.maps, &sparse.maps)?.save(path, Encoding::U8)?;
         }
@@ -169,7 +174,7 @@ impl Mine {
     fn by(&self) -> &str {
         match (&self.by, self.curve) {
             (Some(by), _) => by,
-            (None, Some(_)) => column::FORGETTING,
+            (None, Some(_)) => column::FORGETTING_RAW,
             (None, None) => column::DISAGREEMENT,
         }
     }
@@ -185,8 +190,9 @@ impl Mine {
         judged: &Judged,
         halves: Option<&SeedHalves>,
         params: &ScoreValidParams,
-    ) -> anyhow::Result<Selection> {
-        Ok(match self.select {
+    ) -> anyhow::Result<Option<Selection>> {
+        Ok(Some(match self.select {
+            Select::None => return Ok(None),
             Select::Top => top(table, self.by(), self.top, self.seed)?,
             Select::Stable => {
                 let Some(halves) = halves else {
@@ -195,7 +201,7 @@ impl Mine {
                 halves.stable(self.by(), self.top, STABLE_SHARE, self.seed)?
             }
             Select::Adaptive => adaptive(table, &judged.comparison(), params, self.top.min(0.99), self.seed)?,
-        })
+        }))
     }
 
     fn judge(
@@ -251,6 +257,7 @@ impl Mine {
                 self.sparsities.clone()
             },
             damages: match damages {
+                Curve::Raw => vec![Damage::PrunedRaw],
                 Curve::Pruned => vec![Damage::Pruned, Damage::PrunedRaw],
                 Curve::All => usual.damages,
             },

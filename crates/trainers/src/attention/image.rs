@@ -181,6 +181,7 @@ mod tests {
             scores: "unused".into(),
             setting: None,
             fold: None,
+            by: None,
             set,
             form: form.into(),
             weight: 3.0,
