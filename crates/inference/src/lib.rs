@@ -21,7 +21,7 @@
 //! let evaluation = Evaluation::of(&predictor, &samples[..12])?;
 //! let table = evaluation.per_image(predictor.cut(), &data)?;
 //! assert_eq!(table.rows.len(), 12);
-//! assert!((0.0..=1.0).contains(&summary(&table)?["jaccard"]));
+//! assert!((0.0..=1.0).contains(&summary(&table)?.numbers["jaccard"]));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
