@@ -21,7 +21,7 @@
 //! let evaluation = Evaluation::of(&predictor, &samples[..12])?;
 //! let table = evaluation.per_image(predictor.cut(), &data)?;
 //! assert_eq!(table.rows.len(), 12);
-//! assert!((0.0..=1.0).contains(&summary(&table)?["jaccard"]));
+//! assert!((0.0..=1.0).contains(&summary(&table)?.numbers["jaccard"]));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -32,7 +32,7 @@
 //! | populations | [`PopulationPrediction`], [`consensus`], [`consensus_pair`] |
 //! | what pruning without further training does | [`forgetting_curves`], [`CurveParams`], [`recalibrate`] |
 //! | the truth | [`with_masks`], [`stored_mask`], [`stored_masks`] |
-//! | results | [`Evaluation`], [`summary`], [`worst_group`], [`LEAST_GROUP`] |
+//! | results | [`Evaluation`], [`summary`], [`Summary`] |
 //! | predictors that learn nothing | [`evaluate_trivial`] |
 //! | choosing by validation | [`Validator`] |
 //!
@@ -59,7 +59,7 @@ pub use evaluate::Evaluation;
 pub use population::PopulationPrediction;
 pub use predict::{class_logits, for_each_output, localization_maps, map_of};
 pub use predictor::{NetworkPredictor, Predictor, localization_map};
-pub use summary::{LEAST_GROUP, WorstGroup, summary, worst_group};
+pub use summary::{Summary, summary};
 pub use trivial::evaluate_trivial;
 pub use truth::{stored_mask, stored_masks, with_masks};
 pub use validation::Validator;

@@ -51,6 +51,7 @@ pub(super) fn setting(row: &SettingPlan, builder: &mut Builder, lists: &Lists) -
     SettingOutline {
         arms,
         compare: compare.map(|pair| pair.map(|arm| arm.key.to_owned())).collect(),
+        mined_arm: row.mined_arm.key.to_owned(),
         mined,
         test_mined,
         sparsity,

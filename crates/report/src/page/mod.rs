@@ -6,6 +6,7 @@ mod forest;
 mod gallery;
 mod rates;
 mod summary;
+mod weak;
 
 use htl_vocabulary::arm::{self, Arm};
 use minijinja::syntax::SyntaxConfig;
@@ -42,6 +43,7 @@ struct Page<'a> {
     arms: Vec<arms::Term>,
     settings: Vec<arms::SettingTable>,
     gains: forest::Forest,
+    weak: Vec<weak::WeakTable>,
     curves: Vec<curves::SettingCurves>,
     gallery: Vec<gallery::Group>,
     rates: Vec<rates::Rates>,
@@ -144,6 +146,7 @@ pub(crate) fn render(report: &Report) -> Result<String, ReportError> {
         arms: arms::terms(results),
         settings: arms::view(results),
         gains: forest::view(results),
+        weak: weak::view(results),
         curves: curves::view(results, &report.curves),
         gallery: gallery::view(&report.gallery),
         rates: rates::view(&report.rates),
