@@ -135,6 +135,12 @@ pub enum MiningError {
         /// Images there are.
         available: usize,
     },
+    /// A long score table of which the rows to read are not chosen.
+    #[error("the score table has {problem}")]
+    Rows {
+        /// What there is to choose from.
+        problem: String,
+    },
     /// Two lists that should have equal length.
     #[error("{what}: {found} values for {expected} images")]
     Length {

@@ -19,14 +19,13 @@
 //! ```
 #[cfg(feature = "candle")]
 mod adaptive;
-mod adjust;
+mod analysis;
 mod attribute;
 mod attributes;
 mod classes;
 pub mod column;
 #[cfg(feature = "candle")]
 mod comparison;
-mod contingency;
 mod correlate;
 mod error;
 mod knockoff;
@@ -40,16 +39,21 @@ mod population;
 mod population_file;
 mod query;
 mod rank;
-mod rates;
 mod score;
 mod select;
+mod skin_tone;
+mod spelling;
 mod table;
 mod view;
 
 #[cfg(feature = "candle")]
 pub use adaptive::{AdaptiveParams, adaptive, split_statistics};
-pub use adjust::Adjustment;
-pub use attribute::{AGE_BANDS, Attribute, UNKNOWN, age_band};
+pub use analysis::{
+    Adjustment, AttributeTest, COVARIATES, ClusterKeys, Coefficient, Cohort, Covariate, Demographics, Detectable,
+    Folds, LEAST_SHOWN, LEAST_TESTED, PermutationP, Permutations, RegressionTest, Regressions, TwoByTwo, choose_rows,
+    clusters, demographics, detectable, mantel_haenszel, power, regressions, stratified_p, westfall_young, wilson,
+};
+pub use attribute::{AGE_BANDS, Attribute, Scale, UNKNOWN, age_band};
 pub use attributes::{
     ATTRIBUTES, AttributeRow, Group, Levels, Source, Subject, attribute_named, group_attributes, group_columns,
     group_levels,
@@ -57,13 +61,12 @@ pub use attributes::{
 pub use classes::{ClassPopulation, class_scores, modal_class};
 #[cfg(feature = "candle")]
 pub use comparison::{Comparison, Truth, scores};
-pub use contingency::{TwoByTwo, wilson};
 pub use correlate::{Correlation, spearman};
 pub use error::{MiningError, Result};
 pub use htl_vocabulary::{Estimate, RateRow, write_rates};
 pub use knockoff::{LEAST_SEEDS, knockoff_threshold};
 pub use map_kind::MapKind;
-pub use metadata::Metadata;
+pub use metadata::{ColumnChoice, Metadata};
 pub use params::{ScoreParams, ScoreValidParams};
 #[cfg(feature = "candle")]
 pub use population::Population;
@@ -71,11 +74,12 @@ pub use population::Population;
 pub use population_file::Encoding;
 pub use query::{QueryRule, query};
 pub use rank::rank;
-pub use rates::demographics;
 pub use score::{
     CLASS_COLUMNS, ClassContext, Errors, ImageContext, Measure, Need, SCORE_COLUMNS, SCORES, Score, score_named,
 };
 pub use select::{Outcome, Selection, random_like, top, weights};
+pub use skin_tone::{SKIN_TONES, skin_tone};
+pub use spelling::MergedSpelling;
 pub use table::{HTL_COLUMN, KEY_COLUMNS, ScoreRow, ScoreTable};
 pub use view::{Disagreement, View};
 

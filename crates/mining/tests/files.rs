@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use htl_mining::{
-    Adjustment, Attribute, Metadata, MiningError, Outcome, SCORE_COLUMNS, ScoreRow, ScoreTable, Selection,
-    demographics, write_rates,
+    Adjustment, Attribute, ColumnChoice, Metadata, MiningError, Outcome, SCORE_COLUMNS, Scale, ScoreRow, ScoreTable,
+    Selection, UNKNOWN, demographics, write_rates,
 };
 use htl_vocabulary::RATE_COLUMNS;
 use proptest::prelude::*;
@@ -132,19 +132,62 @@ fn metadata_is_read_as_data_folders_read_it() {
     assert_eq!(metadata.subject("i01").cell("sex"), Some("male"));
     assert_eq!(metadata.subject("i02").cell("sex"), None);
     assert_eq!(metadata.subject("elsewhere").cell("sex"), None);
-    let area = metadata.attribute("area", &ids).unwrap();
+    let column = |text: &str| text.parse::<ColumnChoice>().unwrap();
+    let area = metadata.attribute(&column("area"), &ids).unwrap();
     assert_eq!(area.sorted_levels(), ["low", "middle", "high"]);
     assert_eq!(
-        metadata.attribute("note", &ids).unwrap().sorted_levels(),
+        metadata.attribute(&column("note"), &ids).unwrap().sorted_levels(),
         ["one", "two"]
     );
-    let error = metadata.attribute("lesion_id", &ids).unwrap_err().to_string();
+    let error = metadata.attribute(&column("lesion_id"), &ids).unwrap_err().to_string();
     assert!(error.contains("`lesion_id` holds 40 different texts"), "{error}");
-    let error = metadata.attribute("colour", &ids).unwrap_err().to_string();
+    let error = metadata.attribute(&column("colour"), &ids).unwrap_err().to_string();
     assert!(
         error.contains("no column `colour`; there are image_id, split"),
         "{error}"
     );
+}
+
+/// Tables of other sources: other headers, other spellings, numbers cut where they are asked to be.
+#[test]
+fn other_headers_and_spellings_are_understood() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "lesion_id,image_id,age,gender,localization,bmi\nL1,a,35.0,M,Lower_extremity,18.4\nl1,b,,male,lower extremity,18.5\n\
+                L2,c,80,F,lower extremity,30\nL3,d,41,Female,NA,n/a\n";
+    let metadata = Metadata::read(write(&folder, text)).unwrap();
+    let ids = ["a", "b", "c", "d"].map(str::to_owned);
+    let cells = |column: &str| {
+        let cell = |id: &String| metadata.subject(id).cell(column).unwrap_or_default().to_owned();
+        ids.iter().map(cell).collect::<Vec<_>>()
+    };
+    assert_eq!(cells("sex"), ["male", "male", "F", "F"]);
+    assert_eq!(
+        cells("anatom_site"),
+        ["lower extremity", "lower extremity", "lower extremity", ""]
+    );
+    assert_eq!(
+        cells("lesion_id"),
+        ["L1", "l1", "L2", "L3"],
+        "names of things are no spellings"
+    );
+    assert_eq!(metadata.subject("a").age, Some(35.0));
+    assert!(metadata.has("sex") && metadata.has("age_approx") && !metadata.has("dx"));
+    let merged: Vec<&str> = metadata.merged().iter().map(|merged| merged.column.as_str()).collect();
+    assert_eq!(merged, ["gender", "gender", "localization"]);
+    let bmi = metadata.attribute(&"bmi:18.5,25,30".parse().unwrap(), &ids).unwrap();
+    assert_eq!(
+        ["a", "b", "c", "d"].map(|id| bmi.level(id)),
+        ["<18.5", "18.5-25", "30+", UNKNOWN]
+    );
+    assert_eq!(bmi.scale(), Scale::Ordinal);
+    let error = metadata
+        .attribute(&"gender:1,2".parse().unwrap(), &ids)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("`gender` holds `F`, which is not a number"), "{error}");
+    for wrong in ["bmi:25,18", "bmi:a", "bmi:", ":1", ""] {
+        assert!(wrong.parse::<ColumnChoice>().is_err(), "{wrong:?}");
+    }
 }
 
 #[test]

@@ -27,7 +27,7 @@ pub use arm::Arm;
 pub use error::{FormatError, read_json};
 pub use history::{HistoryRow, read_history, write_history};
 pub use lock::lock_file;
-pub use rates::{Estimate, RATE_COLUMNS, RateRow, rates_csv, read_rates, write_rates};
+pub use rates::{Estimate, MORE_RATE_COLUMNS, RATE_COLUMNS, RateRow, rates_csv, read_rates, write_rates};
 pub use results::Results;
 pub use run_file::RunFile;
 pub use setting::Setting;
