@@ -197,13 +197,20 @@ impl AttributeRow {
     /// # Errors
     /// [`crate::MiningError::DuplicateId`] if an image is there twice.
     pub fn attribute(&self, subjects: &[(String, Subject)]) -> Result<Attribute> {
+        let known: Vec<&Subject> = subjects.iter().map(|(_, subject)| subject).collect();
+        self.with_levels(subjects.iter().map(|(id, _)| id.clone()).zip(self.levels_of(&known)))
+    }
+
+    /// The attribute of images whose levels are known already, as from a column of `per_image.csv`.
+    ///
+    /// # Errors
+    /// As [`attribute`](Self::attribute).
+    pub fn with_levels(&self, levels: impl IntoIterator<Item = (String, Option<String>)>) -> Result<Attribute> {
         let order: &[&str] = match &self.levels {
             Levels::Words(_) => &[],
             Levels::Ordered(order, _) => order,
             Levels::Terciles(names, _) => names,
         };
-        let known: Vec<&Subject> = subjects.iter().map(|(_, subject)| subject).collect();
-        let levels = subjects.iter().map(|(id, _)| id.clone()).zip(self.levels_of(&known));
         match self.levels {
             Levels::Words(_) => Attribute::categorical(self.key, levels),
             Levels::Ordered(..) | Levels::Terciles(..) => Attribute::ordered(self.key, order, levels),

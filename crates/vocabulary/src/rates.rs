@@ -232,7 +232,11 @@ impl Cells<'_> {
             odds_ratio: self.estimate("odds_ratio")?,
             p: self.number("p")?,
             p_adjusted: self.number("p_adjusted")?,
-            both_empty: if known("both_empty") { self.count("both_empty")? } else { 0 },
+            both_empty: if known("both_empty") {
+                self.count("both_empty")?
+            } else {
+                0
+            },
             clusters: known("clusters").then(|| self.count("clusters")).transpose()?,
             risk_difference: self.estimate("risk_difference")?,
             odds_ratio_exact: self.estimate("odds_ratio_exact")?,

@@ -38,7 +38,7 @@ pub fn mantel_haenszel(strata: &[TwoByTwo]) -> Option<Estimate> {
 
 /// Signed root of the statistic of Cochran, Mantel and Haenszel, without continuity correction: hits in the group less those
 /// expected within each stratum, in standard deviations. 0 where the margins leave nothing to vary.
-pub(crate) fn cochran_mantel_haenszel(strata: &[TwoByTwo]) -> f64 {
+fn cochran_mantel_haenszel(strata: &[TwoByTwo]) -> f64 {
     let (mut excess, mut variance) = (0.0, 0.0);
     for table in strata {
         let [a, b, c, d] = counts(table);

@@ -21,22 +21,28 @@ pub(crate) fn armitage(counts: &[Count]) -> f64 {
 }
 
 /// Jonckheere's statistic: pairs of images of different levels in which the one of the higher level has the higher score;
-/// equal scores count half.
+/// equal scores count half. Images of level `levels` (unknown) are left out.
 ///
 /// # Shapes
-/// - `ordered`: levels of the images in rising order of the score, in groups of equal scores
-pub(crate) fn jonckheere<'a>(ordered: impl Iterator<Item = &'a [usize]>, levels: usize) -> f64 {
-    let mut below = vec![0.0; levels];
+/// - `ordered`: levels of the images in rising order of the score; `groups`: how many images in turn have equal scores
+pub(crate) fn jonckheere(ordered: &[usize], groups: &[usize], levels: usize) -> f64 {
+    let (mut below, mut tied) = (vec![0.0; levels], vec![0.0; levels]);
     let mut statistic = 0.0;
-    let mut tied = vec![0.0; levels];
-    for group in ordered {
+    let mut rest = ordered;
+    for &size in groups {
+        let (group, others) = rest.split_at(size.min(rest.len()));
+        rest = others;
         tied.fill(0.0);
         for &level in group.iter().filter(|level| **level < levels) {
             statistic += below[..level].iter().sum::<f64>();
             tied[level] += 1.0;
         }
-        for level in 0..levels {
-            statistic += 0.5 * tied[level] * tied[..level].iter().sum::<f64>();
+        if size > 1 {
+            let mut lower = 0.0;
+            for &here in &tied {
+                statistic += 0.5 * here * lower;
+                lower += here;
+            }
         }
         below.iter_mut().zip(&tied).for_each(|(below, tied)| *below += tied);
     }
@@ -72,15 +78,16 @@ pub(crate) fn jonckheere_moments(levels: &[f64], ties: &[f64]) -> (f64, f64) {
 pub(crate) fn jonckheere_z(score: &[f64], level: &[usize], levels: usize) -> f64 {
     let mut order: Vec<usize> = (0..score.len()).collect();
     order.sort_by(|&a, &b| score[a].total_cmp(&score[b]));
-    let groups: Vec<Vec<usize>> = order
+    let groups: Vec<usize> = order
         .chunk_by(|&a, &b| score[a] == score[b])
-        .map(|group| group.iter().map(|&image| level[image]).collect())
+        .map(<[usize]>::len)
         .collect();
-    let ties: Vec<f64> = groups.iter().map(|group| group.len() as f64).collect();
+    let ties: Vec<f64> = groups.iter().map(|&size| size as f64).collect();
+    let ordered: Vec<usize> = order.iter().map(|&image| level[image]).collect();
     let mut sizes = vec![0.0; levels];
     level.iter().for_each(|&level| sizes[level] += 1.0);
     let (mean, variance) = jonckheere_moments(&sizes, &ties);
-    let statistic = jonckheere(groups.iter().map(Vec::as_slice), levels);
+    let statistic = jonckheere(&ordered, &groups, levels);
     if variance > 0.0 {
         (statistic - mean) / variance.sqrt()
     } else {
