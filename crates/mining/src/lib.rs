@@ -50,9 +50,9 @@ mod view;
 pub use adaptive::{AdaptiveParams, adaptive, split_statistics};
 pub use analysis::{
     Adjustment, AttributeTest, COVARIATES, ClusterKeys, Coefficient, Cohort, Covariate, Demographics, Detectable,
-    Folds, GROUP_METRICS, GroupMetric, LEAST_SHOWN, LEAST_TESTED, Performance, PermutationP, Permutations,
-    RegressionTest, Regressions, TwoByTwo, choose_rows, clusters, demographics, detectable, mantel_haenszel, power,
-    regressions, stratified_p, westfall_young, wilson,
+    Folds, FurtherColumns, GROUP_METRICS, GroupMetric, LEAST_SHOWN, LEAST_TESTED, Performance, PermutationP,
+    Permutations, RegressionTest, Regressions, TwoByTwo, choose_rows, clusters, demographics, detectable,
+    mantel_haenszel, power, regressions, stratified_p, westfall_young, wilson,
 };
 pub use attribute::{AGE_BANDS, Attribute, Scale, UNKNOWN, age_band};
 pub use attributes::{

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use htl_mining::{
-    Adjustment, Attribute, ColumnChoice, Metadata, MiningError, Outcome, SCORE_COLUMNS, Scale, ScoreRow, ScoreTable,
-    Selection, UNKNOWN, demographics, write_rates,
+    Attribute, Cohort, ColumnChoice, Metadata, MiningError, Outcome, Permutations, SCORE_COLUMNS, Scale, ScoreRow,
+    ScoreTable, Selection, UNKNOWN, demographics, write_rates,
 };
 use htl_vocabulary::RATE_COLUMNS;
 use proptest::prelude::*;
@@ -259,18 +259,28 @@ fn headers_are_as_documented() {
     assert_eq!(text.lines().next().unwrap(), columns);
     assert!(text.lines().nth(2).unwrap().starts_with("b,supervised,,0.5,") && text.ends_with(",1\n"));
     let sex = Attribute::categorical("sex", [("a", Some("male")), ("b", Some("female"))]).unwrap();
-    let rows = demographics(&table, &[sex], Adjustment::Holm).unwrap();
+    let cohort = Cohort::selected(&table, "disagreement", &[]).unwrap();
+    let rows = demographics(&cohort, &[sex], &Permutations::default()).rates;
     let path = folder.path().join("demographics.csv");
     write_rates(&path, &rows).unwrap();
     let text = std::fs::read_to_string(&path).unwrap();
     assert_eq!(
         text.lines().next().unwrap(),
         "attribute,level,n,htl,rate,rate_lo,rate_hi,rate_ratio,rate_ratio_lo,rate_ratio_hi,odds_ratio,odds_ratio_lo,\
-         odds_ratio_hi,p,p_adjusted"
+         odds_ratio_hi,p,p_adjusted,both_empty,clusters,risk_difference,risk_difference_lo,risk_difference_hi,\
+         odds_ratio_exact,odds_ratio_exact_lo,odds_ratio_exact_hi,odds_ratio_mid_lo,odds_ratio_mid_hi,\
+         odds_ratio_clustered_lo,odds_ratio_clustered_hi,odds_ratio_stratified,odds_ratio_stratified_lo,\
+         odds_ratio_stratified_hi,p_mid,p_stratified,p_permutation,p_holm,detectable_odds_ratio,\
+         detectable_risk_difference,against"
     );
     assert_eq!(
-        text.lines().next().unwrap().split(',').collect::<Vec<_>>(),
+        text.lines()
+            .next()
+            .unwrap()
+            .split(',')
+            .take(RATE_COLUMNS.len())
+            .collect::<Vec<_>>(),
         RATE_COLUMNS
     );
-    assert!(text.lines().nth(1).unwrap().starts_with("sex,female,1,1,1,"));
+    assert!(text.lines().nth(1).unwrap().starts_with("sex,female,1,1,,"));
 }

@@ -66,7 +66,30 @@ impl Cohort {
         });
         let entries: Vec<Entry> = entries.collect();
         let left_out = (0..table.len()).filter(|&i| !empty[i] && unscored(i)).count();
-        Self::of(table, by, &entries, scores.is_some(), keys, left_out)
+        let cohort = Self::of(table, by, &entries, scores.is_some(), keys, left_out)?;
+        Ok(Self {
+            torn: cohort.torn_images(),
+            ..cohort
+        })
+    }
+
+    /// Images that score the same as the easiest hard image of their fold, if that tie has images on both sides and no harder
+    /// image is left out (a set that was cut from the top).
+    fn torn_images(&self) -> usize {
+        let Some(score) = &self.score else { return 0 };
+        let torn = |fold: usize| {
+            let of = |hard: bool| {
+                let members = (0..self.len()).filter(move |&i| self.fold[i] == fold && self.hard[i] == hard);
+                members.map(|i| score[i])
+            };
+            let (last, next) = (
+                of(true).fold(f64::INFINITY, f64::min),
+                of(false).fold(f64::NEG_INFINITY, f64::max),
+            );
+            let tied = |hard: bool| of(hard).filter(|value| *value == last).count();
+            if last == next { tied(true) + tied(false) } else { 0 }
+        };
+        (0..self.folds()).map(torn).sum()
     }
 
     /// As many images of each fold as are selected there, but the hardest by `by`: the same question asked of another
@@ -87,13 +110,9 @@ impl Cohort {
                 let tie = || hash(&cohort.ids[a]).cmp(&hash(&cohort.ids[b]));
                 scores[b].total_cmp(&scores[a]).then_with(tie)
             });
-            if let (Some(&last), Some(&next)) = (count.checked_sub(1).and_then(|i| members.get(i)), members.get(count))
-                && scores[last] == scores[next]
-            {
-                cohort.torn += members.iter().filter(|&&i| scores[i] == scores[last]).count();
-            }
             members[..count].iter().for_each(|&i| cohort.hard[i] = true);
         }
+        cohort.torn = cohort.torn_images();
         Ok(cohort)
     }
 

@@ -1,9 +1,9 @@
-# Values for analysis.py, which calls it in a folder of tables: multtest (Bioconductor), brglm2, sandwich, prop.trend.test.
-suppressMessages({library(multtest); library(brglm2); library(sandwich)})
+# Values for analysis.py, which calls it in a folder of tables: multtest (Bioconductor), brglm2, clubSandwich, prop.trend.test.
+suppressMessages({library(multtest); library(brglm2); library(clubSandwich)})
 options(digits = 17)
 out <- function(name, values) cat(name, format(values, digits = 17, scientific = TRUE), "\n", sep = " ")
 cat("versions R", paste(R.version$major, R.version$minor, sep = "."), "multtest", as.character(packageVersion("multtest")),
-    "brglm2", as.character(packageVersion("brglm2")), "sandwich", as.character(packageVersion("sandwich")), "\n")
+    "brglm2", as.character(packageVersion("brglm2")), "clubSandwich", as.character(packageVersion("clubSandwich")), "\n")
 
 x <- as.matrix(read.csv("minp.csv", header = FALSE))
 label <- scan("minp-label.csv", quiet = TRUE)
@@ -32,4 +32,14 @@ for (outcome in c("plain", "separated")) {
 }
 plain <- glm(y ~ ., binomial, cbind(y = scan("plain.csv", quiet = TRUE), design), control = list(epsilon = 1e-14, maxit = 100))
 cluster <- scan("cluster.csv", quiet = TRUE)
-out("clustered_errors", sqrt(diag(vcovCL(plain, cluster, type = "HC1"))))
+V <- as.matrix(vcovCR(plain, cluster, type = "CR3"))
+out("clustered_errors", sqrt(diag(V)))
+linear <- lm(y ~ ., cbind(y = scan("ranks.csv", quiet = TRUE), design))
+out("clustered_rank_errors", sqrt(diag(as.matrix(vcovCR(linear, cluster, type = "CR3")))))
+# Wald's statistic of each attribute's columns.
+groups <- read.csv("groups.csv")
+for (name in unique(groups$name)) {
+  at <- groups$place[groups$name == name] + 2
+  b <- coef(plain)[at]
+  out(paste0("wald_", name), drop(t(b) %*% solve(V[at, at], b)))
+}

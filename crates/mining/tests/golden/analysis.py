@@ -1,7 +1,7 @@
 """Golden values for tests/analysis.rs from scipy, statsmodels, firthmodels and Fairlearn, and by analysis.R from multtest,
-brglm2, sandwich and R itself.
+brglm2, clubSandwich and R itself.
 
-Run: python analysis.py   (writes analysis.json beside itself; needs Rscript with multtest, brglm2 and sandwich)
+Run: python analysis.py   (writes analysis.json beside itself; needs Rscript with multtest, brglm2 and clubSandwich)
 """
 
 import json
@@ -145,17 +145,12 @@ def regression(table, columns):
     names = list(dict.fromkeys(c.split("=")[0] for c in columns))
     x = sm.add_constant(columns)
     plain = sm.Logit(table.hard, x).fit(disp=0, tol=1e-14, maxiter=200)
-    robust = sm.Logit(table.hard, x).fit(disp=0, tol=1e-14, maxiter=200, cov_type="cluster", cov_kwds={"groups": table.lesion})
     ratio = {}
-    wald = {}
     for name in names:
         small = sm.Logit(table.hard, sm.add_constant(without(columns, name))).fit(disp=0, tol=1e-14, maxiter=200)
         statistic = 2 * (plain.llf - small.llf)
         df = x.shape[1] - len(small.params)
         ratio[name] = [float(statistic), float(stats.chi2.sf(statistic, df))]
-        places = [i for i, c in enumerate(x.columns) if c.split("=")[0] == name]
-        w = robust.wald_test(np.eye(x.shape[1])[places], scalar=True, use_f=False)
-        wald[name] = [float(w.statistic), float(w.pvalue)]
     alone = {}
     fold = [c for c in columns if c.startswith("fold=")]
     for name in names:
@@ -165,7 +160,6 @@ def regression(table, columns):
             alone[name] = float(stats.chi2.sf(2 * (full.llf - small.llf), len(full.params) - len(small.params)))
     ranks = (stats.rankdata(table.score) - 0.5) / len(table)
     linear = sm.OLS(ranks, x).fit()
-    clustered = sm.OLS(ranks, x).fit(cov_type="cluster", cov_kwds={"groups": table.lesion})
     f = {}
     for name in names:
         value, p, _ = linear.compare_f_test(sm.OLS(ranks, sm.add_constant(without(columns, name))).fit())
@@ -177,8 +171,7 @@ def regression(table, columns):
     assert np.isfinite(tests.lrt_pvalues_).all()
     ends = firth.conf_int(method="pl", tol=1e-9, max_iter=1000)
     assert len(tests.lrt_pvalues_) == len(ends) == columns.shape[1] + 1  # the constant is last
-    return {"names": list(columns), "coefficients": floats(plain.params), "errors": floats(robust.bse), "ratio": ratio,
-            "wald": wald, "alone": alone, "ranks": floats(linear.params), "rank_errors": floats(clustered.bse), "f": f,
+    return {"names": list(columns), "coefficients": floats(plain.params), "ratio": ratio, "alone": alone, "ranks": floats(linear.params), "f": f,
             "firth": floats([firth.intercept_, *firth.coef_]), "firth_p": floats(tests.lrt_pvalues_[:-1]),
             "firth_intervals": [floats(e) for e in ends[:-1]]}
 
@@ -230,6 +223,9 @@ def by_r(columns, table, x, label, trend):
         np.savetxt(folder / "plain.csv", table.hard, fmt="%d")
         np.savetxt(folder / "separated.csv", table.separated, fmt="%d")
         np.savetxt(folder / "cluster.csv", table.lesion, fmt="%d")
+        np.savetxt(folder / "ranks.csv", (stats.rankdata(table.score) - 0.5) / len(table), fmt="%.17g")
+        named = [(c.split("=")[0], i) for i, c in enumerate(columns)]
+        pd.DataFrame(named, columns=["name", "place"]).to_csv(folder / "groups.csv", index=False)
         said = subprocess.run(["Rscript", HERE / "analysis.R"], cwd=folder, check=True, capture_output=True, text=True).stdout
     found = {}
     for line in said.splitlines():
@@ -244,6 +240,7 @@ def main():
     x, label = minp()
     trend = list(trends())
     r = by_r(columns, table, x, label, trend)
+    r["wald"] = {name[5:]: r.pop(name)[0] for name in list(r) if name.startswith("wald_")}
     words = r.pop("versions")
     versions = VERSIONS | dict(zip(words[::2], words[1::2]))
     for i, case in enumerate(trend):

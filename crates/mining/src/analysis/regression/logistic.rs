@@ -19,16 +19,18 @@ pub(crate) struct LogisticFit {
     pub(crate) log_likelihood: f64,
     /// Inverse information.
     pub(crate) covariance: DMatrix<f64>,
-    /// What each image adds to the gradient, a row each; their sum over free coefficients is zero.
-    pub(crate) scores: DMatrix<f64>,
+    /// What multiplies each image's row of the design in the gradient.
+    pub(crate) residuals: DVector<f64>,
+    /// Roots of the images' weights in the information.
+    pub(crate) roots: DVector<f64>,
 }
 
 /// Everything that depends on the coefficients.
 struct State {
     log_likelihood: f64,
     information: DMatrix<f64>,
-    /// Per image what multiplies its row of the design in the gradient.
     residuals: DVector<f64>,
+    roots: DVector<f64>,
 }
 
 /// Steps after which a fit that has not converged is given up.
@@ -118,15 +120,12 @@ fn finished(
     if likelihood == Likelihood::Plain && (design * &coefficients).amax() > SEPARATED {
         return None;
     }
-    let mut scores = design.clone();
-    for (mut row, residual) in scores.row_iter_mut().zip(state.residuals.iter()) {
-        row *= *residual;
-    }
     Some(LogisticFit {
         coefficients,
         log_likelihood: state.log_likelihood,
         covariance: Cholesky::new(state.information)?.inverse(),
-        scores,
+        residuals: state.residuals,
+        roots: state.roots,
     })
 }
 
@@ -171,5 +170,6 @@ fn evaluate(
         log_likelihood,
         information,
         residuals,
+        roots,
     })
 }

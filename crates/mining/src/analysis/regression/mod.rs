@@ -39,7 +39,7 @@ pub struct Coefficient {
     pub htl: usize,
     /// Logarithm of the odds ratio; in `ranks` the difference of the mean rank, of which the whole range is 1.
     pub coefficient: Option<f64>,
-    /// Its standard error, robust and clustered by lesion or patient.
+    /// Its standard error, robust and clustered by lesion or patient (CR3).
     pub standard_error: Option<f64>,
     /// Lower end of the 95 % interval with that error.
     pub lo: Option<f64>,
@@ -178,7 +178,7 @@ impl Context<'_> {
                 None => return,
             },
         };
-        let covariance = sandwich::clustered(&fit.covariance, &fit.scores, self.cluster);
+        let covariance = sandwich::clustered(&fit.covariance, design, &fit.residuals, &fit.roots, self.cluster);
         let ratio = |fixed: &[usize]| {
             let zero: Vec<(usize, f64)> = fixed.iter().map(|&place| (place, 0.0)).collect();
             let restricted = logistic::fit(design, &outcome, likelihood, &zero, Some(&fit.coefficients))?;
@@ -246,7 +246,8 @@ impl Context<'_> {
             return;
         };
         let names = ["ranks", "least-squares"];
-        let covariance = sandwich::clustered(&fit.bread, &fit.scores, self.cluster);
+        let ones = DVector::from_element(scores.len(), 1.0);
+        let covariance = sandwich::clustered(&fit.bread, design, &fit.residuals, &ones, self.cluster);
         let terms = self.design.terms.iter();
         let coefficients = terms.map(|term| self.coefficient(term, names, &fit.coefficients, &covariance));
         found.coefficients.extend(coefficients);
@@ -403,6 +404,3 @@ fn crossing(mut low: f64, mut high: f64, function: impl Fn(f64) -> f64) -> f64 {
     }
     bisect(low, high, function)
 }
-
-#[cfg(test)]
-mod tests;

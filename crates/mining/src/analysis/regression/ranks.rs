@@ -7,8 +7,7 @@ pub(super) struct LinearFit {
     pub(super) coefficients: DVector<f64>,
     /// Inverse of X'X.
     pub(super) bread: DMatrix<f64>,
-    /// What each image adds to the gradient, a row each.
-    pub(super) scores: DMatrix<f64>,
+    pub(super) residuals: DVector<f64>,
     squares: f64,
 }
 
@@ -20,15 +19,11 @@ pub(super) fn fit(design: &DMatrix<f64>, outcome: &DVector<f64>) -> Option<Linea
     let bread = Cholesky::new(design.tr_mul(design))?.inverse();
     let coefficients = &bread * design.tr_mul(outcome);
     let residuals = outcome - design * &coefficients;
-    let mut scores = design.clone();
-    for (mut row, residual) in scores.row_iter_mut().zip(residuals.iter()) {
-        row *= *residual;
-    }
     Some(LinearFit {
         coefficients,
         bread,
-        scores,
         squares: residuals.norm_squared(),
+        residuals,
     })
 }
 
@@ -42,8 +37,8 @@ pub(super) fn f_test(full: &LinearFit, small: &LinearFit) -> Option<(f64, f64)> 
         .checked_sub(small.coefficients.len())
         .filter(|dropped| *dropped > 0)? as f64;
     let freedom = full
-        .scores
-        .nrows()
+        .residuals
+        .len()
         .checked_sub(full.coefficients.len())
         .filter(|freedom| *freedom > 0)? as f64;
     if full.squares <= 0.0 {
