@@ -55,8 +55,6 @@ fn a_kit_for_the_cpu_runs_all_parts() {
         .arg(htl())
         .arg("--bench")
         .arg(htl_bench())
-        .arg("--xtask")
-        .arg(xtask())
         .arg("--out")
         .arg(&kit));
     succeeds(&output);

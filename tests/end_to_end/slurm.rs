@@ -6,6 +6,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// `htl reproduce` with the tiny profile into `out`.
 fn tiny(cluster: &Cluster, out: &Path, engine: &str) -> Command {
@@ -58,17 +59,18 @@ fn signal(signal: &str, process: &str) -> bool {
     .success()
 }
 
-/// Waits for a training of a run, and holds it where it is: it goes on with `SIGCONT` only.
-fn held_training(out: &Path) -> String {
-    let pattern = format!("train --config {}", out.display());
-    let mut held = None;
-    until("a training", || {
-        let output = must(Command::new("pgrep").args(["-f", "--", &pattern]).output());
-        let found = String::from_utf8_lossy(&output.stdout).into_owned();
-        held = found.lines().find(|process| signal("-STOP", process)).map(Into::into);
-        held.is_some()
-    });
-    held.unwrap_or_default()
+/// A training of a run that is being computed now.
+fn training(out: &Path) -> Option<String> {
+    let config = out.display().to_string();
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes
+        .filter(|process| {
+            let words = fs::read(process.path().join("cmdline")).unwrap_or_default();
+            let words = String::from_utf8_lossy(&words).into_owned();
+            words.contains("\0train\0--config\0") && words.contains(&config)
+        })
+        .map(|process| process.file_name().to_string_lossy().into_owned())
+        .next()
 }
 
 /// The job that a process belongs to.
@@ -95,16 +97,41 @@ fn folder_of(training: &str) -> PathBuf {
     PathBuf::from(partial.trim_end_matches(".partial"))
 }
 
-/// Starts a run that is to be disturbed while a training is held.
+/// Takes one finished training away, so that a run has one to do.
+fn forget_a_training(out: &Path) {
+    let stages = must(fs::read_dir(out.join("stages"))).flatten();
+    let trained = stages
+        .map(|stage| stage.path())
+        .find(|stage| stage.join("history.csv").exists());
+    let Some(trained) = trained else {
+        panic!("no training is finished")
+    };
+    must(fs::remove_dir_all(trained));
+}
+
+/// Starts a run and holds one of its trainings where it is: it goes on with `SIGCONT` only. Trainings are short, so a run may
+/// be over before one was caught; then it is given another.
 fn held_run(cluster: &Cluster, out: &Path) -> (Child, String) {
-    let child = must(tiny(cluster, out, "slurm").stderr(Stdio::null()).spawn());
-    let training = held_training(out);
-    println!(
-        "{} stages finished, training {training} of job {} is held",
-        finished(out),
-        job_of(&training)
-    );
-    (child, training)
+    for _ in 0..10 {
+        let mut child = must(tiny(cluster, out, "slurm").stderr(Stdio::null()).spawn());
+        let mut held = None;
+        let begin = Instant::now();
+        while held.is_none() && must(child.try_wait()).is_none() {
+            assert!(begin.elapsed() < Duration::from_secs(300), "a run that does nothing");
+            held = training(out).filter(|process| signal("-STOP", process));
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        if let Some(training) = held {
+            println!(
+                "{} stages finished, training {training} of job {} is held",
+                finished(out),
+                job_of(&training)
+            );
+            return (child, training);
+        }
+        forget_a_training(out);
+    }
+    panic!("ten runs, and no training was caught")
 }
 
 /// A job cancelled, a training and a whole run killed, a node drained: every time the same command goes on, and the results

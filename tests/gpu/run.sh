@@ -6,7 +6,7 @@
 #
 #   agreement   operations, a training and predictions on the GPU against the CPU
 #   bench       a training step beside PyTorch's, where this Python has it, and its operations one by one
-#   isic2018    as much of `xtask reproduce --profile isic2018` as the time allows; where it stopped, the same command goes on
+#   isic2018    as much of `htl reproduce --profile isic2018` as the time allows; where it stopped, the same command goes on
 #   all         one after the other (left out: all)
 #
 # From the environment, each with a default:
@@ -15,7 +15,7 @@
 #   DEVICE  cuda, or cpu to try the kit itself
 #   PYTHON  python3; the folders of its packages `nvidia` are where CUDA's libraries are looked for
 #   WORK    folder to unpack and compute in; kept, so that a second call goes on: /tmp/htl-gpu-kit
-#   HTL, HTL_BENCH, XTASK, AGREEMENT, DATA, EMBEDDED, PEERS   what the kit has in it
+#   HTL, HTL_BENCH, AGREEMENT, DATA, EMBEDDED, PEERS   what the kit has in it
 #   CASES, BATCH, SIZE, STEPS, ROUNDS              of bench: 32:f32 32:tf32 ... (width:numbers), 16, 256, 40, 3
 #   PROFILE, ONLY, SEEDS, PRECISION                of isic2018: isic2018, supervised, 1, f32
 set -u
@@ -37,7 +37,7 @@ for archive in programs.tar.xz data.tar; do
     "$PYTHON" -m tarfile --extract "$kit/$archive" "$WORK" || exit 1
   fi
 done
-HTL=${HTL:-$WORK/htl} HTL_BENCH=${HTL_BENCH:-$WORK/htl-bench} XTASK=${XTASK:-$WORK/xtask} AGREEMENT=${AGREEMENT:-$WORK/agreement}
+HTL=${HTL:-$WORK/htl} HTL_BENCH=${HTL_BENCH:-$WORK/htl-bench} AGREEMENT=${AGREEMENT:-$WORK/agreement}
 DATA=${DATA:-$WORK/development} EMBEDDED=${EMBEDDED:-$WORK/embedded} PEERS=${PEERS:-$kit/peers}
 
 libraries=$("$PYTHON" - << 'END'
@@ -139,9 +139,9 @@ isic2018() {
   fi
   # Stages that do not train are let finish, and the results are to be packed: a tenth of the limit is kept for that.
   minutes=$("$PYTHON" -c "print(max(0.05, ($LIMIT * 0.9 - $SECONDS) / 60))")
-  timeout -k 10 $((LIMIT - SECONDS > 10 ? LIMIT - SECONDS : 10)) "$XTASK" reproduce --profile "${PROFILE:-isic2018}" \
+  timeout -k 10 $((LIMIT - SECONDS > 10 ? LIMIT - SECONDS : 10)) "$HTL" reproduce --profile "${PROFILE:-isic2018}" \
     --data "$DATA" --device "$DEVICE" --precision "${PRECISION:-f32}" --only "${ONLY:-supervised}" --seeds "${SEEDS:-1}" \
-    --time-limit "$minutes" --htl "$HTL" --out "$folder" > "$log" 2>&1
+    --time-limit "$minutes" --out "$folder" > "$log" 2>&1
   rc=$?
   outcome isic2018 $rc isic2018.log
   tail -n 5 "$log" | sed 's/^/  - /' >> "$summary"

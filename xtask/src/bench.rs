@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: builds `htl` and `htl-bench`, and lets `htl-bench compare` measure.
 
+use crate::check_iou::is_help_or_htl;
 use crate::workspace::{build, build_htl};
 use anyhow::{Context, Result, bail};
 use std::ffi::OsString;
@@ -26,7 +27,7 @@ pub fn run(args: &Args) -> Result<()> {
     };
     let mut command = Command::new(&tool);
     command.arg("compare");
-    if !args.rest.iter().any(|arg| is_help_or_htl(&arg.to_string_lossy())) {
+    if !args.rest.iter().any(is_help_or_htl) {
         command.arg("--htl").arg(build_htl()?);
     }
     let status = command
@@ -37,8 +38,4 @@ pub fn run(args: &Args) -> Result<()> {
         bail!("the measurement ended with {status}; its message is above");
     }
     Ok(())
-}
-
-fn is_help_or_htl(arg: &str) -> bool {
-    matches!(arg, "--help" | "-h" | "--htl") || arg.starts_with("--htl=")
 }

@@ -3,7 +3,7 @@
 use crate::workspace::{build_htl, cargo, target};
 use crate::{check_iou, readme, tidy};
 use anyhow::{Context, Result, anyhow, bail};
-use htl_experiment::engine::spell;
+use htl_vocabulary::duration_in_words;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -78,7 +78,7 @@ pub fn run(args: &Args) -> Result<()> {
         let outcome = step().map_err(|error| {
             anyhow!("ci: the step `{name}` failed: {error:#}\nTo repeat it: cargo xtask ci --only '{name}'")
         })?;
-        let passed = format!("{name:<24} passed in {}", spell(own.elapsed()));
+        let passed = format!("{name:<24} passed in {}", duration_in_words(own.elapsed()));
         let line = match outcome {
             Outcome::Passed => passed,
             Outcome::Skipped(why) => format!("{name:<24} skipped: {why}"),
@@ -97,7 +97,11 @@ pub fn run(args: &Args) -> Result<()> {
     if lines.is_empty() {
         bail!("unknown step; there are {}", STEPS.map(|(name, _)| name).join(", "));
     }
-    println!("ci: all passed in {}\n  {}", spell(begin.elapsed()), lines.join("\n  "));
+    println!(
+        "ci: all passed in {}\n  {}",
+        duration_in_words(begin.elapsed()),
+        lines.join("\n  ")
+    );
     Ok(())
 }
 
@@ -209,11 +213,14 @@ fn smoke() -> Result<Outcome> {
     let elapsed = begin.elapsed();
     println!(
         "smoke: {} (promised: {} on two cores)",
-        spell(elapsed),
-        spell(SMOKE_LIMIT)
+        duration_in_words(elapsed),
+        duration_in_words(SMOKE_LIMIT)
     );
     if elapsed > 3 * SMOKE_LIMIT {
-        bail!("the smoke experiment took {}, far more than promised", spell(elapsed));
+        bail!(
+            "the smoke experiment took {}, far more than promised",
+            duration_in_words(elapsed)
+        );
     }
     Ok(Outcome::Passed)
 }

@@ -2,7 +2,7 @@
 
 use crate::check_cuda::{Built, Toolkit};
 use crate::reproduce::EMBEDDED_DATA;
-use crate::workspace::{build, cargo, root};
+use crate::workspace::{cargo, root};
 use anyhow::{Context, Result, bail, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,9 +31,6 @@ pub struct Args {
     /// A ready-made test `agreement` of htl-ops
     #[arg(long, value_name = "PROGRAM", requires = "htl")]
     agreement: Option<PathBuf>,
-    /// A ready-made xtask; built first if left out
-    #[arg(long, value_name = "PROGRAM")]
-    xtask: Option<PathBuf>,
 }
 
 /// What is carried must be small.
@@ -61,8 +58,6 @@ pub fn run(args: &Args) -> Result<()> {
         },
         _ => args.toolkit.build()?,
     };
-    // It needs no CUDA library, whatever `htl` does.
-    let xtask = args.xtask.clone().map_or_else(|| build("xtask", "xtask"), Ok)?;
     let out = std::path::absolute(&args.out)?;
     let parent = out.parent().context("--out needs a folder above it")?;
     fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
@@ -74,7 +69,6 @@ pub fn run(args: &Args) -> Result<()> {
     let programs = [
         ("htl", &built.htl),
         ("htl-bench", &built.bench),
-        ("xtask", &xtask),
         ("agreement", &built.agreement),
     ];
     for (name, path) in programs {

@@ -7,14 +7,14 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use htl_datasets::DataFolder;
-use htl_vocabulary::{RunFile, file, lock_file, write_rates, write_whole};
+use htl_vocabulary::{RunFile, duration_in_words, file, lock_file, write_rates, write_whole};
 
 use crate::ExperimentError;
 use crate::data::{self, data_sha256};
 use crate::design::{CROSS_FIT, DataOf, Experiment, Outline, Selection, design};
 use crate::engine::local::{self, Done};
 use crate::engine::slurm::{Slurm, run_plan};
-use crate::engine::{self, Run, StopAt, spell};
+use crate::engine::{self, Run, StopAt};
 use crate::error::io;
 use crate::plan::{Base, concatenate};
 use crate::profile::Profile;
@@ -354,7 +354,7 @@ fn commit() -> Option<String> {
 impl Made {
     /// What a person is told at the end.
     pub fn summary(&self, selection: &Selection, elapsed: Duration) -> String {
-        let took = spell(elapsed);
+        let took = duration_in_words(elapsed);
         let Some([report, results]) = &self.files else {
             return format!(
                 "done in {took}: {} stages; no whole setting is among them, so there are no results to write",

@@ -5,9 +5,11 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
+use htl_vocabulary::duration_in_words;
+
 use crate::ExperimentError;
 use crate::engine::slurm::{self, Client, SlurmStage, Standing};
-use crate::engine::{Failure, Record, log_path, spell};
+use crate::engine::{Failure, Record, log_path};
 use crate::error::io;
 use crate::plan::{Kind, Plan};
 
@@ -173,7 +175,7 @@ impl fmt::Display for Status {
             writeln!(f, "what is in the queue is not known: {error}")?;
         }
         if let Some(left) = self.left().filter(|_| done < self.stages.len()) {
-            writeln!(f, "about {} of work left, one stage at a time", spell(left))?;
+            writeln!(f, "about {} of work left, one stage at a time", duration_in_words(left))?;
         }
         writeln!(
             f,

@@ -32,6 +32,12 @@ pub enum InferenceError {
         /// What this one holds.
         found: String,
     },
+    /// Nothing to estimate normalisation statistics on.
+    #[error("there is no training image to estimate the normalisation statistics of pruned networks on")]
+    NoTrainingImages,
+    /// No network at all.
+    #[error("give at least one checkpoint")]
+    NoCheckpoints,
     /// Two populations of different images.
     #[error("image {image_id} is missing")]
     OtherImages {
@@ -78,6 +84,9 @@ pub enum InferenceError {
     /// From populations.
     #[error(transparent)]
     Mining(#[from] htl_mining::MiningError),
+    /// From pruning.
+    #[error(transparent)]
+    Pruning(#[from] htl_pruning::PruneError),
     /// From the operations.
     #[error(transparent)]
     Ops(#[from] htl_ops::OpsError),

@@ -30,7 +30,8 @@
 //! | predictors | [`Predictor`], [`NetworkPredictor`], [`localization_map`] |
 //! | what they say of many images, of one | [`localization_maps`], [`class_logits`], [`map_of`] |
 //! | populations | [`PopulationPrediction`], [`consensus`], [`consensus_pair`] |
-//! | the truth | [`with_masks`], [`stored_mask`], [`stored_masks`], [`masks_at`] |
+//! | what pruning without further training does | [`forgetting_curves`], [`CurveParams`], [`recalibrate`] |
+//! | the truth | [`with_masks`], [`stored_mask`], [`stored_masks`] |
 //! | results | [`Evaluation`], [`summary`], [`worst_group`], [`LEAST_GROUP`] |
 //! | predictors that learn nothing | [`evaluate_trivial`] |
 //! | choosing by validation | [`Validator`] |
@@ -38,6 +39,7 @@
 //! A map with a NaN or an infinity in it is an error everywhere ([`InferenceError::NotFinite`]): a broken network must not pass
 //! for one that found no lesion.
 mod consensus;
+mod curve;
 mod error;
 mod evaluate;
 mod population;
@@ -49,6 +51,7 @@ mod truth;
 mod validation;
 
 pub use consensus::{consensus, consensus_pair};
+pub use curve::{CurveParams, forgetting_curves, recalibrate};
 pub use error::InferenceError;
 pub use evaluate::Evaluation;
 pub use population::PopulationPrediction;
@@ -56,7 +59,7 @@ pub use predict::{class_logits, localization_maps, map_of};
 pub use predictor::{NetworkPredictor, Predictor, localization_map};
 pub use summary::{LEAST_GROUP, WorstGroup, summary, worst_group};
 pub use trivial::evaluate_trivial;
-pub use truth::{masks_at, stored_mask, stored_masks, with_masks};
+pub use truth::{stored_mask, stored_masks, with_masks};
 pub use validation::Validator;
 
 /// The README's example, run as a test.

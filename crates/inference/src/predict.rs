@@ -11,7 +11,7 @@ use crate::{InferenceError, Predictor};
 const BATCH: usize = 16;
 
 /// Images `[count, 3, size, size]` of a range of the set, normalised, not augmented.
-fn plain_batch(
+pub(crate) fn plain_batch(
     images: &ImageSet,
     range: Range<usize>,
     preprocessing: &Preprocessing,

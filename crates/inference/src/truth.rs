@@ -1,5 +1,3 @@
-use std::collections::BTreeMap;
-
 use htl_datasets::{DataFolder, ImageSet, Sample, Split};
 use htl_metrics::Mask;
 
@@ -44,27 +42,6 @@ pub fn stored_masks(images: &ImageSet) -> Result<Vec<Mask>, InferenceError> {
         }),
     };
     ids.iter().enumerate().map(mask).collect()
-}
-
-/// The masks of those samples that have one, resized to `(height, width)`, by image id.
-///
-/// # Errors
-/// From reading the files; [`InferenceError::Metric`] for a size without pixels.
-pub fn masks_at(
-    samples: &[&Sample],
-    (height, width): (usize, usize),
-) -> Result<BTreeMap<String, Mask>, InferenceError> {
-    let side = |side: usize| u32::try_from(side).unwrap_or(u32::MAX);
-    let with_mask = samples
-        .iter()
-        .filter_map(|sample| Some((sample, sample.mask.as_deref()?)));
-    with_mask
-        .map(|(sample, path)| {
-            let resized = htl_datasets::resize_mask(&htl_datasets::read_mask(path)?, side(width), side(height));
-            let mask = Mask::from_luma(height, width, resized.as_raw())?;
-            Ok((sample.image_id.clone(), mask))
-        })
-        .collect()
 }
 
 fn of_luma(mask: &htl_datasets::GrayImage) -> Result<Mask, InferenceError> {

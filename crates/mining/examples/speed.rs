@@ -40,7 +40,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         start.elapsed().as_secs_f64(),
         peak()
     );
-    println!("hardest: {:?}", top(&table, column::DISAGREEMENT, 0.002)?.ids);
+    println!("hardest: {:?}", top(&table, column::DISAGREEMENT, 0.002, 0)?.ids);
     let folder = tempfile::tempdir()?;
     for encoding in [Encoding::F32, Encoding::U8] {
         let path = folder.path().join("maps.safetensors");

@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 
 use crate::error::{MiningError, Result};
+use crate::forgetting::ForgettingCurves;
 use crate::score::{CLASS_COLUMNS, ClassContext, SCORES};
 use crate::table::{ScoreRow, ScoreTable};
 
@@ -52,6 +53,21 @@ impl ClassPopulation {
         &self.ids
     }
 
+    /// The same images judged by some of the seeds, in the order given.
+    ///
+    /// # Errors
+    /// [`MiningError::Parameter`] if a seed does not exist, and as [`ClassPopulation::new`].
+    pub fn with_seeds(&self, seeds: &[usize]) -> Result<Self> {
+        let predictions = seeds.iter().map(|&seed| {
+            self.predictions.get(seed).cloned().ok_or(MiningError::Parameter {
+                name: "seed",
+                expected: "a position among the population's seeds",
+                found: seed as f64,
+            })
+        });
+        Self::new(self.ids.clone(), predictions.collect::<Result<_>>()?)
+    }
+
     fn votes(&self, image_id: &str, place: &str) -> Result<Vec<u32>> {
         match self.index.get(image_id) {
             Some(&i) => Ok(self.predictions.iter().map(|list| list[i]).collect()),
@@ -89,10 +105,11 @@ pub(crate) fn vote_distance(a: &[u32], b: &[u32]) -> f64 {
 /// [`MiningError::MissingId`] if the populations do not hold the same images.
 pub fn class_scores(
     dense: &ClassPopulation,
-    sparse: &ClassPopulation,
+    sparse: Option<&ClassPopulation>,
     sham: Option<&ClassPopulation>,
+    curves: Option<&ForgettingCurves>,
 ) -> Result<ScoreTable> {
-    let others = [Some(sparse), sham];
+    let others = [sparse, sham];
     for id in others.iter().flatten().flat_map(|other| &other.ids) {
         dense.votes(id, "the dense class population")?;
     }
@@ -100,10 +117,13 @@ pub fn class_scores(
     for id in &dense.ids {
         let context = ClassContext {
             dense: dense.votes(id, "the dense class population")?,
-            sparse: sparse.votes(id, "the sparse class population")?,
+            sparse: sparse
+                .map(|sparse| sparse.votes(id, "the sparse class population"))
+                .transpose()?,
             sham: sham
                 .map(|sham| sham.votes(id, "the sham class population"))
                 .transpose()?,
+            forgetting: curves.and_then(|curves| curves.class_forgetting(id)),
         };
         let scores = SCORES.iter().filter(|score| score.is_of_classes());
         table.push(ScoreRow {

@@ -10,3 +10,11 @@ pub const BOTH_EMPTY: &str = "both_empty";
 pub const DENSE_ERROR: &str = "dense_error";
 /// 1: dense seeds agree with each other and contradict the label.
 pub const SUSPECT_LABEL: &str = "suspect_label";
+/// 1 - area under IoU(dense, pruned) over sparsity, without further training.
+pub const FORGETTING: &str = "forgetting";
+/// [`FORGETTING`] by weight noise of the same size.
+pub const FORGETTING_NOISE: &str = "forgetting_noise";
+/// Mean pairwise 1 - IoU among the dense seeds' masks.
+pub const DENSE_SPREAD: &str = "dense_spread";
+/// The statistic of adaptive selection.
+pub const KNOCKOFF_W: &str = "knockoff_w";

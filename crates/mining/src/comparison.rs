@@ -2,14 +2,18 @@ use htl_metrics::Mask;
 use rayon::prelude::*;
 
 use crate::error::{MiningError, Result};
+use crate::forgetting::ForgettingCurves;
 use crate::params::ScoreValidParams;
 use crate::population::{Population, same_images};
 use crate::score::{ImageContext, SCORE_COLUMNS, SCORES};
 use crate::table::{ScoreRow, ScoreTable};
 
-/// Gives the true mask of an image by id, of the maps' size, or `None` where there is none. Asked once per image,
-/// possibly from several threads, so that masks need not all be in memory.
-pub type Truth<'a> = dyn Fn(&str) -> Option<Mask> + Sync + 'a;
+/// Gives the true mask of an image by id, at its stored size, or `None` where there is none. Asked once per image, possibly
+/// from several threads, so that masks need not all be in memory.
+pub type Truth<'a> = dyn Fn(&str) -> std::result::Result<Option<Mask>, TruthError> + Sync + 'a;
+
+/// Why a true mask cannot be read.
+pub type TruthError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What is compared. Images are matched by id; order in the populations does not matter.
 #[derive(Clone, Copy)]
@@ -17,21 +21,40 @@ pub struct Comparison<'a> {
     /// Networks before pruning.
     pub dense: &'a Population,
     /// The pruned networks.
-    pub sparse: &'a Population,
+    pub sparse: Option<&'a Population>,
     /// Networks that had the fine-tuning of the sparse ones at sparsity 0.
     pub sham: Option<&'a Population>,
+    /// What pruning without further training does.
+    pub curves: Option<&'a ForgettingCurves>,
     /// True masks, where known.
     pub truth: Option<&'a Truth<'a>>,
 }
 
 impl<'a> Comparison<'a> {
-    /// A comparison without sham and truth.
+    /// A comparison of dense with sparse networks.
     pub fn new(dense: &'a Population, sparse: &'a Population) -> Self {
         Self {
+            sparse: Some(sparse),
+            ..Self::of_dense(dense)
+        }
+    }
+
+    /// Dense networks alone, so far: [`with_curves`](Self::with_curves) says what pruning does to them.
+    pub fn of_dense(dense: &'a Population) -> Self {
+        Self {
             dense,
-            sparse,
+            sparse: None,
             sham: None,
+            curves: None,
             truth: None,
+        }
+    }
+
+    /// Adds forgetting curves.
+    pub fn with_curves(self, curves: &'a ForgettingCurves) -> Self {
+        Self {
+            curves: Some(curves),
+            ..self
         }
     }
 
@@ -52,50 +75,52 @@ impl<'a> Comparison<'a> {
     }
 
     pub(crate) fn check(&self) -> Result<()> {
-        same_images(
-            ("the dense population", self.dense),
+        let others = [
             ("the sparse population", self.sparse),
-        )?;
-        match self.sham {
-            Some(sham) => same_images(("the dense population", self.dense), ("the sham population", sham)),
+            ("the sham population", self.sham),
+        ];
+        for (name, other) in others {
+            if let Some(other) = other {
+                same_images(("the dense population", self.dense), (name, other))?;
+            }
+        }
+        let unknown = |curves: &ForgettingCurves| {
+            let ids = self.dense.ids().iter();
+            ids.cloned().find(|id| curves.forgetting(id).is_none())
+        };
+        match self.curves.and_then(unknown) {
+            Some(image_id) => Err(MiningError::MissingId {
+                image_id,
+                place: "the forgetting curves".into(),
+            }),
             None => Ok(()),
         }
     }
 
     /// What scores may look at of one image.
     fn image<'p>(&self, image_id: &str, params: &'p ScoreValidParams) -> Result<ImageContext<'p>> {
-        let size = self.dense.size();
-        let truth = self.truth.and_then(|truth| truth(image_id));
-        if let Some(found) = truth
-            .as_ref()
-            .map(|truth| (truth.height(), truth.width()))
-            .filter(|found| *found != size)
-        {
-            return Err(MiningError::TruthSize {
+        let truth = match self.truth {
+            Some(truth) => truth(image_id).map_err(|source| MiningError::Truth {
                 image_id: image_id.to_string(),
-                found,
-                expected: size,
-            });
-        }
+                source,
+            })?,
+            None => None,
+        };
         let planes = |population: &Population| population.planes_of(image_id);
-        ImageContext::new(
-            self.dense.kind(),
-            size,
-            params,
-            planes(self.dense)?,
-            planes(self.sparse)?,
-        )?
-        .with_sham(self.sham.map(planes).transpose()?)?
-        .with_truth(truth)
+        ImageContext::new(self.dense.kind(), self.dense.size(), params, planes(self.dense)?)?
+            .with_sparse(self.sparse.map(planes).transpose()?)?
+            .with_sham(self.sham.map(planes).transpose()?)?
+            .with_forgetting(self.curves.and_then(|curves| curves.forgetting(image_id)))
+            .with_truth(truth)
     }
 }
 
 /// Scores every image of a comparison; columns are [`SCORE_COLUMNS`], rows in the order of the dense population.
 ///
-/// Scores that need a sham, a truth or several seeds are missing where there is none.
+/// Scores that need something which is not there are missing.
 ///
 /// # Errors
-/// Populations of different images, size or kind, and [`MiningError::TruthSize`].
+/// Populations of different images, size or kind, and [`MiningError::Truth`].
 pub fn scores(comparison: &Comparison<'_>, params: &ScoreValidParams) -> Result<ScoreTable> {
     comparison.check()?;
     let ids = comparison.dense.ids();

@@ -72,15 +72,13 @@ pub enum MiningError {
         /// Size or kind of the second.
         right_is: String,
     },
-    /// A truth mask of another size than the maps.
-    #[error("truth of image `{image_id}` is {} x {}, its maps are {} x {}: resize the mask to the maps' size", found.0, found.1, expected.0, expected.1)]
-    TruthSize {
+    /// The true mask of an image cannot be read.
+    #[error("truth of image `{image_id}`: {source}")]
+    Truth {
         /// The image.
         image_id: String,
-        /// Height and width of the mask.
-        found: (usize, usize),
-        /// Height and width of the maps.
-        expected: (usize, usize),
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A parameter outside its range.
     #[error("{name} must be {expected}, found {found}")]
@@ -108,6 +106,73 @@ pub enum MiningError {
         /// Rows looked at.
         rows: usize,
     },
+    /// A score that does not tell any image from any other.
+    #[error(
+        "all {images} images have the same `{column}`{}: nothing tells hard from easy. Two populations that are equal, or \
+         networks that find nothing, look like this",
+        empty_words(*empty)
+    )]
+    AllTied {
+        /// The score.
+        column: String,
+        /// Images ranked.
+        images: usize,
+        /// How many of them are empty in both populations.
+        empty: usize,
+    },
+    /// A cut through a tie of many images.
+    #[error(
+        "the cut runs through {tied} of {images} images with the same `{column}`{}: chance would choose {selected} of them. \
+         Networks that find nothing look like this; train them longer, take another score, or another share",
+        empty_words(*empty)
+    )]
+    TiedCut {
+        /// The score.
+        column: String,
+        /// Images of the score that the cut runs through.
+        tied: usize,
+        /// How many of them would be selected.
+        selected: usize,
+        /// Images ranked.
+        images: usize,
+        /// How many images are empty in both populations.
+        empty: usize,
+    },
+    /// Rows of several settings or folds where one is needed.
+    #[error(
+        "the score table holds {}: choose one with --setting and --fold (a row without a fold is in-sample: --fold none)",
+        found.join(", ")
+    )]
+    SeveralTables {
+        /// Settings and folds of the table.
+        found: Vec<String>,
+    },
+    /// No row of a setting or fold.
+    #[error("the score table has no row of {asked}; it holds {}", found.join(", "))]
+    NoSuchTable {
+        /// What was asked for.
+        asked: String,
+        /// Settings and folds of the table.
+        found: Vec<String>,
+    },
+    /// A median of zero, by which nothing can be divided.
+    #[error(
+        "more than half of the images have no disagreement between the dense and the {population} population: adaptive \
+         selection has no scale to compare pruning with the sham by"
+    )]
+    NoScale {
+        /// `sparse` or `sham`.
+        population: &'static str,
+    },
+    /// Too few seeds for adaptive selection.
+    #[error("adaptive selection needs at least 4 dense seeds, found {found}: train more, or select the top share")]
+    TooFewSeeds {
+        /// Dense seeds.
+        found: usize,
+    },
+    /// Adaptive selection without a sparse population.
+    #[error("adaptive selection compares pruned with dense networks: give a sparse population")]
+    NoSparse,
     /// Adaptive selection without a sham population.
     #[error(
         "adaptive selection compares pruning with a sham of equal training: give a sham population, or select the top fraction"
@@ -134,12 +199,6 @@ pub enum MiningError {
         asked: usize,
         /// Images there are.
         available: usize,
-    },
-    /// A long score table of which the rows to read are not chosen.
-    #[error("the score table has {problem}")]
-    Rows {
-        /// What there is to choose from.
-        problem: String,
     },
     /// Two lists that should have equal length.
     #[error("{what}: {found} values for {expected} images")]
@@ -209,3 +268,11 @@ pub enum MiningError {
 
 /// Result with a [`MiningError`].
 pub type Result<T> = std::result::Result<T, MiningError>;
+
+/// How many images are empty in both populations, for a message.
+fn empty_words(empty: usize) -> String {
+    match empty {
+        0 => String::new(),
+        count => format!(" ({count} of them are empty in both populations)"),
+    }
+}

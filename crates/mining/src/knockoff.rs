@@ -34,6 +34,44 @@ pub fn knockoff_threshold(statistics: &[f64], q: f64) -> Result<Option<f64>> {
     Ok(best)
 }
 
+/// W of every image from its distances D(A, pruned C), D(A, sham C), D(C, pruned A), D(C, sham A), in this order, A and C being
+/// halves of the dense seeds: each distance is divided by its median over the images, sham is taken from pruned, and the two
+/// directions are averaged.
+///
+/// Without the medians a pruning that changes *every* image more than the sham does would select in proportion to how
+/// unstable each image is anyway.
+///
+/// # Errors
+/// [`MiningError::NoScale`] if a median is 0.
+pub fn relative_statistics(distances: &[[f64; 4]]) -> Result<Vec<f64>> {
+    let scale = |which: usize| {
+        let median = median(distances.iter().map(|image| image[which]).collect());
+        let population = if which.is_multiple_of(2) { "sparse" } else { "sham" };
+        if median > 0.0 {
+            Ok(median)
+        } else {
+            Err(MiningError::NoScale { population })
+        }
+    };
+    let scales = [scale(0)?, scale(1)?, scale(2)?, scale(3)?];
+    let statistic = |image: &[f64; 4]| {
+        let [one, one_sham, other, other_sham] = std::array::from_fn(|which| image[which] / scales[which]);
+        (one - one_sham + other - other_sham) / 2.0
+    };
+    Ok(distances.iter().map(statistic).collect())
+}
+
+/// The middle value, or the mean of the two middle ones; 0 of none.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match (values.get(middle), values.len().is_multiple_of(2)) {
+        (Some(upper), true) => (values[middle - 1] + upper) / 2.0,
+        (Some(value), false) => *value,
+        (None, _) => 0.0,
+    }
+}
+
 pub(crate) fn check_q(q: f64) -> Result<()> {
     if q > 0.0 && q < 1.0 {
         Ok(())

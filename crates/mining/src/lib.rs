@@ -14,7 +14,7 @@
 //! let dense = Population::new(ids.clone(), vec![dense])?;
 //! let sparse = Population::new(ids, vec![sparse])?;
 //! let table = scores(&Comparison::new(&dense, &sparse), &ScoreParams::default().check()?)?;
-//! assert_eq!(top(&table, column::DISAGREEMENT, 0.5)?.ids, ["hard"]);
+//! assert_eq!(top(&table, column::DISAGREEMENT, 0.5, 0)?.ids, ["hard"]);
 //! # Ok::<(), htl_mining::MiningError>(())
 //! ```
 #[cfg(feature = "candle")]
@@ -22,12 +22,17 @@ mod adaptive;
 mod analysis;
 mod attribute;
 mod attributes;
+mod choose;
 mod classes;
 pub mod column;
 #[cfg(feature = "candle")]
 mod comparison;
 mod correlate;
+#[cfg(feature = "candle")]
+mod curve_builder;
 mod error;
+mod forgetting;
+mod halves;
 mod knockoff;
 mod map_kind;
 mod metadata;
@@ -39,6 +44,7 @@ mod population;
 mod population_file;
 mod query;
 mod rank;
+mod reliability;
 mod score;
 mod select;
 mod skin_tone;
@@ -47,25 +53,32 @@ mod table;
 mod view;
 
 #[cfg(feature = "candle")]
-pub use adaptive::{AdaptiveParams, adaptive, split_statistics};
+pub use adaptive::{adaptive, split_statistics};
 pub use analysis::{
     Adjustment, AttributeTest, COVARIATES, ClusterKeys, Coefficient, Cohort, Covariate, Demographics, Detectable,
-    Folds, FurtherColumns, GROUP_METRICS, GroupMetric, LEAST_SHOWN, LEAST_TESTED, Performance, PermutationP,
-    Permutations, RegressionTest, Regressions, TwoByTwo, choose_rows, clusters, demographics, detectable,
-    mantel_haenszel, power, regressions, stratified_p, westfall_young, wilson,
+    FurtherColumns, GROUP_METRICS, GroupMetric, LEAST_SHOWN, LEAST_TESTED, Performance, PermutationP, Permutations,
+    RegressionTest, Regressions, TwoByTwo, clusters, demographics, detectable, mantel_haenszel, power, regressions,
+    stratified_p, westfall_young, wilson,
 };
 pub use attribute::{AGE_BANDS, Attribute, Scale, UNKNOWN, age_band};
 pub use attributes::{
     ATTRIBUTES, AttributeRow, Group, Levels, Source, Subject, attribute_named, group_attributes, group_columns,
     group_levels,
 };
+pub use choose::{FoldChoice, default_score};
 pub use classes::{ClassPopulation, class_scores, modal_class};
 #[cfg(feature = "candle")]
-pub use comparison::{Comparison, Truth, scores};
+pub use comparison::{Comparison, Truth, TruthError, scores};
 pub use correlate::{Correlation, spearman};
+#[cfg(feature = "candle")]
+pub use curve_builder::CurveBuilder;
 pub use error::{MiningError, Result};
+pub use forgetting::{
+    CLASS_SPARSITY, ClassForgetting, Damage, EXEMPLAR_SPARSITIES, Forgetting, ForgettingCurves, check_sparsities,
+};
+pub use halves::SeedHalves;
 pub use htl_vocabulary::{Estimate, RateRow, write_rates};
-pub use knockoff::{LEAST_SEEDS, knockoff_threshold};
+pub use knockoff::{LEAST_SEEDS, knockoff_threshold, relative_statistics};
 pub use map_kind::MapKind;
 pub use metadata::{ColumnChoice, Metadata};
 pub use params::{ScoreParams, ScoreValidParams};
@@ -74,7 +87,8 @@ pub use population::Population;
 #[cfg(feature = "candle")]
 pub use population_file::Encoding;
 pub use query::{QueryRule, query};
-pub use rank::rank;
+pub use rank::{MOST_TIED, Ranking, Tie, rank};
+pub use reliability::{Reliability, write_reliability};
 pub use score::{
     CLASS_COLUMNS, ClassContext, Errors, ImageContext, Measure, Need, SCORE_COLUMNS, SCORES, Score, score_named,
 };

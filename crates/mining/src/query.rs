@@ -28,12 +28,13 @@ impl Default for QueryRule {
     }
 }
 
-/// Chooses `budget` unlabelled images to annotate next, all of them rows of `table`, by a label-free score column.
+/// Chooses `budget` unlabelled images to annotate next, all of them rows of `table`, by a label-free score column; ties by a
+/// hash of `seed` and id.
 ///
 /// # Errors
 /// [`MiningError::TooFewImages`] if the budget exceeds the scored images, and as [`rank`].
 pub fn query(table: &ScoreTable, column: &str, budget: usize, rule: QueryRule, seed: u64) -> Result<Vec<String>> {
-    let mut ids = rank(table, column)?;
+    let mut ids = rank(table, column, seed)?.ids().to_vec();
     if budget > ids.len() {
         return Err(MiningError::TooFewImages {
             what: "query",

@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::column;
 use crate::error::{MiningError, Result};
-use crate::knockoff::LEAST_SEEDS;
-use crate::rank::{count_of, rank};
+use crate::rank::{Tie, count_of, rank};
 use crate::table::ScoreTable;
 
 /// How a set of images came about.
@@ -22,6 +21,19 @@ pub enum Outcome {
         column: String,
         /// Fraction asked for.
         fraction: f64,
+        /// The images of equal score that the cut ran through.
+        tie: Tie,
+    },
+    /// In the hardest fraction again and again, over halves of the seeds.
+    Stable {
+        /// Score column.
+        column: String,
+        /// The hardest fraction of each half.
+        fraction: f64,
+        /// Least share of the halves that an image has to be among the hardest of.
+        share: f64,
+        /// Halves looked at.
+        halves: usize,
     },
     /// Knockoff+ at target rate q.
     Adaptive {
@@ -29,17 +41,6 @@ pub enum Outcome {
         q: f64,
         /// Smallest W selected; `None`: no threshold reaches the target and nothing is selected by W.
         threshold: Option<f64>,
-        /// Images selected by W. Further ones in the set are empty in both populations.
-        by_statistic: usize,
-    },
-    /// Adaptive selection was asked for, but there are too few dense seeds to split: the hardest fraction instead.
-    TooFewSeeds {
-        /// Dense seeds found; four are needed.
-        found: usize,
-        /// Score column ranked by instead.
-        column: String,
-        /// Fraction taken instead.
-        fraction: f64,
     },
     /// As the `htl` column of a score table marks it.
     Marked,
@@ -53,29 +54,35 @@ pub enum Outcome {
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Top { column, fraction } => write!(f, "top {:.1} % by {column}", 100.0 * fraction),
+            Self::Top { column, fraction, tie } => {
+                write!(f, "top {} % by {column}", percent(*fraction))?;
+                match tie.images {
+                    0 => Ok(()),
+                    tied => write!(
+                        f,
+                        "; the cut runs through {tied} images of equal score, {} of them are selected by a hash of their id",
+                        tie.selected
+                    ),
+                }
+            }
+            Self::Stable {
+                column,
+                fraction,
+                share,
+                halves,
+            } => write!(
+                f,
+                "in the top {} % by {column} of at least {} % of {halves} halves of the seeds",
+                percent(*fraction),
+                percent(*share)
+            ),
             Self::Adaptive {
                 q,
                 threshold: Some(threshold),
-                by_statistic,
-            } => {
-                write!(
-                    f,
-                    "adaptive (knockoff+, q = {q}): {by_statistic} images with W >= {threshold:.4}"
-                )
-            }
-            Self::Adaptive { q, threshold: None, .. } => {
+            } => write!(f, "adaptive (knockoff+, q = {q}): W >= {threshold:.4}"),
+            Self::Adaptive { q, threshold: None } => {
                 write!(f, "adaptive (knockoff+, q = {q}): no image stands out from the sham")
             }
-            Self::TooFewSeeds {
-                found,
-                column,
-                fraction,
-            } => write!(
-                f,
-                "too few seeds for adaptive selection ({found}, at least {LEAST_SEEDS} needed): top {:.1} % by {column} instead",
-                100.0 * fraction
-            ),
             Self::Marked => f.write_str("as marked in the score table"),
             Self::Random { seed } => write!(f, "random, seed {seed}"),
         }
@@ -128,21 +135,28 @@ impl ScoreTable {
     }
 }
 
-/// The hardest `fraction` of the scored images: exactly round(fraction * n) (at least one if the fraction is not 0),
-/// images empty in both first, ties in order of the id.
+/// The hardest `fraction` of the scored images: exactly round(fraction * n) (at least one if the fraction is not 0), images
+/// empty in both first, ties by a hash of `seed` and id.
 ///
 /// # Errors
-/// As [`rank`], and [`MiningError::Parameter`] if the fraction is outside [0, 1].
-pub fn top(table: &ScoreTable, column: &str, fraction: f64) -> Result<Selection> {
-    let mut ids = rank(table, column)?;
-    ids.truncate(count_of(fraction, ids.len())?);
+/// As [`rank`] and [`Ranking::hardest`](crate::Ranking::hardest), and [`MiningError::Parameter`] if the fraction is outside
+/// [0, 1].
+pub fn top(table: &ScoreTable, column: &str, fraction: f64, seed: u64) -> Result<Selection> {
+    let ranking = rank(table, column, seed)?;
+    let count = count_of(fraction, ranking.len())?;
     Ok(Selection {
-        ids,
+        ids: ranking.hardest(count)?,
         outcome: Outcome::Top {
             column: column.to_string(),
             fraction,
+            tie: ranking.tie_at(count),
         },
     })
+}
+
+/// A fraction in percent, without needless digits.
+fn percent(fraction: f64) -> f64 {
+    (1e3 * fraction).round() / 10.0
 }
 
 /// A random control: as many images as the selection, drawn without replacement from `ids`, selected ones included;

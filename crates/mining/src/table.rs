@@ -12,7 +12,7 @@ pub const KEY_COLUMNS: [&str; 3] = ["image_id", "setting", "fold"];
 pub const HTL_COLUMN: &str = "htl";
 
 /// One image's scores, in the order of [`ScoreTable::columns`].
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ScoreRow {
     /// The image.
     pub image_id: String,

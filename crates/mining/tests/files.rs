@@ -98,11 +98,13 @@ fn long_tables_hold_settings_and_folds() {
     assert_eq!((long.len(), long.settings()), (4, vec!["supervised", "boxes"]));
     assert_eq!(long.find("b", "boxes").unwrap().fold, Some(1));
     assert!(matches!(
-        htl_mining::rank(&long, "score"),
+        htl_mining::rank(&long, "score", 0),
         Err(MiningError::DuplicateId { .. })
     ));
     assert_eq!(
-        htl_mining::rank(&long.filtered(|row| row.setting == "boxes"), "score").unwrap(),
+        htl_mining::rank(&long.filtered(|row| row.setting == "boxes"), "score", 0)
+            .unwrap()
+            .ids(),
         ["b", "a"]
     );
     let mut in_sample = ScoreTable::new(["score"]);

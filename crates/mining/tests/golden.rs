@@ -130,10 +130,11 @@ fn scores_match_numpy() {
         let (dense, sparse, sham) = (load("dense"), load("sparse"), load("sham"));
         assert_ne!(dense.ids(), sparse.ids(), "the test wants different orders");
         let truth = |id: &str| {
-            expected
+            let mask = expected
                 .truth
                 .get(id)
-                .map(|pixels| Mask::new(12, 10, pixels.clone()).unwrap())
+                .map(|pixels| Mask::new(12, 10, pixels.clone()).unwrap());
+            Ok(mask)
         };
         let comparison = Comparison::new(&dense, &sparse).with_sham(&sham).with_truth(&truth);
         let params = ScoreParams::default().check().unwrap();

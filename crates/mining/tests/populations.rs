@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use candle_core::{Device, Tensor};
-use htl_metrics::{MapCut, Mask};
+use htl_metrics::{Confusion, MapCut, Mask, resize_bilinear};
 use htl_mining::{
-    AdaptiveParams, Comparison, LEAST_SEEDS, MiningError, Outcome, Population, ScoreParams, ScoreValidParams, adaptive,
-    column, rank, scores, top,
+    Comparison, LEAST_SEEDS, MiningError, Outcome, Population, ScoreParams, ScoreValidParams, adaptive, column, rank,
+    scores, top,
 };
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
@@ -67,7 +67,7 @@ proptest! {
     #[test]
     fn identical_populations_agree(seed: u64, k in 1usize..6) {
         let a = population(seed, 6, k);
-        let truth = |id: &str| a.modal_mask(a.position(id)?).ok();
+        let truth = |id: &str| Ok(a.position(id).and_then(|image| a.modal_mask(image).ok()));
         let table = scores(&Comparison::new(&a, &a).with_sham(&a).with_truth(&truth), &params()).unwrap();
         for id in a.ids() {
             let empty = table.score(id, column::BOTH_EMPTY) == Some(1.0);
@@ -124,7 +124,7 @@ proptest! {
             let plane = population.planes(image).unwrap().remove(0);
             let expected = MapCut::CLASS_MAP.mask(SIDE, SIDE, &plane).unwrap();
             prop_assert_eq!(population.modal_mask(image).unwrap(), expected.clone());
-            let truth = |id: &str| (id == population.ids()[image]).then(|| expected.clone());
+            let truth = |id: &str| Ok((id == population.ids()[image]).then(|| expected.clone()));
             let comparison = Comparison::new(&population, &population).with_truth(&truth);
             let table = scores(&comparison, &params()).unwrap();
             prop_assert_eq!(table.score(&population.ids()[image], column::DENSE_ERROR), Some(0.0));
@@ -161,10 +161,6 @@ fn discs(rng: &mut ChaCha8Rng, images: usize, seeds: usize, harm: impl Fn(usize)
 fn adaptive_selection_finds_planted_harm_and_little_else() {
     let (images, planted, seeds) = (60, 20, 6);
     let params = params();
-    let wanted = AdaptiveParams {
-        q: 0.2,
-        ..AdaptiveParams::default()
-    };
     let (mut false_alarms, mut found, mut wrong) = (0, 0, 0);
     let trials = 12;
     for trial in 0..trials {
@@ -175,8 +171,20 @@ fn adaptive_selection_finds_planted_harm_and_little_else() {
         let pruned = discs(&mut rng, images, seeds, |image| if image < planted { 4.0 } else { 0.0 });
         let select = |sparse: &Population| {
             let comparison = Comparison::new(&dense, sparse).with_sham(&sham);
-            let table = scores(&comparison, &params).unwrap();
-            adaptive(&table, &comparison, &params, &wanted).unwrap()
+            let mut table = scores(&comparison, &params).unwrap();
+            let selection = adaptive(&mut table, &comparison, &params, 0.2, 0).unwrap();
+            // What was decided by can be read in the table.
+            let least = selection
+                .ids
+                .iter()
+                .filter_map(|id| table.score(id, column::KNOCKOFF_W));
+            let least = least.fold(f64::INFINITY, f64::min);
+            let above = table.column(column::KNOCKOFF_W).unwrap();
+            assert_eq!(
+                above.into_iter().flatten().filter(|w| *w >= least).count(),
+                selection.len()
+            );
+            selection
         };
         false_alarms += usize::from(!select(&second_sham).is_empty());
         let selection = select(&pruned);
@@ -208,18 +216,16 @@ fn adaptive_selection_says_when_it_cannot() {
     let few = population(1, 10, LEAST_SEEDS - 1);
     let other = population(2, 10, LEAST_SEEDS - 1);
     let comparison = Comparison::new(&few, &other).with_sham(&few);
-    let table = scores(&comparison, &params()).unwrap();
-    let selection = adaptive(&table, &comparison, &params(), &AdaptiveParams::default()).unwrap();
-    assert!(matches!(selection.outcome, Outcome::TooFewSeeds { found: 3, .. }));
-    assert!(selection.outcome.to_string().contains("too few seeds"));
-    assert_eq!(selection.ids, top(&table, column::DISAGREEMENT, 0.2).unwrap().ids);
+    let mut table = scores(&comparison, &params()).unwrap();
+    let error = adaptive(&mut table, &comparison, &params(), 0.2, 0).unwrap_err();
+    assert!(matches!(error, MiningError::TooFewSeeds { found: 3 }), "{error}");
 
     let dense = population(1, 10, 4);
     let without = Comparison::new(&dense, &dense);
-    let error = adaptive(&table, &without, &params(), &AdaptiveParams::default()).unwrap_err();
+    let error = adaptive(&mut table, &without, &params(), 0.2, 0).unwrap_err();
     assert!(matches!(error, MiningError::NoSham));
     let unequal = Comparison::new(&dense, &few).with_sham(&dense);
-    let error = adaptive(&table, &unequal, &params(), &AdaptiveParams::default()).unwrap_err();
+    let error = adaptive(&mut table, &unequal, &params(), 0.2, 0).unwrap_err();
     assert!(
         matches!(
             error,
@@ -246,8 +252,33 @@ fn both_empty_ranks_hardest() {
         "boundary_disagreement",
         "entropy",
     ] {
-        assert_eq!(rank(&table, name).unwrap()[0], "ISIC_0000002", "{name}");
+        assert_eq!(rank(&table, name, 0).unwrap().ids()[0], "ISIC_0000002", "{name}");
     }
+}
+
+/// Errors are those of evaluation: maps are resized to the stored mask, not the mask to the maps.
+#[test]
+fn errors_are_at_the_size_of_the_stored_mask() {
+    let plane = vec![0.9f32, 0.2, 0.2, 0.2];
+    let map = Tensor::from_vec(plane.clone(), (1, 2, 2), &Device::Cpu).unwrap();
+    let dense = Population::new(ids(1), vec![map]).unwrap();
+    let stored = Mask::new(6, 6, (0..36).map(|p| u8::from(p % 6 < 3 && p / 6 < 2)).collect()).unwrap();
+    let truth = |_: &str| Ok(Some(stored.clone()));
+    let table = scores(&Comparison::of_dense(&dense).with_truth(&truth), &params()).unwrap();
+    let judged = MapCut::PROBABILITY
+        .mask(6, 6, &resize_bilinear(&plane, (2, 2), (6, 6)).unwrap())
+        .unwrap();
+    let jaccard = Confusion::of(&judged, &stored).unwrap().jaccard();
+    assert!(jaccard < 1.0, "the example tells the sizes apart");
+    assert_eq!(table.score("ISIC_0000000", column::DENSE_ERROR), Some(1.0 - jaccard));
+    assert_eq!(
+        table.score("ISIC_0000000", column::DISAGREEMENT),
+        None,
+        "there is no sparse population"
+    );
+    let unreadable = |_: &str| Err("no such file".into());
+    let error = scores(&Comparison::of_dense(&dense).with_truth(&unreadable), &params()).unwrap_err();
+    assert!(error.to_string().contains("ISIC_0000000") && error.to_string().contains("no such file"));
 }
 
 /// Seeds that agree with each other and not with the label: the label is suspect, and attention can leave it out.
@@ -266,17 +297,13 @@ fn agreement_against_the_label_points_to_the_label() {
     let dense = Population::new(ids(2), vec![maps(), maps(), maps()]).unwrap();
     let truth = |id: &str| {
         let wrong = id == "ISIC_0000000";
-        Mask::new(
-            side,
-            side,
-            (0..side * side).map(|p| u8::from((p % side < 2) != wrong)).collect(),
-        )
-        .ok()
+        let pixels = (0..side * side).map(|p| u8::from((p % side < 2) != wrong)).collect();
+        Ok(Some(Mask::new(side, side, pixels)?))
     };
     let table = scores(&Comparison::new(&dense, &dense).with_truth(&truth), &params()).unwrap();
     assert_eq!(table.column(column::SUSPECT_LABEL).unwrap(), [Some(1.0), Some(0.0)]);
     assert_eq!(table.column("label_conflict").unwrap(), [Some(1.0), Some(0.0)]);
-    let selection = top(&table, column::DENSE_ERROR, 1.0)
+    let selection = top(&table, column::DENSE_ERROR, 1.0, 0)
         .unwrap()
         .without_suspect_labels(&table);
     assert_eq!(selection.ids, ["ISIC_0000001"]);

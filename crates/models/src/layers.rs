@@ -13,6 +13,12 @@ pub enum Mode {
     Gradients,
     /// Running statistics, nothing tracked: the result carries no graph, and memory is freed as the pass goes on.
     Evaluate,
+    /// Batch statistics, nothing tracked; the running statistics become the mean of those of the batches so far, which is how
+    /// they are estimated anew for a network whose weights were changed (PyTorch: reset, then `momentum=None`).
+    Recalibrate {
+        /// Batches that came before this one.
+        before: u32,
+    },
 }
 
 impl Mode {
@@ -26,7 +32,7 @@ impl Mode {
     pub(crate) fn tensor(self, var: &Var) -> Tensor {
         match self {
             Self::Train | Self::Gradients => var.as_tensor().clone(),
-            Self::Evaluate => var.as_detached_tensor(),
+            Self::Evaluate | Self::Recalibrate { .. } => var.as_detached_tensor(),
         }
     }
 
@@ -35,7 +41,7 @@ impl Mode {
     pub fn input(self, input: &Tensor) -> Tensor {
         match self {
             Self::Train | Self::Gradients => input.clone(),
-            Self::Evaluate => input.detach(),
+            Self::Evaluate | Self::Recalibrate { .. } => input.detach(),
         }
     }
 }
@@ -121,7 +127,7 @@ impl ConvNorm {
         let [weight, gamma, beta] = self.tensors(mode);
         let norm = self.norm(mode);
         let (output, statistics) = input.conv_norm(&weight, &gamma, &beta, &norm, self.params, self.activation)?;
-        self.follow(statistics)?;
+        self.follow(statistics, mode)?;
         Ok(output)
     }
 
@@ -130,7 +136,7 @@ impl ConvNorm {
         let [weight, gamma, beta] = self.tensors(mode);
         let (output, statistics) =
             input.upsample_concat_conv_norm_relu(skip, &weight, &gamma, &beta, &self.norm(mode))?;
-        self.follow(statistics)?;
+        self.follow(statistics, mode)?;
         Ok(output)
     }
 
@@ -140,7 +146,7 @@ impl ConvNorm {
 
     fn norm(&self, mode: Mode) -> Norm {
         match mode {
-            Mode::Train => Norm::Batch { eps: EPS },
+            Mode::Train | Mode::Recalibrate { .. } => Norm::Batch { eps: EPS },
             Mode::Gradients | Mode::Evaluate => Norm::Running {
                 mean: self.running_mean.as_detached_tensor(),
                 var: self.running_var.as_detached_tensor(),
@@ -149,9 +155,13 @@ impl ConvNorm {
         }
     }
 
-    fn follow(&self, statistics: Option<BatchStatistics>) -> Result<(), ModelError> {
+    fn follow(&self, statistics: Option<BatchStatistics>, mode: Mode) -> Result<(), ModelError> {
         if let Some(statistics) = statistics {
-            statistics.update_running(&self.running_mean, &self.running_var, MOMENTUM)?;
+            let momentum = match mode {
+                Mode::Recalibrate { before } => 1.0 / (f64::from(before) + 1.0),
+                _ => MOMENTUM,
+            };
+            statistics.update_running(&self.running_mean, &self.running_var, momentum)?;
         }
         Ok(())
     }

@@ -23,6 +23,7 @@
 //! name ([`PruneParams::exclude`]), for example the last layer. Sparsity is always counted: zeros over masked weights.
 mod choose;
 mod criteria;
+mod dose;
 mod error;
 mod mask;
 mod mask_set;

@@ -25,6 +25,12 @@ pub const HISTORY: &str = "history.csv";
 pub const CONFIG: &str = "config.toml";
 /// A score table.
 pub const SCORES: &str = "scores.csv";
+/// Beside a score table: how well its scores come out again over halves of the seeds.
+pub const RELIABILITY: &str = "scores.reliability.csv";
+/// Beside a score table: the rule that selected, and what it met.
+pub const SELECTION: &str = "scores.selection.json";
+/// Beside a score table: forgetting curves, image by image.
+pub const CURVE: &str = "scores.curve.csv";
 /// Consensus maps of a dense and a sparse population.
 pub const MAPS: &str = "maps.safetensors";
 /// How a sparsity was chosen.

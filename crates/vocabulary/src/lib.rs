@@ -10,6 +10,7 @@
 //! assert_eq!(file::RESULTS, "results.json");
 //! ```
 pub mod arm;
+mod duration;
 mod error;
 pub mod file;
 pub mod history;
@@ -26,6 +27,7 @@ pub mod trivial;
 mod whole;
 
 pub use arm::Arm;
+pub use duration::duration_in_words;
 pub use error::{FormatError, read_json};
 pub use history::{HistoryRow, read_history, write_history};
 pub use lock::lock_file;

@@ -5,7 +5,7 @@ use clap::Args;
 use htl_datasets::DataFolder;
 use htl_metrics::PerImage;
 use htl_mining::{
-    ATTRIBUTES, ColumnChoice, Folds, Metadata, Performance, Permutations, ScoreTable, Source, choose_rows,
+    ATTRIBUTES, ColumnChoice, FoldChoice, Metadata, Performance, Permutations, ScoreTable, Source, default_score,
 };
 use htl_vocabulary::{file, write_rows};
 
@@ -39,12 +39,13 @@ pub struct Analyze {
     /// Only the rows of this setting, where the score table has several
     #[arg(long)]
     setting: Option<String>,
-    /// Only rows with a fold (out), without one (in), or of one fold
-    #[arg(long, value_name = "out|in|N")]
-    fold: Option<Folds>,
-    /// The score behind the HTL set: its ranks are tested too, and its boundary-normalised form makes a second set
-    #[arg(long, default_value = htl_mining::column::DISAGREEMENT, value_parser = choices::score())]
-    by: String,
+    /// Only in-sample rows (none), out-of-fold rows (all), or those of one fold (its number)
+    #[arg(long)]
+    fold: Option<FoldChoice>,
+    /// The score behind the HTL set: its ranks are tested too, and its boundary-normalised form makes a second set [default:
+    /// forgetting where the table has it, else disagreement]
+    #[arg(long)]
+    by: Option<String>,
     /// Further metadata columns to analyse: words as they are, numbers in thirds (fewer than eleven different ones as they
     /// are) or between cut points, e.g. --column bmi:18.5,25,30
     #[arg(long = "column", value_name = "NAME[:CUTS]")]
@@ -129,8 +130,20 @@ impl Analyze {
         }
         if let Some(path) = &self.scores {
             let table = ScoreTable::read(path)?;
-            let rows = choose_rows(&table, self.setting.as_deref(), self.fold)
-                .with_context(|| format!("{}", path.display()))?;
+            // Rows of folds alone are one table: each image is in one of them.
+            let out_of_fold = || {
+                table
+                    .rows()
+                    .iter()
+                    .all(|row| row.fold.is_some())
+                    .then_some(FoldChoice::OutOfFold)
+            };
+            let rows = table.choose(self.setting.as_deref(), self.fold.or_else(out_of_fold));
+            let rows = rows.with_context(|| format!("{}", path.display()))?;
+            if let Some(by) = &self.by {
+                rows.column(by).with_context(|| format!("{}", path.display()))?;
+            }
+            let by = self.by.as_deref().unwrap_or_else(|| default_score(&rows));
             let metadata = metadata
                 .as_ref()
                 .context("--scores needs --metadata, or --data with a metadata.csv")?;
@@ -141,7 +154,7 @@ impl Analyze {
                 path.display()
             );
             let attributes = self.attributes(&people, &self.cross)?;
-            who::analyse(&self, &rows, &people, &attributes, &mut summary)?;
+            who::analyse(&self, by, &rows, &people, &attributes, &mut summary)?;
             people.write_attributes(&self.out.join("attributes.csv"))?;
         }
         if !self.performance.is_empty() {

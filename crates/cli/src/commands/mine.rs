@@ -1,19 +1,19 @@
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
-};
+use std::{collections::BTreeSet, path::PathBuf};
 
 use anyhow::{bail, ensure};
 use candle_core::Device;
 use clap::Args;
 use htl_datasets::{DataFolder, Sample, Split, read_ids};
-use htl_inference::{PopulationPrediction, consensus_pair, masks_at};
+use htl_inference::{CurveParams, PopulationPrediction, consensus_pair, forgetting_curves, stored_mask};
 use htl_mining::{
-    AdaptiveParams, Comparison, Encoding, MapKind, ScoreParams, adaptive, class_scores, column, scores, top,
+    Comparison, Damage, Encoding, ForgettingCurves, MapKind, MiningError, ScoreParams, ScoreTable, ScoreValidParams,
+    SeedHalves, Selection, TruthError, adaptive, class_scores, column, scores, top, write_reliability,
 };
 
 use super::{choices, parse_split};
 use crate::progress::Progress;
+
+mod words;
 
 /// `htl mine`.
 #[derive(Args)]
@@ -21,12 +21,18 @@ pub struct Mine {
     /// Dense checkpoints, one per seed
     #[arg(long, required = true, num_args = 1..)]
     dense: Vec<PathBuf>,
-    /// Sparse checkpoints, one per seed
-    #[arg(long, required = true, num_args = 1..)]
+    /// Sparse checkpoints, one per seed, in the order of the dense ones
+    #[arg(long, num_args = 1.., required_unless_present = "curve")]
     sparse: Vec<PathBuf>,
     /// Checkpoints with the fine-tuning of the sparse ones at sparsity 0: what pruning adds beyond more training
     #[arg(long, num_args = 1..)]
     sham: Vec<PathBuf>,
+    /// Forgetting curves: prune the dense networks at every sparsity, train nothing, and see what is lost
+    #[arg(long, value_name = "DAMAGES", num_args = 0..=1, default_missing_value = "all")]
+    curve: Option<Curve>,
+    /// Sparsities of the curves, ascending; 0 to 0.95 in steps of 0.05 if left out
+    #[arg(long, value_delimiter = ',', requires = "curve")]
+    sparsities: Vec<f64>,
     /// The data folder
     #[arg(long)]
     data: PathBuf,
@@ -48,27 +54,41 @@ pub struct Mine {
     /// How the HTL set is chosen
     #[arg(long, default_value = "top")]
     select: Select,
-    /// Share of the images in the HTL set, in (0, 1]; with --select adaptive the tolerated share of false discoveries
+    /// Share of the images in the HTL set (of each half of the seeds, with --select stable), in (0, 1]; with --select adaptive
+    /// the tolerated share of false discoveries
     #[arg(long, default_value_t = 0.2)]
     top: f64,
-    /// The score that selects
-    #[arg(long, default_value = column::DISAGREEMENT, value_parser = choices::score())]
-    by: String,
+    /// The score that selects; forgetting with --curve, else disagreement
+    #[arg(long, value_parser = choices::score())]
+    by: Option<String>,
+    /// Puts equal scores in order
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
     /// Whether masks may be read for the columns that need them; the selection never uses them
     #[arg(long, default_value = "masks")]
     labels: Labels,
-    /// The score table, CSV
+    /// The score table, CSV. Beside it: NAME.reliability.csv, NAME.selection.json, and NAME.curve.csv with --curve
     #[arg(long)]
     out: PathBuf,
     /// Also the consensus maps of the dense and the sparse population, safetensors
-    #[arg(long)]
+    #[arg(long, requires = "sparse")]
     maps: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Curve {
+    /// Pruned by magnitude, normalisation statistics re-estimated
+    Pruned,
+    /// Also with the statistics kept, and two shams of the same dose: random pruning, and noise
+    All,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Select {
     /// The hardest share
     Top,
+    /// In the hardest share of at least 80 % of the halves of the seeds
+    Stable,
     /// Knockoff+ against the sham; needs four dense seeds
     Adaptive,
 }
@@ -81,6 +101,23 @@ enum Labels {
     Ignore,
 }
 
+/// Share of the halves in which a stable image is among the hardest.
+const STABLE_SHARE: f64 = 0.8;
+
+/// Ways of halving the seeds that reliability is averaged over, at most.
+const MOST_SPLITS: usize = 30;
+
+/// Fewest images that normalisation statistics are re-estimated on, if there are others.
+const LEAST_TRAINING: usize = 32;
+
+/// What all networks say of the images.
+struct Judged {
+    dense: PopulationPrediction,
+    sparse: Option<PopulationPrediction>,
+    sham: Option<PopulationPrediction>,
+    curves: Option<ForgettingCurves>,
+}
+
 impl Mine {
     pub fn run(self, device: &Device) -> anyhow::Result<()> {
         ensure!(
@@ -90,65 +127,141 @@ impl Mine {
         );
         let data = DataFolder::open(&self.data)?;
         let samples = self.samples(&data)?;
+        let params = ScoreParams::default().check()?;
+        let judged = self.judge(&data, &samples, &params, device)?;
+        let mut table = judged
+            .table(&params, self.labels, &samples)?
+            .labelled(&self.setting, self.fold);
+
+        let halves = judged.halves(&params)?;
+        if let Some(halves) = &halves {
+            let rows = halves.reliability()?;
+            write_reliability(&self.beside("reliability.csv"), &rows, &self.setting, self.fold)?;
+            words::say_reliability(&rows, self.by());
+        }
+        if let Some(curves) = &judged.curves {
+            curves.write(self.beside("curve.csv"))?;
+        }
+        let selected = self.select(&mut table, &judged, halves.as_ref(), &params);
+        if let Ok(selection) = &selected {
+            table.mark(selection)?;
+        }
+        // Scores are kept even if nothing can be selected by them.
+        table.write(&self.out)?;
+        let selection = selected?;
+        words::say_selection(&selection, &table);
+        let stability = match &halves {
+            Some(halves) => halves.stability(self.by(), self.top, self.seed)?,
+            None => None,
+        };
+        words::write_selection(&self.beside("selection.json"), &selection, &table, stability)?;
+        if let (Some(path), Some(sparse)) = (&self.maps, &judged.sparse) {
+            consensus_pair(&judged.dense.maps, &sparse.maps)?.save(path, Encoding::U8)?;
+        }
+        Ok(())
+    }
+
+    /// The score that selects.
+    fn by(&self) -> &str {
+        match (&self.by, self.curve) {
+            (Some(by), _) => by,
+            (None, Some(_)) => column::FORGETTING,
+            (None, None) => column::DISAGREEMENT,
+        }
+    }
+
+    /// A file beside the score table, of its name and another ending.
+    fn beside(&self, ending: &str) -> PathBuf {
+        self.out.with_extension(ending)
+    }
+
+    fn select(
+        &self,
+        table: &mut ScoreTable,
+        judged: &Judged,
+        halves: Option<&SeedHalves>,
+        params: &ScoreValidParams,
+    ) -> anyhow::Result<Selection> {
+        Ok(match self.select {
+            Select::Top => top(table, self.by(), self.top, self.seed)?,
+            Select::Stable => {
+                let Some(halves) = halves else {
+                    bail!("--select stable needs at least two seeds of every population, to be split into halves");
+                };
+                halves.stable(self.by(), self.top, STABLE_SHARE, self.seed)?
+            }
+            Select::Adaptive => adaptive(table, &judged.comparison(), params, self.top.min(0.99), self.seed)?,
+        })
+    }
+
+    fn judge(
+        &self,
+        data: &DataFolder,
+        samples: &[&Sample],
+        params: &ScoreValidParams,
+        device: &Device,
+    ) -> anyhow::Result<Judged> {
         let total = self.dense.len() + self.sparse.len() + self.sham.len();
         let mut done = 0;
         let mut progress = Progress::new("mine");
-        let mut predict = |paths: &[PathBuf]| -> anyhow::Result<PopulationPrediction> {
-            let of_these = &mut |through| progress.set(done + through, total);
-            let prediction = PopulationPrediction::of_checkpoints(paths, &samples, device, of_these)?;
-            done += paths.len();
-            Ok(prediction)
-        };
-        let dense = predict(&self.dense)?;
-        let sparse = predict(&self.sparse)?;
-        let sham = if self.sham.is_empty() {
-            None
-        } else {
-            Some(predict(&self.sham)?)
-        };
-
-        let truths = match self.labels {
-            Labels::Masks => masks_at(&samples, dense.maps.size())?,
-            Labels::Ignore => BTreeMap::new(),
-        };
-        let truth = |id: &str| truths.get(id).cloned();
-        let mut comparison = Comparison::new(&dense.maps, &sparse.maps);
-        if let Some(sham) = &sham {
-            comparison = comparison.with_sham(&sham.maps);
-        }
-        // Class maps are mined label-free: their masks are nobody's labels in that setting.
-        if !truths.is_empty() && dense.maps.kind() == MapKind::Probability {
-            comparison = comparison.with_truth(&truth);
-        }
-        let params = ScoreParams::default().check()?;
-        let mut table = scores(&comparison, &params)?.labelled(&self.setting, self.fold);
-        if let (Some(d), Some(s)) = (&dense.classes, &sparse.classes) {
-            let of_sham = sham.as_ref().and_then(|sham| sham.classes.as_ref());
-            table.join(&class_scores(d, s, of_sham)?, "")?;
-        }
-        let selection = match self.select {
-            Select::Top => top(&table, &self.by, self.top)?,
-            Select::Adaptive => {
-                let adaptive_params = AdaptiveParams {
-                    q: self.top.min(0.99),
-                    fallback_column: self.by.clone(),
-                    fallback_fraction: self.top,
-                };
-                adaptive(&table, &comparison, &params, &adaptive_params)?
+        let mut predict = |paths: &[PathBuf]| -> anyhow::Result<Option<PopulationPrediction>> {
+            if paths.is_empty() {
+                return Ok(None);
             }
+            let of_these = &mut |through| progress.set(done + through, total);
+            let prediction = PopulationPrediction::of_checkpoints(paths, samples, device, of_these)?;
+            done += paths.len();
+            Ok(Some(prediction))
         };
-        eprintln!(
-            "{} of {} images selected: {}",
-            selection.len(),
-            table.len(),
-            selection.outcome
-        );
-        table.mark(&selection)?;
-        table.write(&self.out)?;
-        if let Some(path) = &self.maps {
-            consensus_pair(&dense.maps, &sparse.maps)?.save(path, Encoding::U8)?;
-        }
-        Ok(())
+        let Some(dense) = predict(&self.dense)? else {
+            bail!("--dense: give at least one checkpoint")
+        };
+        let (sparse, sham) = (predict(&self.sparse)?, predict(&self.sham)?);
+        drop(predict);
+        drop(progress);
+        let curves = match self.curve {
+            None => None,
+            Some(damages) => Some(self.curves(damages, data, samples, params, device)?),
+        };
+        Ok(Judged {
+            dense,
+            sparse,
+            sham,
+            curves,
+        })
+    }
+
+    fn curves(
+        &self,
+        damages: Curve,
+        data: &DataFolder,
+        samples: &[&Sample],
+        params: &ScoreValidParams,
+        device: &Device,
+    ) -> anyhow::Result<ForgettingCurves> {
+        let usual = CurveParams::default();
+        let curve = CurveParams {
+            sparsities: if self.sparsities.is_empty() {
+                usual.sparsities
+            } else {
+                self.sparsities.clone()
+            },
+            damages: match damages {
+                Curve::Pruned => vec![Damage::Pruned],
+                Curve::All => usual.damages,
+            },
+            seed: self.seed,
+        };
+        let mut progress = Progress::new("prune");
+        Ok(forgetting_curves(
+            &self.dense,
+            samples,
+            &training_images(data, samples),
+            &curve,
+            params,
+            device,
+            &mut |done, total| progress.set(done, total),
+        )?)
     }
 
     fn samples<'a>(&self, data: &'a DataFolder) -> anyhow::Result<Vec<&'a Sample>> {
@@ -171,5 +284,106 @@ impl Mine {
             );
         }
         Ok(samples)
+    }
+}
+
+/// The images that normalisation statistics are re-estimated on: training images that are not scored, as out of fold; all
+/// training images where that leaves too few; and the scored ones where the folder has none.
+fn training_images<'a>(data: &'a DataFolder, samples: &[&'a Sample]) -> Vec<&'a Sample> {
+    let scored: BTreeSet<&str> = samples.iter().map(|sample| sample.image_id.as_str()).collect();
+    let all = data.split(Split::Train);
+    let others: Vec<&Sample> = all
+        .iter()
+        .copied()
+        .filter(|sample| !scored.contains(sample.image_id.as_str()))
+        .collect();
+    if others.len() >= LEAST_TRAINING {
+        others
+    } else if all.is_empty() {
+        samples.to_vec()
+    } else {
+        all
+    }
+}
+
+impl Judged {
+    fn comparison(&self) -> Comparison<'_> {
+        Comparison {
+            sparse: self.sparse.as_ref().map(|sparse| &sparse.maps),
+            sham: self.sham.as_ref().map(|sham| &sham.maps),
+            curves: self.curves.as_ref(),
+            ..Comparison::of_dense(&self.dense.maps)
+        }
+    }
+
+    fn table(&self, params: &ScoreValidParams, labels: Labels, samples: &[&Sample]) -> anyhow::Result<ScoreTable> {
+        let with_masks: std::collections::HashMap<&str, &Sample> = samples
+            .iter()
+            .filter(|sample| sample.mask.is_some())
+            .map(|sample| (sample.image_id.as_str(), *sample))
+            .collect();
+        let truth = |id: &str| -> Result<_, TruthError> {
+            let mask = with_masks.get(id).map(|sample| stored_mask(sample));
+            mask.transpose().map_err(Into::into)
+        };
+        let mut comparison = self.comparison();
+        // Class maps are mined label-free: their masks are nobody's labels in that setting.
+        if labels == Labels::Masks && self.dense.maps.kind() == MapKind::Probability {
+            comparison = comparison.with_truth(&truth);
+        }
+        let mut table = scores(&comparison, params)?;
+        if let Some(dense) = &self.dense.classes {
+            let classes = |other: &Option<PopulationPrediction>| other.as_ref().and_then(|other| other.classes.clone());
+            let (sparse, sham) = (classes(&self.sparse), classes(&self.sham));
+            table.join(
+                &class_scores(dense, sparse.as_ref(), sham.as_ref(), self.curves.as_ref())?,
+                "",
+            )?;
+        }
+        Ok(table)
+    }
+
+    /// Label-free scores by halves of the seeds; `None` of a single seed, or where populations have different numbers of them.
+    fn halves(&self, params: &ScoreValidParams) -> anyhow::Result<Option<SeedHalves>> {
+        let seeds = self.dense.maps.seeds();
+        let others = [&self.sparse, &self.sham];
+        let alike = others.into_iter().flatten().all(|other| other.maps.seeds() == seeds);
+        if seeds < 2 || !alike {
+            return Ok(None);
+        }
+        let halves = SeedHalves::of(seeds, MOST_SPLITS, |chosen| {
+            let some = |other: &PopulationPrediction| -> Result<PopulationPrediction, MiningError> {
+                Ok(PopulationPrediction {
+                    maps: other.maps.with_seeds(chosen)?,
+                    classes: other
+                        .classes
+                        .as_ref()
+                        .map(|classes| classes.with_seeds(chosen))
+                        .transpose()?,
+                })
+            };
+            let half = Self {
+                dense: some(&self.dense)?,
+                sparse: self.sparse.as_ref().map(some).transpose()?,
+                sham: self.sham.as_ref().map(some).transpose()?,
+                curves: self
+                    .curves
+                    .as_ref()
+                    .map(|curves| curves.with_seeds(chosen))
+                    .transpose()?,
+            };
+            let mut table = scores(&half.comparison(), params)?;
+            if let Some(dense) = &half.dense.classes {
+                let classes =
+                    |other: &Option<PopulationPrediction>| other.as_ref().and_then(|other| other.classes.clone());
+                let (sparse, sham) = (classes(&half.sparse), classes(&half.sham));
+                table.join(
+                    &class_scores(dense, sparse.as_ref(), sham.as_ref(), half.curves.as_ref())?,
+                    "",
+                )?;
+            }
+            Ok(table)
+        })?;
+        Ok(Some(halves))
     }
 }

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use anyhow::{Context, ensure};
 use clap::Args;
 use htl_datasets::write_ids;
-use htl_mining::{QueryRule, ScoreTable, column, query};
+use htl_mining::{FoldChoice, QueryRule, ScoreTable, default_score, query};
 
 /// `htl query`.
 #[derive(Args)]
@@ -17,9 +17,16 @@ pub struct Query {
     /// How they are chosen: drawn from the hardest fifth, the hardest, or at random
     #[arg(long, default_value = "top-fifth")]
     strategy: Strategy,
-    /// The score that ranks: any column of the table; `htl mine --help` lists those it writes
-    #[arg(long, default_value = column::DISAGREEMENT)]
-    by: String,
+    /// The score that ranks: any column of the table; `htl mine --help` lists those it writes. Left out: forgetting where the
+    /// table has it, else disagreement
+    #[arg(long)]
+    by: Option<String>,
+    /// The setting, where the table holds several
+    #[arg(long)]
+    setting: Option<String>,
+    /// The fold: a number, all (out-of-fold) or none (in-sample), where the table holds several
+    #[arg(long)]
+    fold: Option<FoldChoice>,
     /// Seed of the draw
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -38,14 +45,16 @@ enum Strategy {
 impl Query {
     pub fn run(self) -> anyhow::Result<()> {
         ensure!(self.budget >= 1, "--budget must be at least 1");
-        let table = ScoreTable::read(&self.scores)?;
+        let table = ScoreTable::read(&self.scores)?
+            .choose(self.setting.as_deref(), self.fold)
+            .with_context(|| self.scores.display().to_string())?;
+        let by = self.by.as_deref().unwrap_or_else(|| default_score(&table));
         let rule = match self.strategy {
             Strategy::TopFifth => QueryRule::SampledTop { fraction: 0.2 },
             Strategy::Top => QueryRule::Top,
             Strategy::Random => QueryRule::Random,
         };
-        let ids =
-            query(&table, &self.by, self.budget, rule, self.seed).with_context(|| self.scores.display().to_string())?;
+        let ids = query(&table, by, self.budget, rule, self.seed).with_context(|| self.scores.display().to_string())?;
         Ok(write_ids(&self.out, ids.iter().map(String::as_str))?)
     }
 }

@@ -15,7 +15,6 @@ use std::time::Instant;
 pub(crate) use child::is_held;
 pub use child::{command_line, missing_library, run_to_end};
 pub use perform::perform;
-pub use progress::spell;
 pub use record::{FAILURE_SUFFIX, Failure, LOGS, RECORD, Record, finished, log_path};
 pub(crate) use record::{claims_to_be_finished, partial};
 

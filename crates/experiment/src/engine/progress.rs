@@ -1,6 +1,7 @@
 //! What a person sees while stages run: an overall bar with the remaining time and a line per running stage on a
 //! terminal, a line per finished stage elsewhere.
 
+use htl_vocabulary::duration_in_words;
 use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -31,17 +32,6 @@ pub(super) struct Progress {
     cost: f64,
     begin: Instant,
     state: Mutex<State>,
-}
-
-/// A duration as `12.3 s` or `4 min 05 s`.
-pub fn spell(duration: Duration) -> String {
-    let seconds = duration.as_secs_f64();
-    if seconds < 100. {
-        format!("{seconds:.1} s")
-    } else {
-        let whole = seconds.round() as u64;
-        format!("{} min {:02} s", whole / 60, whole % 60)
-    }
 }
 
 impl Progress {
@@ -153,9 +143,12 @@ impl Progress {
             let left = self
                 .remaining(state)
                 .1
-                .map_or_else(String::new, |left| format!(", about {} left", spell(left)));
+                .map_or_else(String::new, |left| format!(", about {} left", duration_in_words(left)));
             let (finished, stages) = (state.finished, self.stages);
-            let (own, all) = (spell(stage.begin.elapsed()), spell(self.begin.elapsed()));
+            let (own, all) = (
+                duration_in_words(stage.begin.elapsed()),
+                duration_in_words(self.begin.elapsed()),
+            );
             Some(format!(
                 "[{finished}/{stages}] {} in {own} (after {all}{left})",
                 stage.name
@@ -200,11 +193,5 @@ mod tests {
 
     fn progress_share(progress: &Progress, state: &State) -> f64 {
         progress.remaining(state).0
-    }
-
-    #[test]
-    fn durations_read_well() {
-        assert_eq!(spell(Duration::from_millis(1234)), "1.2 s");
-        assert_eq!(spell(Duration::from_secs(245)), "4 min 05 s");
     }
 }

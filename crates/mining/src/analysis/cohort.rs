@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::clusters::clusters;
 use crate::column;
 use crate::error::{MiningError, Result};
+use crate::rank::hash;
 use crate::table::ScoreTable;
 
 /// The images of an analysis: which of them are hard, by what score, in which fold, of which lesion.
@@ -48,7 +49,7 @@ impl Cohort {
     ///
     /// # Errors
     /// [`MiningError::DuplicateId`] if an image has several rows (several settings or folds: see
-    /// [`ScoreTable::of_setting`]), [`MiningError::NothingScored`] if the table is empty.
+    /// [`ScoreTable::choose`]), [`MiningError::NothingScored`] if the table is empty.
     pub fn selected(table: &ScoreTable, by: &str, keys: &ClusterKeys) -> Result<Self> {
         let scores = table.column(by).ok();
         let empty = empty_images(table);
@@ -93,7 +94,8 @@ impl Cohort {
     }
 
     /// As many images of each fold as are selected there, but the hardest by `by`: the same question asked of another
-    /// score. Ties are broken by a hash of the id, since ids carry age and diagnosis.
+    /// score. Ties are broken by a hash of the id, as in
+    /// [`rank`](crate::rank()): ids carry age and diagnosis.
     ///
     /// # Errors
     /// As [`selected`](Self::selected), and [`MiningError::NoColumn`].
@@ -107,7 +109,7 @@ impl Cohort {
             let mut members: Vec<usize> = (0..cohort.ids.len()).filter(|&i| cohort.fold[i] == fold).collect();
             let count = members.iter().filter(|&&i| selected[i]).count();
             members.sort_by(|&a, &b| {
-                let tie = || hash(&cohort.ids[a]).cmp(&hash(&cohort.ids[b]));
+                let tie = || hash(0, &cohort.ids[a]).cmp(&hash(0, &cohort.ids[b]));
                 scores[b].total_cmp(&scores[a]).then_with(tie)
             });
             members[..count].iter().for_each(|&i| cohort.hard[i] = true);
@@ -221,16 +223,6 @@ fn empty_images(table: &ScoreTable) -> Vec<bool> {
         |_| vec![false; table.len()],
         |flags| flags.into_iter().map(|flag| flag == Some(1.0)).collect(),
     )
-}
-
-/// A number that says nothing about the id (FNV-1a, then splitmix64's mixing).
-fn hash(id: &str) -> u64 {
-    let fnv = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    let z = (fnv ^ (fnv >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
-use htl_metrics::Mask;
+use htl_metrics::{Mask, resize_bilinear};
 
 use crate::error::Result;
+use crate::forgetting::{ClassForgetting, Forgetting};
 use crate::map_kind::MapKind;
 use crate::overlap::iou;
 use crate::params::ScoreValidParams;
@@ -17,15 +18,17 @@ pub struct ImageContext<'a> {
     /// The networks before pruning.
     pub dense: View,
     /// The pruned networks.
-    pub sparse: View,
+    pub sparse: Option<View>,
     /// The networks fine-tuned like the sparse ones, at sparsity 0.
     pub sham: Option<View>,
     /// Between dense and sparse.
-    pub disagreement: Disagreement,
+    pub disagreement: Option<Disagreement>,
     /// Between dense and sham.
     pub sham_disagreement: Option<Disagreement>,
     /// Mean pairwise 1 - IoU among the dense seeds; `None` with one seed.
     pub spread: Option<f64>,
+    /// What pruning without further training does to this image.
+    pub forgetting: Option<Forgetting>,
     /// Against the true mask.
     pub errors: Option<Errors>,
 }
@@ -35,17 +38,17 @@ pub struct ImageContext<'a> {
 pub struct Errors {
     /// Of the dense consensus mask.
     pub dense: f64,
-    /// IoU of the dense less that of the sparse consensus mask.
-    pub iou_drop: f64,
+    /// IoU of the dense less that of the sparse consensus mask; `None` without a sparse population.
+    pub iou_drop: Option<f64>,
     /// Mean over the dense seeds' masks.
     pub seeds: f64,
 }
 
 impl<'a> ImageContext<'a> {
-    /// An image seen by a dense and a sparse population.
+    /// An image seen by a dense population.
     ///
     /// # Shapes
-    /// - `dense`, `sparse`: one map of `height * width` per seed, values in [0, 1]
+    /// - `dense`: one map of `height * width` per seed, values in [0, 1]
     ///
     /// # Errors
     /// [`crate::MiningError::Metric`] for a map of another size or one that is not finite.
@@ -54,21 +57,29 @@ impl<'a> ImageContext<'a> {
         size: (usize, usize),
         params: &'a ScoreValidParams,
         dense: Vec<Vec<f32>>,
-        sparse: Vec<Vec<f32>>,
     ) -> Result<Self> {
-        let cut = params.cut(kind);
-        let (dense, sparse) = (View::new(dense, size, cut)?, View::new(sparse, size, cut)?);
+        let dense = View::new(dense, size, params.cut(kind))?;
         Ok(Self {
             kind,
             params,
-            disagreement: Disagreement::between(&dense, &sparse, params)?,
             spread: dense.spread()?,
             dense,
-            sparse,
+            sparse: None,
             sham: None,
+            disagreement: None,
             sham_disagreement: None,
+            forgetting: None,
             errors: None,
         })
+    }
+
+    /// Adds the maps of the sparse population.
+    ///
+    /// # Errors
+    /// As [`ImageContext::new`].
+    pub fn with_sparse(mut self, planes: Option<Vec<Vec<f32>>>) -> Result<Self> {
+        (self.sparse, self.disagreement) = self.against(planes)?;
+        Ok(self)
     }
 
     /// Adds the maps of the sham population.
@@ -76,46 +87,73 @@ impl<'a> ImageContext<'a> {
     /// # Errors
     /// As [`ImageContext::new`].
     pub fn with_sham(mut self, planes: Option<Vec<Vec<f32>>>) -> Result<Self> {
-        let size = (self.dense.modal.height(), self.dense.modal.width());
-        let sham = planes
-            .map(|planes| View::new(planes, size, self.params.cut(self.kind)))
-            .transpose()?;
-        self.sham_disagreement = sham
-            .as_ref()
-            .map(|sham| Disagreement::between(&self.dense, sham, self.params))
-            .transpose()?;
-        self.sham = sham;
+        (self.sham, self.sham_disagreement) = self.against(planes)?;
         Ok(self)
     }
 
-    /// Adds the true mask.
+    /// Another population's view, and how far it is from the dense one.
+    fn against(&self, planes: Option<Vec<Vec<f32>>>) -> Result<(Option<View>, Option<Disagreement>)> {
+        let Some(planes) = planes else { return Ok((None, None)) };
+        let size = (self.dense.modal.height(), self.dense.modal.width());
+        let other = View::new(planes, size, self.params.cut(self.kind))?;
+        let disagreement = Disagreement::between(&self.dense, &other, self.params)?;
+        Ok((Some(other), Some(disagreement)))
+    }
+
+    /// Adds what pruning without further training does.
+    #[must_use]
+    pub fn with_forgetting(mut self, forgetting: Option<Forgetting>) -> Self {
+        self.forgetting = forgetting;
+        self
+    }
+
+    /// Adds the true mask, of any size: maps are resized to it before they become masks, as in evaluation.
     ///
     /// # Errors
-    /// [`crate::MiningError::Metric`] if it is of another size than the maps.
+    /// [`crate::MiningError::Metric`] for a mask without pixels.
     pub fn with_truth(mut self, truth: Option<Mask>) -> Result<Self> {
         self.errors = truth.map(|truth| self.errors_against(&truth)).transpose()?;
         Ok(self)
     }
 
     fn errors_against(&self, truth: &Mask) -> Result<Errors> {
-        let dense_iou = iou(&self.dense.consensus_mask, truth)?;
+        let from = (self.dense.modal.height(), self.dense.modal.width());
+        let to = (truth.height(), truth.width());
+        let cut = self.params.cut(self.kind);
+        let iou_of = |map: &[f32]| iou(&cut.mask(to.0, to.1, &resize_bilinear(map, from, to)?)?, truth);
+        let dense_iou = iou_of(&self.dense.consensus)?;
         let errors = self
             .dense
-            .masks
+            .planes
             .iter()
-            .map(|mask| Ok(1.0 - iou(mask, truth)?))
+            .map(|plane| Ok(1.0 - iou_of(plane)?))
             .collect::<Result<Vec<f64>>>()?;
+        let sparse_iou = self
+            .sparse
+            .as_ref()
+            .map(|sparse| iou_of(&sparse.consensus))
+            .transpose()?;
         Ok(Errors {
             dense: 1.0 - dense_iou,
-            iou_drop: dense_iou - iou(&self.sparse.consensus_mask, truth)?,
+            iou_drop: sparse_iou.map(|sparse_iou| dense_iou - sparse_iou),
             seeds: errors.iter().sum::<f64>() / errors.len() as f64,
         })
+    }
+
+    /// Whether there is nothing to see: in the dense and the sparse population, or, without a sparse one, in the dense one.
+    pub fn is_empty(&self) -> bool {
+        match &self.disagreement {
+            Some(disagreement) => disagreement.both_empty,
+            None => self.dense.consensus_mask.area() == 0 || self.dense.modal.area() == 0,
+        }
     }
 
     /// Whether this image has what a score needs.
     pub fn meets(&self, need: Need) -> bool {
         match need {
+            Need::Sparse => self.sparse.is_some(),
             Need::Sham => self.sham.is_some(),
+            Need::Curve => self.forgetting.is_some(),
             Need::Truth => self.errors.is_some(),
             Need::Seeds => self.spread.is_some(),
             Need::Probabilities => self.kind == MapKind::Probability,
@@ -125,14 +163,16 @@ impl<'a> ImageContext<'a> {
 }
 
 /// The classes that the seeds of each population predict for one image.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ClassContext {
     /// The networks before pruning.
     pub dense: Vec<u32>,
     /// The pruned networks.
-    pub sparse: Vec<u32>,
+    pub sparse: Option<Vec<u32>>,
     /// The networks fine-tuned like the sparse ones, at sparsity 0.
     pub sham: Option<Vec<u32>>,
+    /// What pruning without further training does to the predicted classes.
+    pub forgetting: Option<ClassForgetting>,
 }
 
 impl ClassContext {
@@ -140,8 +180,10 @@ impl ClassContext {
     pub fn meets(&self, need: Need) -> bool {
         match need {
             Need::Classes => true,
+            Need::Sparse => self.sparse.is_some(),
             Need::Sham => self.sham.is_some(),
             Need::Seeds => self.dense.len() > 1,
+            Need::Curve => self.forgetting.is_some(),
             Need::Truth | Need::Probabilities => false,
         }
     }

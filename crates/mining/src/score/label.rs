@@ -18,8 +18,8 @@ pub(super) const IOU_DROP: Score = Score {
     key: "iou_drop",
     label: "Drop of IoU",
     about: "IoU with the truth of the dense less that of the sparse consensus mask",
-    needs: &[Need::Truth],
-    of: Measure::Maps(|context| context.errors.map(|errors| errors.iou_drop)),
+    needs: &[Need::Sparse, Need::Truth],
+    of: Measure::Maps(|context| context.errors?.iou_drop),
 };
 
 /// Points to the label rather than to the image: the seeds agree with each other and not with it.

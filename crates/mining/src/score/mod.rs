@@ -2,17 +2,22 @@
 mod context;
 mod disagreement;
 mod exemplar;
+mod forgetting;
 mod label;
 mod population;
 mod votes;
 
 pub use context::{ClassContext, Errors, ImageContext};
 
-/// What a score needs beyond maps of a dense and a sparse population; without it the score is blank.
+/// What a score needs beyond maps of a dense population; without it the score is blank.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
+    /// A sparse population.
+    Sparse,
     /// A sham population.
     Sham,
+    /// Forgetting curves.
+    Curve,
     /// The image's true mask.
     Truth,
     /// At least two dense seeds.
@@ -27,7 +32,9 @@ impl Need {
     /// In words, as in "needs a sham population".
     pub fn words(self) -> &'static str {
         match self {
+            Self::Sparse => "a sparse population",
             Self::Sham => "a sham population",
+            Self::Curve => "forgetting curves",
             Self::Truth => "masks",
             Self::Seeds => "two dense seeds",
             Self::Probabilities => "probability maps",
@@ -95,6 +102,16 @@ pub const SCORES: &[Score] = &[
     disagreement::EXCESS,
     disagreement::SOFT_EXCESS,
     disagreement::BOUNDARY_EXCESS,
+    forgetting::FORGETTING,
+    forgetting::BOUNDARY_FORGETTING,
+    forgetting::FORGETTING_RAW,
+    forgetting::FORGETTING_RANDOM,
+    forgetting::FORGETTING_NOISE,
+    forgetting::LOST_EARLY,
+    forgetting::PIE_30,
+    forgetting::PIE_50,
+    forgetting::PIE_70,
+    forgetting::PIE_90,
     population::DENSE_SPREAD,
     population::ENTROPY,
     exemplar::PIE,
@@ -106,6 +123,8 @@ pub const SCORES: &[Score] = &[
     votes::CLASS_PIE,
     votes::CLASS_DISAGREEMENT,
     votes::CLASS_SHAM,
+    forgetting::CLASS_FORGETTING,
+    forgetting::CLASS_ORDER_LOST,
 ];
 
 const fn count(of_classes: bool) -> usize {
@@ -151,7 +170,7 @@ mod tests {
     use htl_metrics::Mask;
 
     use super::*;
-    use crate::{MapKind, ScoreParams};
+    use crate::{ClassForgetting, Forgetting, MapKind, ScoreParams};
 
     #[test]
     fn keys_and_labels_are_unique() {
@@ -200,8 +219,16 @@ mod tests {
             } else {
                 vec![plane(6), plane(7)]
             };
-            ImageContext::new(kind, (4, 4), &params, dense, vec![plane(3)])
+            ImageContext::new(kind, (4, 4), &params, dense)
                 .unwrap()
+                .with_sparse((!is(Need::Sparse)).then(|| vec![plane(3)]))
+                .unwrap()
+                .with_forgetting((!is(Need::Curve)).then_some(Forgetting {
+                    areas: [Some(0.5); 4],
+                    boundaries: [Some(0.5); 4],
+                    lost_at: Some(0.5),
+                    exemplar: [Some(true); 4],
+                }))
                 .with_sham((!is(Need::Sham)).then(|| vec![plane(5)]))
                 .unwrap()
                 .with_truth((!is(Need::Truth)).then(|| truth.clone()))
@@ -209,8 +236,12 @@ mod tests {
         };
         let classes = |missing: Option<Need>| ClassContext {
             dense: vec![0, 1],
-            sparse: vec![1, 1],
+            sparse: (missing != Some(Need::Sparse)).then(|| vec![1, 1]),
             sham: (missing != Some(Need::Sham)).then(|| vec![0, 0]),
+            forgetting: (missing != Some(Need::Curve)).then_some(ClassForgetting {
+                change: 0.5,
+                order_lost: Some(0.5),
+            }),
         };
         let value = |score: &Score, missing| match score.of {
             Measure::Maps(_) => score.of_maps(&image(missing)),
@@ -218,7 +249,14 @@ mod tests {
         };
         for score in SCORES {
             assert!(value(score, None).is_some(), "{}", score.key);
-            for missing in [Need::Sham, Need::Truth, Need::Seeds, Need::Probabilities] {
+            for missing in [
+                Need::Sparse,
+                Need::Sham,
+                Need::Curve,
+                Need::Truth,
+                Need::Seeds,
+                Need::Probabilities,
+            ] {
                 let needed = score.needs.contains(&missing);
                 assert_eq!(
                     value(score, Some(missing)).is_none(),

@@ -1,8 +1,9 @@
 use super::{Measure, Need, Score};
+use crate::column;
 use crate::overlap::entropy;
 
 pub(super) const DENSE_SPREAD: Score = Score {
-    key: "dense_spread",
+    key: column::DENSE_SPREAD,
     label: "Seed variance",
     about: "mean pairwise 1 - IoU among the dense seeds' masks (seed variance)",
     needs: &[Need::Seeds],

@@ -123,6 +123,12 @@ def score(dense, sparse, sham, truth):
     }
 
 
+def knockoff_w(distances):
+    """Each distance over its median, pruned less sham, both directions averaged."""
+    one, one_sham, other, other_sham = [np.asarray(d) / np.median(d) for d in distances]
+    return ((one - one_sham + other - other_sham) / 2).tolist()
+
+
 def blob(rng, h, w, size, noise):
     y, x = np.mgrid[:h, :w]
     cy, cx = h / 2 + rng.normal(0, noise), w / 2 + rng.normal(0, noise)
@@ -157,8 +163,8 @@ def populations():
             "ids": ids,
             "truth": {ids[i]: truth[i].astype(int).ravel().tolist() for i in range(n)},
             "scores": [{k: v if v is None else float(v) for k, v in score(dense[:, i], sparse[:, i], sham[:, i], truth[i]).items()} for i in range(n)],
-            "w": [(d(dense[a], sparse[c], i) - d(dense[a], sham[c], i) + d(dense[c], sparse[a], i) - d(dense[c], sham[a], i)) / 2
-                  for i in range(n)],
+            "w": knockoff_w([[d(x, y, i) for i in range(n)] for x, y in
+                             [(dense[a], sparse[c]), (dense[a], sham[c]), (dense[c], sparse[a]), (dense[c], sham[a])]]),
         }
     return expected
 

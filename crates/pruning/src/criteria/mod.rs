@@ -5,6 +5,8 @@ mod random;
 
 use std::fmt;
 
+pub(crate) use random::fnv1a;
+
 use candle_core::Tensor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

@@ -34,7 +34,7 @@ fn scores(name: &str, count: usize, seed: u64) -> Vec<f64> {
 }
 
 /// FNV-1a, 64 bits: a hash that stays the same from release to release.
-fn fnv1a(name: &str) -> u64 {
+pub(crate) fn fnv1a(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     })

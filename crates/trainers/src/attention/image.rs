@@ -179,6 +179,8 @@ mod tests {
     fn attention(set: AttendedSet, suspects: Suspects, form: &str) -> Attention {
         Attention {
             scores: "unused".into(),
+            setting: None,
+            fold: None,
             set,
             form: form.into(),
             weight: 3.0,

@@ -48,7 +48,10 @@ pub(crate) fn check(attention: &Attention) -> Result<(), TrainError> {
 pub(crate) fn of_images(attention: Option<&Attention>, ids: &[&str], seed: u64) -> Result<ImageAttention, TrainError> {
     match attention {
         None => Ok(ImageAttention::uniform(ids.len())),
-        Some(a) => ImageAttention::from_table(a, form(a)?, &ScoreTable::read(&a.scores)?, ids, seed),
+        Some(a) => {
+            let table = ScoreTable::read(&a.scores)?.choose(a.setting.as_deref(), a.fold)?;
+            ImageAttention::from_table(a, form(a)?, &table, ids, seed)
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use htl_mining::FoldChoice;
 use serde::{Deserialize, Serialize};
 
 /// Attention to some of the samples: which ones, and in which form.
@@ -10,6 +11,12 @@ use serde::{Deserialize, Serialize};
 pub struct Attention {
     /// The score table of `htl mine`.
     pub scores: PathBuf,
+    /// The setting, where the table holds several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub setting: Option<String>,
+    /// The fold, where the table holds several: a number, `all` (out-of-fold) or `none` (in-sample).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fold: Option<FoldChoice>,
     /// The attended images of the table.
     #[serde(default)]
     pub set: AttendedSet,

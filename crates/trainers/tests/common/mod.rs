@@ -69,6 +69,8 @@ pub fn settings() -> impl Iterator<Item = &'static str> {
 pub fn attention(root: &Path) -> Attention {
     Attention {
         scores: root.join("scores.csv"),
+        setting: None,
+        fold: None,
         set: AttendedSet::Htl,
         form: "sampling".into(),
         weight: 2.0,

@@ -1,8 +1,9 @@
 //! Whom the hard images show.
 
+use htl_mining::column::SUSPECT_LABEL;
 use htl_mining::{
-    Attribute, Cohort, Permutations, Regressions, ScoreTable, Source, Subject, attribute_named, demographics,
-    regressions,
+    Attribute, Cohort, MOST_TIED, Permutations, Regressions, ScoreTable, Source, Subject, attribute_named,
+    demographics, regressions,
 };
 use htl_vocabulary::{file, write_rates};
 
@@ -10,33 +11,28 @@ use super::people::People;
 use super::summary::Summary;
 use super::{Analyze, write};
 
-/// A cut that tears more of the images than this says more about their names than about them.
-const MOST_TORN: f64 = 0.05;
-
-/// The column that marks suspected label errors.
-const SUSPECT: &str = "suspect_label";
-
 /// Writes the tables about hard images.
 pub(super) fn analyse(
     options: &Analyze,
+    by: &str,
     table: &ScoreTable,
     people: &People,
     attributes: &[Attribute],
     summary: &mut Summary,
 ) -> anyhow::Result<()> {
     let out = &options.out;
-    let boundary = format!("boundary_{}", options.by.trim_start_matches("soft_"));
-    let selected = Cohort::selected(table, &options.by, people.clusters())?;
+    let boundary = format!("boundary_{}", by.trim_start_matches("soft_"));
+    let selected = Cohort::selected(table, by, people.clusters())?;
     if selected.score.is_none() {
         summary.note(format!(
             "the score table has no column `{}`: only hard or not is tested",
-            options.by
+            by
         ));
     }
     let mut cohorts = vec![(selected, file::DEMOGRAPHICS)];
-    if table.columns().contains(&boundary) && boundary != options.by {
+    if table.columns().contains(&boundary) && boundary != by {
         let hardest = Cohort::hardest(table, &boundary, people.clusters())?;
-        if hardest.torn as f64 > MOST_TORN * hardest.len() as f64 {
+        if hardest.torn as f64 > MOST_TIED * hardest.len() as f64 {
             summary.note(format!(
                 "{} of {} images are equal where `{boundary}` would be cut: no second set",
                 hardest.torn,
@@ -79,8 +75,8 @@ pub(super) fn analyse(
     write(out, file::OMNIBUS, &tests)?;
     write(out, file::REGRESSION, &coefficients)?;
     write(out, file::REGRESSION_TESTS, &regression_tests)?;
-    let suspects = if table.columns().iter().any(|column| column == SUSPECT) {
-        let cohort = Cohort::flagged(table, SUSPECT, people.clusters())?;
+    let suspects = if table.columns().iter().any(|column| column == SUSPECT_LABEL_LABEL) {
+        let cohort = Cohort::flagged(table, SUSPECT_LABEL, people.clusters())?;
         let found = demographics(&cohort, attributes, &permutations);
         summary.suspects(&cohort, &found);
         found.rates
