@@ -287,14 +287,14 @@ fn cohort(images: &Images, hard: &[u8]) -> (Cohort, Vec<Attribute>, Vec<Subject>
     let id = |i: usize| format!("image-{i:03}");
     let mut table = ScoreTable::new(["disagreement"]);
     let mut lesions = HashMap::new();
-    for i in 0..images.score.len() {
+    for (i, hard) in hard.iter().enumerate() {
         lesions.insert(id(i), images.lesion[i].to_string());
         let row = ScoreRow {
             image_id: id(i),
             setting: String::new(),
             fold: Some(images.fold[i]),
             scores: vec![Some(images.score[i])],
-            htl: hard[i] == 1,
+            htl: *hard == 1,
         };
         table.push(row).unwrap();
     }

@@ -25,9 +25,10 @@ pub struct Analyze {
     /// The score table of `htl mine`: whom the hard images show
     #[arg(long, required_unless_present = "performance")]
     scores: Option<PathBuf>,
-    /// Tables of `htl evaluate`, one per seed: how well each group is localized. Several arms as ARM=FILE; the first arm is
-    /// what the others are compared with, its n-th table with their n-th
-    #[arg(long, num_args = 1.., value_name = "[ARM=]FILE")]
+    /// Tables of `htl evaluate`, one per seed: how well each group is localized. A word that does not end in .csv names the arm
+    /// of the tables after it; the first arm is what the others are compared with, its n-th table with their n-th, e.g.
+    /// --performance baseline b0.csv b1.csv htl h0.csv h1.csv
+    #[arg(long, num_args = 1.., value_name = "[ARM] FILE")]
     performance: Vec<String>,
     /// Table with image_id and demographic columns; without it metadata.csv of --data, and for --performance the group
     /// columns of its tables
@@ -189,11 +190,12 @@ impl Analyze {
     /// The tables of each arm, in the order in which arms are named first.
     fn arms(&self) -> anyhow::Result<Vec<(String, Vec<PerImage>)>> {
         let mut arms: Vec<(String, Vec<PerImage>)> = Vec::new();
-        for given in &self.performance {
-            let (arm, path) = match given.split_once('=') {
-                Some((arm, path)) if !arm.contains(['/', '\\']) => (arm, path),
-                _ => ("network", given.as_str()),
-            };
+        let mut arm = "network";
+        for path in &self.performance {
+            if !path.ends_with(".csv") {
+                arm = path;
+                continue;
+            }
             let bytes = std::fs::read(path).with_context(|| path.to_owned())?;
             let table = PerImage::from_csv(&bytes).with_context(|| path.to_owned())?;
             match arms.iter_mut().find(|(name, _)| name == arm) {

@@ -2,9 +2,10 @@ use std::collections::BTreeMap;
 
 use super::builder::{Builder, Images, Masks};
 use super::lists::Lists;
-use super::outline::{AnalysisOutline, SettingOutline};
+use super::outline::{AnalysisOutline, SeedOutline, SettingOutline};
 use super::setting_plan::{Mining, Networks, SettingPlan};
 use crate::plan::{HtlCall, Kind, Native, StageRef, Value};
+use htl_vocabulary::arm::{BASELINE, HTL, RANDOM};
 use htl_vocabulary::{file, setting};
 
 /// Lays out a setting: trainings, sparsity, pruned copies and sham, mining, arms, tests.
@@ -45,6 +46,7 @@ pub(super) fn setting(row: &SettingPlan, builder: &mut Builder, lists: &Lists) -
         };
         arms.insert(plan.arm.key.to_owned(), results);
     }
+    let performance = performance(builder, key, &arms);
     let compare = row.compare.iter();
     SettingOutline {
         arms,
@@ -52,7 +54,36 @@ pub(super) fn setting(row: &SettingPlan, builder: &mut Builder, lists: &Lists) -
         mined,
         test_mined,
         sparsity,
+        performance,
     }
+}
+
+/// Quality by group of the baseline and of what attends, seed by seed; `None` without a baseline.
+fn performance(builder: &mut Builder, key: &str, arms: &BTreeMap<String, Vec<SeedOutline>>) -> Option<StageRef> {
+    let baseline = arms.get(BASELINE.key)?;
+    let mut tables: Vec<Value> = Vec::new();
+    for arm in [BASELINE, HTL, RANDOM] {
+        let seeds = arms.get(arm.key).filter(|seeds| seeds.len() == baseline.len());
+        let Some(seeds) = seeds.filter(|seeds| !seeds.is_empty()) else {
+            continue;
+        };
+        tables.push(arm.key.into());
+        tables.extend(seeds.iter().map(|seed| seed.test.file(file::PER_IMAGE)));
+    }
+    if tables.is_empty() {
+        return None;
+    }
+    let metadata = builder.metadata();
+    let call = HtlCall::new("analyze")
+        .flags("--performance", tables)
+        .flag("--metadata", metadata)
+        .flag("--data", builder.data.clone())
+        .flag("--out", Value::Own(String::new()));
+    Some(
+        builder
+            .plan
+            .call(&format!("{key}/performance"), Kind::Analyze, 60., call),
+    )
 }
 
 /// Out-of-fold scores: each half of the training images is judged by networks that never saw it. They are what the

@@ -106,6 +106,10 @@ impl Selection {
             *seeds = kept;
             taken.extend(out.into_iter().flat_map(|seed| [seed.training, seed.test]));
         }
+        // It compares all seeds of the arms.
+        if !taken.is_empty() {
+            taken.extend(setting.performance.take());
+        }
         taken
     }
 }

@@ -230,7 +230,10 @@ mod tests {
     use super::*;
     use crate::table::ScoreRow;
 
-    fn table(rows: &[(&str, Option<u32>, [Option<f64>; 3], bool)]) -> ScoreTable {
+    /// Id, fold, the three scores, whether it is selected.
+    type Row<'a> = (&'a str, Option<u32>, [Option<f64>; 3], bool);
+
+    fn table(rows: &[Row]) -> ScoreTable {
         let mut table = ScoreTable::new(["disagreement", "boundary_disagreement", "both_empty"]);
         for (id, fold, scores, htl) in rows {
             let row = ScoreRow {
@@ -263,25 +266,11 @@ mod tests {
             (&["c".to_owned()][..], 1, 2)
         );
         let other = Cohort::hardest(&table, "boundary_disagreement", &[]).unwrap();
-        let hard: Vec<&String> = other
-            .ids
-            .iter()
-            .zip(&other.hard)
-            .filter(|(_, h)| **h)
-            .map(|(id, _)| id)
+        let hard: Vec<&str> = (0..other.len())
+            .filter(|&i| other.hard[i])
+            .map(|i| other.ids[i].as_str())
             .collect();
-        assert_eq!(
-            (hard, other.torn),
-            (
-                vec!["b", "f"]
-                    .iter()
-                    .map(|s| s.to_string())
-                    .collect::<Vec<_>>()
-                    .iter()
-                    .collect(),
-                0
-            )
-        );
+        assert_eq!((hard, other.torn), (vec!["b", "f"], 0));
         assert!(Cohort::hardest(&table, "nothing", &[]).is_err());
         let flagged = Cohort::flagged(&table, "both_empty", &[]).unwrap();
         assert_eq!((flagged.len(), flagged.hard_count()), (6, 1));

@@ -221,7 +221,7 @@ mod tests {
             clusters: &lesions,
             sign: 1.0,
         }];
-        assert_eq!(contrast(&[row.clone()], &side).unwrap().value, 0.5);
+        assert_eq!(contrast(std::slice::from_ref(&row), &side).unwrap().value, 0.5);
         let one = [vec![0, 1]];
         assert!(
             contrast(

@@ -5,18 +5,10 @@ use std::path::Path;
 
 use anyhow::Context;
 use htl_datasets::{DataFolder, LesionAttributes, MEASUREMENTS, Measurement, Sample};
-use htl_mining::{ATTRIBUTES, Attribute, ColumnChoice, Metadata, Source, Subject};
+use htl_mining::{ATTRIBUTES, Attribute, AttributeRow, ColumnChoice, Metadata, Source, Subject};
 use htl_vocabulary::write_whole;
 
 use super::summary::Summary;
-
-/// Metadata columns behind the attributes of that source.
-const COLUMNS: [(&str, &str); 4] = [
-    ("age", "age_approx"),
-    ("sex", "sex"),
-    ("anatom_site", "anatom_site"),
-    ("dx", "dx"),
-];
 
 /// The images of an analysis, in order, with everything known of them.
 pub(super) struct People<'a> {
@@ -42,13 +34,6 @@ impl<'a> People<'a> {
             if missing > 0 {
                 summary.note(format!("{missing} of {} images are not in the metadata", ids.len()));
             }
-            for (attribute, column) in COLUMNS {
-                if !metadata.has(column) {
-                    summary.note(format!(
-                        "the metadata have no column `{column}`: no analysis by {attribute}"
-                    ));
-                }
-            }
         }
         let lesions = data.map(|data| lesions(data, &ids)).transpose()?;
         let subject = |(i, id): (usize, &String)| {
@@ -64,12 +49,36 @@ impl<'a> People<'a> {
             cells.collect()
         };
         let clusters = cluster.iter().map(key).filter(|keys| !keys.is_empty()).collect();
-        Ok(Self {
+        let people = Self {
             subjects,
             lesions,
             metadata,
             clusters,
-        })
+        };
+        for row in ATTRIBUTES
+            .iter()
+            .filter(|row| row.source == Source::Metadata && !people.has(row))
+        {
+            if metadata.is_some() {
+                summary.note(format!(
+                    "the metadata have no column for {0}: no analysis by {0}",
+                    row.in_sentence
+                ));
+            }
+        }
+        Ok(people)
+    }
+
+    /// Whether an attribute can be told: its column is there, or some image has a level.
+    fn has(&self, row: &AttributeRow) -> bool {
+        match row.source {
+            Source::Image => self.lesions.is_some(),
+            Source::Metadata => {
+                let subjects: Vec<&Subject> = self.subjects.iter().map(|(_, subject)| subject).collect();
+                let column = self.metadata.is_some_and(|metadata| metadata.has(row.key));
+                column || row.levels_of(&subjects).iter().any(Option::is_some)
+            }
+        }
     }
 
     /// Images of which anything is known.
@@ -95,17 +104,7 @@ impl<'a> People<'a> {
 
     /// The attributes of the metadata that have a column, and those of the images where pixels were looked at.
     pub(super) fn attributes(&self) -> anyhow::Result<Vec<Attribute>> {
-        let has = |key: &str| {
-            let column = COLUMNS
-                .iter()
-                .find(|(attribute, _)| *attribute == key)
-                .map_or(key, |(_, column)| column);
-            self.metadata.is_some_and(|metadata| metadata.has(column))
-        };
-        let wanted = ATTRIBUTES.iter().filter(|row| match row.source {
-            Source::Metadata => has(row.key),
-            Source::Image => self.lesions.is_some(),
-        });
+        let wanted = ATTRIBUTES.iter().filter(|row| self.has(row));
         wanted.map(|row| Ok(row.attribute(&self.subjects)?)).collect()
     }
 
@@ -188,18 +187,6 @@ mod tests {
         let subject = measured(Subject::default(), Some(lesion()));
         for row in ATTRIBUTES.iter().filter(|row| row.source == Source::Image) {
             assert!(row.levels_of(&[&subject])[0].is_some(), "{}", row.key);
-        }
-    }
-
-    /// Every attribute of the metadata has a column to look for.
-    #[test]
-    fn every_attribute_of_metadata_has_a_column() {
-        for row in ATTRIBUTES.iter().filter(|row| row.source == Source::Metadata) {
-            assert!(
-                COLUMNS.iter().any(|(attribute, _)| *attribute == row.key),
-                "{}",
-                row.key
-            );
         }
     }
 
