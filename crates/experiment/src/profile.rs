@@ -74,6 +74,8 @@ pub struct Profile {
     pub candidates: Vec<f64>,
     /// How far below the dense network a pruned one may fall, in the setting's own validation quality.
     pub tolerance: f64,
+    /// Sparsities of the forgetting curves, ascending.
+    pub curve: Vec<f64>,
     /// Share of the images that count as hard to learn.
     pub top: f64,
     /// Sampling weight of an attended image; others have 1.
@@ -209,6 +211,13 @@ impl Profile {
             "0 or more",
             self.tolerance.to_string(),
         )?;
+        let climbs = self.curve.windows(2).all(|pair| pair[0] < pair[1]);
+        unless(
+            !self.curve.is_empty() && climbs && self.curve.iter().all(|sparsity| (0. ..1.).contains(sparsity)),
+            "curve",
+            "sparsities in [0, 1), ascending, at least one",
+            format!("{:?}", self.curve),
+        )?;
         let in_range = self.candidates.iter().all(|candidate| (0. ..1.).contains(candidate));
         unless(
             !self.candidates.is_empty() && in_range && self.candidates.is_sorted(),
@@ -230,11 +239,12 @@ fn embedded() -> Profile {
         learning_rate: 3e-3,
         fine_tune_rate: 2e-3,
         supervised_seeds: 5,
-        cross_fit_seeds: 3,
+        cross_fit_seeds: 4,
         semi_seeds: 5,
         weak_seeds: 5,
         candidates: vec![0.5, 0.6, 0.7, 0.8, 0.9, 0.95],
         tolerance: 0.02,
+        curve: vec![0.3, 0.5, 0.6, 0.7, 0.8, 0.9],
         top: 0.2,
         attention_weight: 2.,
         labelled_share: 0.2,
@@ -268,9 +278,13 @@ fn tiny() -> Profile {
         name: "tiny".into(),
         size: 16,
         width: 4,
-        image_steps: 32,
-        fine_tune_steps: 8,
+        // Enough to find something: of networks that find nothing, nobody is harder than anybody.
+        image_steps: 640,
+        fine_tune_steps: 160,
+        learning_rate: 3e-3,
+        fine_tune_rate: 3e-3,
         candidates: vec![0.5],
+        curve: vec![0.3, 0.6],
         subset: Some([16, 4, 6]),
         ..smoke()
     }

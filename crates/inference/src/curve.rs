@@ -95,7 +95,7 @@ pub fn forgetting_curves(
         for (at, &sparsity) in params.sparsities.iter().enumerate() {
             for &damage in &params.damages {
                 let copy = damaged(&network, damage, sparsity, params.seed + seed as u64)?;
-                if damage != Damage::PrunedRaw {
+                if damage.reestimates() {
                     recalibrate(&copy, training, &preprocessing, device)?;
                 }
                 let copy = NetworkPredictor::new(&copy, preprocessing.clone(), device);
@@ -124,8 +124,8 @@ fn damaged(network: &Network, damage: Damage, sparsity: f64, seed: u64) -> Resul
         .masks(&weights)?;
     match damage {
         Damage::Pruned | Damage::PrunedRaw => masks.apply(vars)?,
-        Damage::RandomlyPruned => masks.random_of_equal_dose(&weights, seed)?.apply(vars)?,
-        Damage::Noised => {
+        Damage::RandomlyPruned | Damage::RandomlyPrunedRaw => masks.random_of_equal_dose(&weights, seed)?.apply(vars)?,
+        Damage::Noised | Damage::NoisedRaw => {
             for (name, noise) in masks.noise_of_equal_dose(&weights, seed)? {
                 if let Some((_, var)) = vars.iter().find(|(known, _)| *known == name) {
                     var.set(&(var.as_detached_tensor() + noise)?)?;

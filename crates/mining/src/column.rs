@@ -12,6 +12,10 @@ pub const DENSE_ERROR: &str = "dense_error";
 pub const SUSPECT_LABEL: &str = "suspect_label";
 /// 1 - area under IoU(dense, pruned) over sparsity, without further training.
 pub const FORGETTING: &str = "forgetting";
+/// [`FORGETTING`] with the normalisation statistics of the dense network.
+pub const FORGETTING_RAW: &str = "forgetting_raw";
+/// [`FORGETTING_RAW`] by weight noise of the same size.
+pub const FORGETTING_NOISE_RAW: &str = "forgetting_noise_raw";
 /// [`FORGETTING`] by weight noise of the same size.
 pub const FORGETTING_NOISE: &str = "forgetting_noise";
 /// Mean pairwise 1 - IoU among the dense seeds' masks.

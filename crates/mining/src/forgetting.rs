@@ -8,22 +8,34 @@ use htl_vocabulary::write_whole_with;
 use crate::correlate::spearman;
 use crate::error::{MiningError, Result};
 
-/// What is done to the weights of a dense network, which is not trained any further.
+/// What is done to the weights of a dense network, which is not trained any further: three ways of taking the same amount away,
+/// each followed by re-estimating the normalisation statistics on training images, or not ("raw").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Damage {
-    /// Pruned by magnitude, normalisation statistics re-estimated on training images.
+    /// Pruned by magnitude; statistics re-estimated.
     Pruned,
     /// Pruned by magnitude and left so.
     PrunedRaw,
-    /// As many squared weights taken away at random, layer by layer; statistics re-estimated.
+    /// As large a part of the sum of squares taken away at random, layer by layer; statistics re-estimated.
     RandomlyPruned,
+    /// The same, and left so.
+    RandomlyPrunedRaw,
     /// Gaussian noise as large as what pruning takes away, layer by layer; statistics re-estimated.
     Noised,
+    /// The same, and left so.
+    NoisedRaw,
 }
 
 impl Damage {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Pruned, Self::PrunedRaw, Self::RandomlyPruned, Self::Noised];
+    pub const ALL: [Self; 6] = [
+        Self::Pruned,
+        Self::PrunedRaw,
+        Self::RandomlyPruned,
+        Self::RandomlyPrunedRaw,
+        Self::Noised,
+        Self::NoisedRaw,
+    ];
 
     /// Name in `curve.csv`.
     pub fn key(self) -> &'static str {
@@ -31,8 +43,15 @@ impl Damage {
             Self::Pruned => "pruned",
             Self::PrunedRaw => "pruned-raw",
             Self::RandomlyPruned => "randomly-pruned",
+            Self::RandomlyPrunedRaw => "randomly-pruned-raw",
             Self::Noised => "noised",
+            Self::NoisedRaw => "noised-raw",
         }
+    }
+
+    /// Whether normalisation statistics are re-estimated after it.
+    pub fn reestimates(self) -> bool {
+        matches!(self, Self::Pruned | Self::RandomlyPruned | Self::Noised)
     }
 }
 
@@ -45,10 +64,10 @@ pub const CLASS_SPARSITY: f64 = 0.9;
 /// What becomes of one image along the curve.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Forgetting {
-    /// 1 - the normalised area under IoU(dense, pruned) over sparsity, mean over seeds, by damage; in [0, 1].
-    pub areas: [Option<f64>; 4],
+    /// 1 - the normalised area under IoU(dense, pruned) over sparsity, mean over seeds, by damage in the order of [`Damage::ALL`]; in [0, 1].
+    pub areas: [Option<f64>; 6],
     /// Area under the distance of outlines of dense and pruned masks, by damage, in units of [`crate::ScoreParams::band`].
-    pub boundaries: [Option<f64>; 4],
+    pub boundaries: [Option<f64>; 6],
     /// The sparsity at which the IoU falls under one half, mean over seeds; 1 where it never does.
     pub lost_at: Option<f64>,
     /// Whether the modal masks of dense and pruned networks part, at [`EXEMPLAR_SPARSITIES`].

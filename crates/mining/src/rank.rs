@@ -7,7 +7,8 @@ use crate::column;
 use crate::error::{MiningError, Result};
 use crate::table::ScoreTable;
 
-/// The largest share of the images that may lie in the tie that a cut runs through: beyond it, chance selects.
+/// The largest share of the images that may lie in the tie that a cut runs through: beyond it, chance selects. Two images may
+/// always tie.
 pub const MOST_TIED: f64 = 0.05;
 
 /// Images from hardest to easiest by one score.
@@ -118,7 +119,7 @@ impl Ranking {
     ///
     /// # Errors
     /// [`MiningError::AllTied`] if no image differs from any other, [`MiningError::TiedCut`] if more than [`MOST_TIED`] of
-    /// the images lie in the tie that the cut runs through.
+    /// the images, and more than two, lie in the tie that the cut runs through.
     pub fn hardest(&self, count: usize) -> Result<Vec<String>> {
         let count = count.min(self.len());
         let tie = self.tie_at(count);
@@ -130,7 +131,7 @@ impl Ranking {
                 empty: self.empty,
             });
         }
-        if tie.images as f64 > MOST_TIED * self.len() as f64 {
+        if tie.images > 2 && tie.images as f64 > MOST_TIED * self.len() as f64 {
             return Err(MiningError::TiedCut {
                 column: self.column.clone(),
                 tied: tie.images,

@@ -3,7 +3,7 @@ use std::path::Path;
 use htl_vocabulary::write_whole_with;
 use serde::{Deserialize, Serialize};
 
-use crate::column::{DENSE_SPREAD, FORGETTING_NOISE, SHAM};
+use crate::column::{DENSE_SPREAD, FORGETTING_NOISE, FORGETTING_NOISE_RAW, SHAM};
 use crate::correlate::{mean_ranks, spearman};
 use crate::error::{MiningError, Result};
 use crate::halves::{SeedHalves, hardest};
@@ -35,7 +35,10 @@ pub struct Reliability {
 const FIFTH: f64 = 0.2;
 
 /// The scores that every other is cleared of, one set after the other; those that are not in the table are left out.
-const CONTROLS: [&[&str]; 2] = [&[DENSE_SPREAD, SHAM], &[DENSE_SPREAD, SHAM, FORGETTING_NOISE]];
+const CONTROLS: [&[&str]; 2] = [
+    &[DENSE_SPREAD, SHAM],
+    &[DENSE_SPREAD, SHAM, FORGETTING_NOISE, FORGETTING_NOISE_RAW],
+];
 
 impl SeedHalves {
     /// The reliability of every score of the tables, as it is and beyond seed spread and sham (and noise of the same size,

@@ -216,6 +216,43 @@ fn evaluation_tracks_no_gradient_and_changes_nothing() {
 }
 
 /// An image's evaluation does not depend on what else is in the batch.
+/// The mean of the statistics of single batches, whatever the running ones were; weights stay, and nothing is tracked.
+#[test]
+fn recalibration_averages_over_batches() {
+    for architecture in [unet(4), classifier(4, 3)] {
+        let batches: Vec<Tensor> = (2..5).map(|batch| (images(batch, 16, 16) + batch as f64).unwrap()).collect();
+        // One training step from statistics (0, 1) moves them a tenth of the way: that tells those of a batch.
+        let of_batch = |batch: &Tensor| -> Vec<Vec<f32>> {
+            let fresh = build(&architecture, 7);
+            fresh.forward(batch, Mode::Train).unwrap();
+            let moved = |(name, var): &(String, candle_core::Var)| {
+                let start = if name.ends_with("running_var") { 1.0 } else { 0.0 };
+                let values = flat(var.as_tensor());
+                values.into_iter().map(|value| (value - 0.9 * start) / 0.1).collect()
+            };
+            fresh.parameters().buffers().iter().map(moved).collect()
+        };
+        let single: Vec<Vec<Vec<f32>>> = batches.iter().map(of_batch).collect();
+        let network = build(&architecture, 7);
+        // Earlier statistics leave no trace.
+        network.forward(&images(3, 16, 16), Mode::Train).unwrap();
+        let weights: Vec<f32> = network.parameters().trainable().iter().flat_map(|(_, var)| flat(var)).collect();
+        for (before, batch) in (0..).zip(&batches) {
+            let output = network.forward(batch, Mode::Recalibrate { before }).unwrap();
+            assert!(!output.track_op());
+        }
+        for (layer, (name, var)) in network.parameters().buffers().iter().enumerate() {
+            for (channel, found) in flat(var.as_tensor()).into_iter().enumerate() {
+                let expected = single.iter().map(|batch| batch[layer][channel]).sum::<f32>() / 3.0;
+                let tolerance = 2e-4 * expected.abs().max(1.0);
+                assert!((found - expected).abs() < tolerance, "{name}: {found}, expected {expected}");
+            }
+        }
+        let after: Vec<f32> = network.parameters().trainable().iter().flat_map(|(_, var)| flat(var)).collect();
+        assert_eq!(weights, after);
+    }
+}
+
 #[test]
 fn evaluation_is_image_by_image() {
     let network = build(&unet(4), 2);

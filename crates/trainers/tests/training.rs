@@ -81,6 +81,9 @@ fn attention_changes_what_is_learnt() {
         let scores = place.path().join("scores.csv");
         let attention = Attention {
             scores,
+            setting: None,
+            fold: None,
+            by: None,
             set,
             form: String::from(form),
             weight,

@@ -26,7 +26,23 @@ pub const HTL: Arm = Arm {
     key: "htl",
     label: "HTL attention",
     in_sentence: "HTL attention",
-    about: "Attends to the samples on which dense and pruned networks part ways.",
+    about: "Attends to the samples that networks forget first when they are pruned.",
+};
+
+/// The method with another score: after fine-tuning.
+pub const HTL_FINE_TUNED: Arm = Arm {
+    key: "htl-fine-tuned",
+    label: "HTL attention, fine-tuned",
+    in_sentence: "attention by fine-tuned disagreement",
+    about: "The same attention to as many samples on which dense and pruned, fine-tuned networks part ways.",
+};
+
+/// The method's control: what seeds alone say.
+pub const SEED_VARIANCE: Arm = Arm {
+    key: "seed-variance",
+    label: "Seed variance attention",
+    in_sentence: "attention by seed variance",
+    about: "The same attention to as many samples on which differently seeded networks part ways.",
 };
 
 /// The method's control: a random set.
@@ -97,6 +113,8 @@ pub const ORACLE_TUNED: Arm = Arm {
 pub const ARMS: &[Arm] = &[
     BASELINE,
     HTL,
+    HTL_FINE_TUNED,
+    SEED_VARIANCE,
     RANDOM,
     PRUNED,
     SHAM,

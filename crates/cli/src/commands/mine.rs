@@ -77,9 +77,9 @@ pub struct Mine {
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Curve {
-    /// Pruned by magnitude, normalisation statistics re-estimated
+    /// Pruned by magnitude, with normalisation statistics re-estimated and with those of the dense network
     Pruned,
-    /// Also with the statistics kept, and two shams of the same dose: random pruning, and noise
+    /// Also two shams of the same dose, random pruning and weight noise
     All,
 }
 
@@ -91,6 +91,8 @@ enum Select {
     Stable,
     /// Knockoff+ against the sham; needs four dense seeds
     Adaptive,
+    /// Nobody: scores only
+    None,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -106,6 +108,9 @@ const STABLE_SHARE: f64 = 0.8;
 
 /// Ways of halving the seeds that reliability is averaged over, at most.
 const MOST_SPLITS: usize = 30;
+
+/// Images that normalisation statistics are re-estimated on, at most.
+const MOST_TRAINING: usize = 256;
 
 /// Fewest images that normalisation statistics are re-estimated on, if there are others.
 const LEAST_TRAINING: usize = 32;
@@ -143,18 +148,19 @@ impl Mine {
             curves.write(self.beside("curve.csv"))?;
         }
         let selected = self.select(&mut table, &judged, halves.as_ref(), &params);
-        if let Ok(selection) = &selected {
+        if let Ok(Some(selection)) = &selected {
             table.mark(selection)?;
         }
         // Scores are kept even if nothing can be selected by them.
         table.write(&self.out)?;
-        let selection = selected?;
-        words::say_selection(&selection, &table);
-        let stability = match &halves {
-            Some(halves) => halves.stability(self.by(), self.top, self.seed)?,
-            None => None,
-        };
-        words::write_selection(&self.beside("selection.json"), &selection, &table, stability)?;
+        if let Some(selection) = selected? {
+            words::say_selection(&selection, &table);
+            let stability = match &halves {
+                Some(halves) => halves.stability(self.by(), self.top, self.seed)?,
+                None => None,
+            };
+            words::write_selection(&self.beside("selection.json"), &selection, &table, stability)?;
+        }
         if let (Some(path), Some(sparse)) = (&self.maps, &judged.sparse) {
             consensus_pair(&judged.dense.maps, &sparse.maps)?.save(path, Encoding::U8)?;
         }
@@ -181,8 +187,9 @@ impl Mine {
         judged: &Judged,
         halves: Option<&SeedHalves>,
         params: &ScoreValidParams,
-    ) -> anyhow::Result<Selection> {
-        Ok(match self.select {
+    ) -> anyhow::Result<Option<Selection>> {
+        Ok(Some(match self.select {
+            Select::None => return Ok(None),
             Select::Top => top(table, self.by(), self.top, self.seed)?,
             Select::Stable => {
                 let Some(halves) = halves else {
@@ -191,7 +198,7 @@ impl Mine {
                 halves.stable(self.by(), self.top, STABLE_SHARE, self.seed)?
             }
             Select::Adaptive => adaptive(table, &judged.comparison(), params, self.top.min(0.99), self.seed)?,
-        })
+        }))
     }
 
     fn judge(
@@ -247,7 +254,7 @@ impl Mine {
                 self.sparsities.clone()
             },
             damages: match damages {
-                Curve::Pruned => vec![Damage::Pruned],
+                Curve::Pruned => vec![Damage::Pruned, Damage::PrunedRaw],
                 Curve::All => usual.damages,
             },
             seed: self.seed,
@@ -288,7 +295,7 @@ impl Mine {
 }
 
 /// The images that normalisation statistics are re-estimated on: training images that are not scored, as out of fold; all
-/// training images where that leaves too few; and the scored ones where the folder has none.
+/// training images where that leaves too few; the scored ones where the folder has none; at most [`MOST_TRAINING`] of them.
 fn training_images<'a>(data: &'a DataFolder, samples: &[&'a Sample]) -> Vec<&'a Sample> {
     let scored: BTreeSet<&str> = samples.iter().map(|sample| sample.image_id.as_str()).collect();
     let all = data.split(Split::Train);
@@ -297,13 +304,16 @@ fn training_images<'a>(data: &'a DataFolder, samples: &[&'a Sample]) -> Vec<&'a 
         .copied()
         .filter(|sample| !scored.contains(sample.image_id.as_str()))
         .collect();
-    if others.len() >= LEAST_TRAINING {
+    let images = if others.len() >= LEAST_TRAINING {
         others
     } else if all.is_empty() {
         samples.to_vec()
     } else {
         all
-    }
+    };
+    // Evenly over the list: neighbours in it may be of one source.
+    let count = images.len().min(MOST_TRAINING);
+    (0..count).map(|at| images[at * images.len() / count]).collect()
 }
 
 impl Judged {

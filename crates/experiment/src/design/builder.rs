@@ -4,7 +4,7 @@ use htl_vocabulary::{Setting, file, setting};
 
 use super::lists::Lists;
 use super::outline::SeedOutline;
-use super::setting_plan::{Labels, Training};
+use super::setting_plan::{Attending, Labels, Training};
 use crate::plan::{HtlCall, Kind, Native, Plan, StageName, StageRef, Value};
 use crate::profile::{Precision, Profile};
 
@@ -55,12 +55,23 @@ pub(super) struct Population {
 pub(super) enum Images {
     /// The training images.
     Train,
-    /// The training images outside a list.
+    /// The training images outside a list, of which a set is selected.
     Except(Value),
+    /// The training images outside a list, for their scores alone.
+    Candidates(Value),
     /// The training images of a list, which the networks of this fold never saw.
     Fold(Value, u64),
     /// The test images.
     Test,
+}
+
+/// What forgetting curves are compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Curve {
+    /// Nothing: for selecting.
+    Alone,
+    /// Shams of the same dose: for an analysis.
+    WithShams,
 }
 
 /// Whether a mining may read masks.
@@ -193,6 +204,7 @@ impl Builder<'_> {
         population: &Population,
         images: Images,
         masks: Masks,
+        curve: Curve,
     ) -> StageRef {
         let checkpoints =
             |stages: &[StageRef]| -> Vec<Value> { stages.iter().map(|stage| stage.file(file::CHECKPOINT)).collect() };
@@ -210,18 +222,22 @@ impl Builder<'_> {
                 },
             )
             .flag("--setting", setting.key)
+            .flag("--curve", if curve == Curve::Alone { "pruned" } else { "all" })
+            .flag("--sparsities", self.profile.curve.iter().map(f64::to_string).collect::<Vec<_>>().join(","))
             .flag("--top", self.profile.top)
             .flag("--labels", if masks == Masks::Read { "masks" } else { "ignore" });
         call = match images {
             Images::Train | Images::Test => call,
             Images::Except(list) => call.flag("--exclude", list),
+            Images::Candidates(list) => call.flag("--exclude", list).flag("--select", "none"),
             Images::Fold(list, fold) => call.flag("--fold", fold).flag("--ids", list),
         };
         call = call
             .flag("--out", Value::Own(file::SCORES.into()))
             .flag("--maps", Value::Own(file::MAPS.into()));
-        let cost = SMALL * (1 + population.dense.len()) as f64;
-        self.plan.call(name, Kind::Mine, cost, call)
+        let damages = if curve == Curve::Alone { 2 } else { 6 };
+        let passes = 1 + population.dense.len() * (1 + damages * self.profile.curve.len());
+        self.plan.call(name, Kind::Mine, SMALL * passes as f64, call)
     }
 
     /// Test results of a checkpoint.
@@ -268,13 +284,17 @@ impl Builder<'_> {
     }
 
     /// The same training with attention to a set of the mined images.
-    pub fn attending(&self, config: &Config, mined: &StageRef, form: &str, set: &str) -> Config {
-        config
+    pub fn attending(&self, config: &Config, mined: &StageRef, attending: &Attending) -> Config {
+        let config = config
             .clone()
             .with("attention.scores", mined.file(file::SCORES))
-            .with("attention.set", set)
-            .with("attention.form", form)
-            .with("attention.weight", self.profile.attention_weight)
+            .with("attention.set", attending.set)
+            .with("attention.form", attending.form)
+            .with("attention.weight", self.profile.attention_weight);
+        match attending.by {
+            Some(score) => config.with("attention.by", score),
+            None => config,
+        }
     }
 
     /// An arm that buys half of its labels by disagreement: networks trained on the first half judge all other images.
@@ -292,8 +312,8 @@ impl Builder<'_> {
         // Chosen with the labels of the first half alone: the second half is not bought yet.
         let sparsity = self.sparsity(&prefix, &dense[0], &config);
         let population = self.population(&prefix, dense, &config, &sparsity);
-        let images = Images::Except(lists.first_half());
-        let mined = self.mine(&format!("{prefix}/mine"), setting, &population, images, Masks::Ignore);
+        let images = Images::Candidates(lists.first_half());
+        let mined = self.mine(&format!("{prefix}/mine"), setting, &population, images, Masks::Ignore, Curve::Alone);
         let mut arm = Vec::new();
         for seed in 0..seeds {
             let call = HtlCall::new("query")

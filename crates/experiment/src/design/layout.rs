@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use super::builder::{Builder, Images, Masks};
+use super::builder::{Builder, Curve, Images, Masks};
 use super::lists::Lists;
 use super::outline::{AnalysisOutline, SeedOutline, SettingOutline};
 use super::setting_plan::{Mining, Networks, SettingPlan};
@@ -21,9 +21,9 @@ pub(super) fn setting(row: &SettingPlan, builder: &mut Builder, lists: &Lists) -
         Mining::LabelFree => (Images::Train, Masks::Ignore),
         Mining::Unlabelled => (Images::Except(lists.labelled()), Masks::Ignore),
     };
-    let mined = builder.mine(&format!("{key}/mine"), &row.setting, &population, images, masks);
+    let mined = builder.mine(&format!("{key}/mine"), &row.setting, &population, images, masks, Curve::Alone);
     let name = format!("{key}/mine-test");
-    let test_mined = builder.mine(&name, &row.setting, &population, Images::Test, Masks::Ignore);
+    let test_mined = builder.mine(&name, &row.setting, &population, Images::Test, Masks::Ignore, Curve::Alone);
 
     let own = builder.config(&row.own, Some(lists));
     let mut arms = BTreeMap::new();
@@ -38,8 +38,10 @@ pub(super) fn setting(row: &SettingPlan, builder: &mut Builder, lists: &Lists) -
                 let config = builder.config(&training, Some(lists));
                 builder.arm(&series, &config, seeds)
             }
-            Networks::Attending { form, set } => {
-                let config = builder.attending(&own, &mined, form, set);
+            // Its score is not defined.
+            Networks::Attending(attending) if seeds < attending.least_seeds => continue,
+            Networks::Attending(attending) => {
+                let config = builder.attending(&own, &mined, &attending);
                 builder.arm(&series, &config, seeds)
             }
             Networks::Query(training) => builder.query(&row.setting, &series, &training, lists, seeds),
@@ -98,7 +100,7 @@ pub(super) fn cross_fit(builder: &mut Builder, lists: &Lists, sparsity: &StageRe
         let population = builder.population(&prefix, dense, &config, sparsity);
         let images = Images::Fold(lists.fold(fold), fold as u64);
         let name = format!("{prefix}/mine");
-        mined.push(builder.mine(&name, &setting::SUPERVISED, &population, images, Masks::Read));
+        mined.push(builder.mine(&name, &setting::SUPERVISED, &population, images, Masks::Read, Curve::WithShams));
     }
     let tables: Vec<Value> = mined.iter().map(|stage| stage.file(file::SCORES)).collect();
     let scores = builder.plan.native("cross-fit/scores", Native::Concatenate { tables });

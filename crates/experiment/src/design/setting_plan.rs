@@ -1,4 +1,4 @@
-use htl_vocabulary::{Arm, Setting};
+use htl_vocabulary::{Arm, Setting, arm};
 
 use crate::data::Extras;
 use crate::profile::Profile;
@@ -119,28 +119,52 @@ pub enum Networks {
     /// Trainings of their own.
     Trained(Training),
     /// The setting's own training, attending to a set of the mined images.
-    Attending {
-        /// Form of attention.
-        form: &'static str,
-        /// Which set.
-        set: &'static str,
-    },
+    Attending(Attending),
     /// Half of the labels bought at random, the other half by disagreement of networks trained on the first.
     Query(Training),
 }
 
-/// The method and its control, the same in every setting.
-pub(super) const HTL: ArmPlan = ArmPlan::new(
-    htl_vocabulary::arm::HTL,
-    Networks::Attending {
-        form: "sampling",
-        set: "htl",
-    },
-);
+/// Attention to a set of the mined images.
+#[derive(Debug, Clone, Copy)]
+pub struct Attending {
+    /// Form of attention.
+    pub form: &'static str,
+    /// Which set: `htl`, or `random`, as many.
+    pub set: &'static str,
+    /// The score that chooses as many images instead of the one that they were mined by.
+    pub by: Option<&'static str>,
+    /// Fewest seeds with which there is such a score.
+    pub least_seeds: u64,
+}
+
+/// Attention to the mined set; everything else is varied from it.
+const MINED: Attending = Attending {
+    form: "sampling",
+    set: "htl",
+    by: None,
+    least_seeds: 1,
+};
+
+/// The method and its controls, the same in every setting.
+pub(super) const HTL: ArmPlan = ArmPlan::new(arm::HTL, Networks::Attending(MINED));
 pub(super) const RANDOM: ArmPlan = ArmPlan::new(
-    htl_vocabulary::arm::RANDOM,
-    Networks::Attending {
-        form: "sampling",
-        set: "random",
-    },
+    arm::RANDOM,
+    Networks::Attending(Attending { set: "random", ..MINED }),
+);
+/// The set by what pruning and fine-tuning leave.
+pub(super) const HTL_FINE_TUNED: ArmPlan = ArmPlan::new(
+    arm::HTL_FINE_TUNED,
+    Networks::Attending(Attending {
+        by: Some("disagreement"),
+        ..MINED
+    }),
+);
+/// The set by what seeds alone say.
+pub(super) const SEED_VARIANCE: ArmPlan = ArmPlan::new(
+    arm::SEED_VARIANCE,
+    Networks::Attending(Attending {
+        by: Some("dense_spread"),
+        least_seeds: 2,
+        ..MINED
+    }),
 );

@@ -1,9 +1,14 @@
 //! Pruning without further training: the forgetting curve, and what stands in for it as a control.
 use super::{ImageContext, Measure, Need, Score, flag};
 use crate::column;
+use crate::forgetting::Damage;
 
 const CURVE: &[Need] = &[Need::Curve];
 const CLASS_CURVE: &[Need] = &[Need::Classes, Need::Curve];
+
+fn area(context: &ImageContext, damage: Damage) -> Option<f64> {
+    context.forgetting?.areas[damage as usize]
+}
 
 fn exemplar(context: &ImageContext, at: usize) -> Option<f64> {
     flag(context.forgetting?.exemplar[at]?)
@@ -14,7 +19,7 @@ pub(super) const FORGETTING: Score = Score {
     label: "Forgetting",
     about: "1 - area under IoU(dense, pruned) over sparsity, pruned without further training, normalisation statistics re-estimated, mean over seeds",
     needs: CURVE,
-    of: Measure::Maps(|context| context.forgetting?.areas[0]),
+    of: Measure::Maps(|context| area(context, Damage::Pruned)),
 };
 
 pub(super) const BOUNDARY_FORGETTING: Score = Score {
@@ -22,31 +27,55 @@ pub(super) const BOUNDARY_FORGETTING: Score = Score {
     label: "Boundary forgetting",
     about: "`forgetting` by the distance between outlines, in units of 2 % of the image diagonal",
     needs: CURVE,
-    of: Measure::Maps(|context| context.forgetting?.boundaries[0]),
+    of: Measure::Maps(|context| context.forgetting?.boundaries[Damage::Pruned as usize]),
 };
 
 pub(super) const FORGETTING_RAW: Score = Score {
-    key: "forgetting_raw",
+    key: column::FORGETTING_RAW,
     label: "Forgetting, statistics kept",
     about: "`forgetting` with the normalisation statistics of the dense network",
     needs: CURVE,
-    of: Measure::Maps(|context| context.forgetting?.areas[1]),
+    of: Measure::Maps(|context| area(context, Damage::PrunedRaw)),
+};
+
+pub(super) const BOUNDARY_FORGETTING_RAW: Score = Score {
+    key: "boundary_forgetting_raw",
+    label: "Boundary forgetting, statistics kept",
+    about: "`forgetting_raw` by the distance between outlines, in units of 2 % of the image diagonal",
+    needs: CURVE,
+    of: Measure::Maps(|context| context.forgetting?.boundaries[Damage::PrunedRaw as usize]),
 };
 
 pub(super) const FORGETTING_RANDOM: Score = Score {
     key: "forgetting_random",
     label: "Forgetting by random pruning",
-    about: "`forgetting` with as many squared weights taken away at random: a sham of the same dose",
+    about: "`forgetting` with as large a part of the sum of squares taken away at random: a sham of the same dose",
     needs: CURVE,
-    of: Measure::Maps(|context| context.forgetting?.areas[2]),
+    of: Measure::Maps(|context| area(context, Damage::RandomlyPruned)),
+};
+
+pub(super) const FORGETTING_RANDOM_RAW: Score = Score {
+    key: "forgetting_random_raw",
+    label: "Forgetting by random pruning, statistics kept",
+    about: "`forgetting_random` with the normalisation statistics of the dense network",
+    needs: CURVE,
+    of: Measure::Maps(|context| area(context, Damage::RandomlyPrunedRaw)),
 };
 
 pub(super) const FORGETTING_NOISE: Score = Score {
-    key: "forgetting_noise",
+    key: column::FORGETTING_NOISE,
     label: "Forgetting by noise",
     about: "`forgetting` with weight noise as large as what pruning takes away: a sham of the same dose",
     needs: CURVE,
-    of: Measure::Maps(|context| context.forgetting?.areas[3]),
+    of: Measure::Maps(|context| area(context, Damage::Noised)),
+};
+
+pub(super) const FORGETTING_NOISE_RAW: Score = Score {
+    key: column::FORGETTING_NOISE_RAW,
+    label: "Forgetting by noise, statistics kept",
+    about: "`forgetting_noise` with the normalisation statistics of the dense network",
+    needs: CURVE,
+    of: Measure::Maps(|context| area(context, Damage::NoisedRaw)),
 };
 
 pub(super) const LOST_EARLY: Score = Score {

@@ -105,8 +105,11 @@ pub const SCORES: &[Score] = &[
     forgetting::FORGETTING,
     forgetting::BOUNDARY_FORGETTING,
     forgetting::FORGETTING_RAW,
+    forgetting::BOUNDARY_FORGETTING_RAW,
     forgetting::FORGETTING_RANDOM,
+    forgetting::FORGETTING_RANDOM_RAW,
     forgetting::FORGETTING_NOISE,
+    forgetting::FORGETTING_NOISE_RAW,
     forgetting::LOST_EARLY,
     forgetting::PIE_30,
     forgetting::PIE_50,
@@ -224,8 +227,8 @@ mod tests {
                 .with_sparse((!is(Need::Sparse)).then(|| vec![plane(3)]))
                 .unwrap()
                 .with_forgetting((!is(Need::Curve)).then_some(Forgetting {
-                    areas: [Some(0.5); 4],
-                    boundaries: [Some(0.5); 4],
+                    areas: [Some(0.5); 6],
+                    boundaries: [Some(0.5); 6],
                     lost_at: Some(0.5),
                     exemplar: [Some(true); 4],
                 }))

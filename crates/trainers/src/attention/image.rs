@@ -168,6 +168,7 @@ mod tests {
                     image_id: format!("i{i:02}"),
                     setting: String::new(),
                     fold: None,
+                    by: None,
                     scores: vec![Some(f64::from(i)), Some(f64::from(i == 19))],
                     htl: i >= 15,
                 })
@@ -181,6 +182,7 @@ mod tests {
             scores: "unused".into(),
             setting: None,
             fold: None,
+            by: None,
             set,
             form: form.into(),
             weight: 3.0,

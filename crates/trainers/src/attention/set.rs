@@ -2,10 +2,13 @@
 
 use std::collections::HashSet;
 
-use htl_mining::{ScoreTable, Selection, random_like};
+use htl_mining::{ScoreTable, Selection, random_like, rank};
 
 use super::settings::{AttendedSet, Attention, Suspects};
 use crate::TrainError;
+
+/// Puts equal scores in order: the same in every training, as the mined set is.
+const TIES: u64 = 0;
 
 /// The ids of the attended samples.
 pub(super) fn attended(attention: &Attention, table: &ScoreTable, seed: u64) -> Result<HashSet<String>, TrainError> {
@@ -13,7 +16,14 @@ pub(super) fn attended(attention: &Attention, table: &ScoreTable, seed: u64) -> 
         Suspects::Keep => selection,
         Suspects::LeaveOut => selection.without_suspect_labels(table),
     };
-    let htl = kept(Selection::marked(table));
+    let marked = Selection::marked(table);
+    let htl = kept(match &attention.by {
+        None => marked,
+        Some(score) => Selection {
+            ids: rank(table, score, TIES)?.hardest(marked.len())?,
+            ..marked
+        },
+    });
     let chosen = match attention.set {
         AttendedSet::Htl => htl,
         AttendedSet::Random => {

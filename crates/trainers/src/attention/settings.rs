@@ -17,6 +17,9 @@ pub struct Attention {
     /// The fold, where the table holds several: a number, `all` (out-of-fold) or `none` (in-sample).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fold: Option<FoldChoice>,
+    /// Another score of the table: attends to as many images as `htl` marks, but the hardest by this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     /// The attended images of the table.
     #[serde(default)]
     pub set: AttendedSet,

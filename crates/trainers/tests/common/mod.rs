@@ -71,6 +71,7 @@ pub fn attention(root: &Path) -> Attention {
         scores: root.join("scores.csv"),
         setting: None,
         fold: None,
+        by: None,
         set: AttendedSet::Htl,
         form: "sampling".into(),
         weight: 2.0,
