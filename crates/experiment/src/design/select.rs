@@ -82,6 +82,8 @@ impl Selection {
                 seeds.retain(|seed| there(&seed.training) && there(&seed.test));
                 !seeds.is_empty()
             });
+            // Results can do without it.
+            setting.performance = setting.performance.take().filter(|stage| there(stage));
             let arms = &setting.arms;
             let both = |pair: &[String; 2]| pair.iter().all(|arm| arms.contains_key(arm));
             setting.compare.retain(both);

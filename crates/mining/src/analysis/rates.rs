@@ -12,7 +12,7 @@ use super::stratified::{mantel_haenszel, stratified_p};
 use crate::attribute::Attribute;
 
 /// One test of a whole attribute, a row of `omnibus.csv`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct AttributeTest {
     /// What makes an image hard: the score's column.
     pub outcome: String,

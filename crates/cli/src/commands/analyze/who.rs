@@ -75,7 +75,7 @@ pub(super) fn analyse(
     write(out, file::OMNIBUS, &tests)?;
     write(out, file::REGRESSION, &coefficients)?;
     write(out, file::REGRESSION_TESTS, &regression_tests)?;
-    let suspects = if table.columns().iter().any(|column| column == SUSPECT_LABEL_LABEL) {
+    let suspects = if table.columns().iter().any(|column| column == SUSPECT_LABEL) {
         let cohort = Cohort::flagged(table, SUSPECT_LABEL, people.clusters())?;
         let found = demographics(&cohort, attributes, &permutations);
         summary.suspects(&cohort, &found);
