@@ -238,7 +238,7 @@ fn rates_compare_each_level_with_the_known_others() {
     let found: Vec<(&str, u64, u64)> = rows.iter().map(|row| (row.level.as_str(), row.n, row.htl)).collect();
     assert_eq!(found[..3], [("female", 40, 20), ("male", 40, 5), (UNKNOWN, 20, 0)]);
     assert_eq!(found[3..6], [("<30", 3, 0), ("45-59", 85, 21), ("75+", 12, 4)]);
-    assert_eq!(found[6], ("female, <30", 1, 0));
+    assert_eq!(found[6], ("female, 45-59", 34, 17));
     let others = TwoByTwo {
         hits: 20,
         misses: 20,

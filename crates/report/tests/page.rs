@@ -393,6 +393,7 @@ fn every_row_of_the_registries_is_shown_by_its_label() {
         odds_ratio: None,
         p: None,
         p_adjusted: None,
+        ..RateRow::default()
     };
     let mut report = Report {
         rates: vec![RateTable {

@@ -3,11 +3,11 @@ use std::collections::BTreeMap;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-/// Permutations of images that leave everything as it was but the outcome: lesions (or patients) keep their images
-/// together and change places with lesions of the same fold that have as many images.
+/// Permutations of images that leave everything as it was but the outcome: lesions (or patients) keep their outcomes
+/// together, change places with lesions of the same fold that have as many images, and deal theirs anew among their images.
 ///
 /// If the outcome has nothing to do with an attribute, every such permutation of the outcomes is as probable as the one
-/// observed, however the images of a lesion depend on each other (whole-block exchangeability, Winkler et al.,
+/// observed, however alike the images of a lesion are (whole-block and within-block exchangeability, Winkler et al.,
 /// "Multi-level block permutation", NeuroImage 2015).
 #[derive(Debug, Clone)]
 pub(crate) struct Shuffle {
@@ -34,7 +34,7 @@ impl Shuffle {
         }
     }
 
-    /// Images of blocks that have no other to change places with: they stay where they are in every permutation.
+    /// Images of lesions that have no other to change places with: their outcomes stay with them in every permutation.
     pub(crate) fn fixed(&self) -> usize {
         let alone = self.strata.iter().filter(|blocks| blocks.len() == 1);
         alone.map(|blocks| blocks.iter().map(Vec::len).sum::<usize>()).sum()
@@ -47,9 +47,9 @@ impl Shuffle {
             let mut order: Vec<usize> = (0..blocks.len()).collect();
             order.shuffle(random);
             for (to, source) in blocks.iter().zip(order) {
-                to.iter()
-                    .zip(&blocks[source])
-                    .for_each(|(&to, &source)| from[to] = source);
+                let mut dealt = blocks[source].clone();
+                dealt.shuffle(random);
+                to.iter().zip(dealt).for_each(|(&to, source)| from[to] = source);
             }
         }
         from
@@ -76,9 +76,11 @@ mod tests {
             sorted.sort_unstable();
             assert_eq!(sorted, (0..9).collect::<Vec<_>>());
             assert!(from.iter().enumerate().all(|(to, &source)| fold[to] == fold[source]));
-            assert!(from[..2] == [0, 1] || from[..2] == [2, 3]);
-            assert_eq!((from[4], &from[7..]), (4, &[7, 8][..]));
-            swapped[0] |= from[0] == 2;
+            let mut first = from[..2].to_vec();
+            first.sort_unstable();
+            assert!(first == [0, 1] || first == [2, 3], "lesions stay whole");
+            assert!(from[4] == 4 && from[7..].iter().all(|source| *source >= 7));
+            swapped[0] |= from[0] >= 2;
             swapped[1] |= from[5] == 6;
         }
         assert_eq!(swapped, [true; 2]);

@@ -18,6 +18,9 @@ use crate::attribute::Attribute;
 use crate::attributes::Subject;
 use crate::correlate::mean_ranks;
 
+/// The method with Firth's likelihood.
+const FIRTH: &str = "firth";
+
 /// One coefficient, a row of `regression.csv`. What is not defined is blank.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Coefficient {
@@ -39,7 +42,8 @@ pub struct Coefficient {
     pub htl: usize,
     /// Logarithm of the odds ratio; in `ranks` the difference of the mean rank, of which the whole range is 1.
     pub coefficient: Option<f64>,
-    /// Its standard error, robust and clustered by lesion or patient (CR3).
+    /// Its standard error, robust and clustered by lesion or patient (CR3); with `firth` that of the information, for which
+    /// images are independent.
     pub standard_error: Option<f64>,
     /// Lower end of the 95 % interval with that error.
     pub lo: Option<f64>,
@@ -82,11 +86,11 @@ pub struct RegressionTest {
     pub statistic: Option<f64>,
     /// p of the likelihood-ratio or F test: images count as independent.
     pub p: Option<f64>,
-    /// Wald's chi-square with errors clustered by lesion or patient.
+    /// Wald's chi-square with errors clustered by lesion or patient; none with `firth`.
     pub wald: Option<f64>,
     /// Its p.
     pub p_wald: Option<f64>,
-    /// The p that counts (Wald's where images share lesions, else the first), adjusted by Holm over the attributes of the
+    /// The p that counts (Wald's where images share lesions and it is there, else the first), adjusted by Holm over the attributes of the
     /// model, without the folds.
     pub p_adjusted: Option<f64>,
     /// p of the first kind in a model that has this attribute and the folds alone: what is there before lesions are allowed
@@ -174,11 +178,15 @@ impl Context<'_> {
         let (likelihood, method, fit) = match plain {
             Some(fit) => (Likelihood::Plain, "maximum-likelihood", fit),
             None => match logistic::fit(design, &outcome, Likelihood::Firth, &[], None) {
-                Some(fit) => (Likelihood::Firth, "firth", fit),
+                Some(fit) => (Likelihood::Firth, FIRTH, fit),
                 None => return,
             },
         };
-        let covariance = sandwich::clustered(&fit.covariance, design, &fit.residuals, &fit.roots, self.cluster);
+        // Where cells are empty the sandwich is far too small; Firth's fit is judged by its likelihood.
+        let covariance = match likelihood {
+            Likelihood::Plain => sandwich::clustered(&fit.covariance, design, &fit.residuals, &fit.roots, self.cluster),
+            Likelihood::Firth => fit.covariance.clone(),
+        };
         let ratio = |fixed: &[usize]| {
             let zero: Vec<(usize, f64)> = fixed.iter().map(|&place| (place, 0.0)).collect();
             let restricted = logistic::fit(design, &outcome, likelihood, &zero, Some(&fit.coefficients))?;
@@ -320,7 +328,9 @@ impl Context<'_> {
         coefficients: &DVector<f64>,
         covariance: &DMatrix<f64>,
     ) -> RegressionTest {
-        let wald = sandwich::wald(coefficients, covariance, places);
+        let wald = (method != FIRTH)
+            .then(|| sandwich::wald(coefficients, covariance, places))
+            .flatten();
         RegressionTest {
             outcome: self.cohort.outcome.clone(),
             model: model.to_owned(),
@@ -337,7 +347,11 @@ impl Context<'_> {
 
     fn adjusted(&self, mut tests: Vec<RegressionTest>) -> Vec<RegressionTest> {
         let counts = |test: &RegressionTest| {
-            let p = if self.dependent { test.p_wald } else { test.p };
+            let p = if self.dependent && test.method != FIRTH {
+                test.p_wald
+            } else {
+                test.p
+            };
             p.filter(|_| test.attribute != FOLD)
         };
         let raw: Vec<f64> = tests.iter().filter_map(counts).collect();
