@@ -452,6 +452,7 @@ mod tests {
                     mined: stage("mine"),
                     test_mined: stage("mine-test"),
                     sparsity: stage("sparsity"),
+                    performance: None,
                 };
                 (name.to_string(), setting)
             };

@@ -66,7 +66,11 @@ fn broken_networks_are_refused() {
     let samples = test_samples(&data);
     let images = ImageSet::load(&samples, SIZE, MaskUse::Required).unwrap();
     let boxes: Vec<Option<PixelBox>> = vec![None; images.len()];
-    let small: Vec<Mask> = images.ids().iter().map(|_| Mask::filled(SIZE, SIZE, 1).unwrap()).collect();
+    let small: Vec<Mask> = images
+        .ids()
+        .iter()
+        .map(|_| Mask::filled(SIZE, SIZE, 1).unwrap())
+        .collect();
     let validators = [
         Validator::Masks(stored_masks(&images).unwrap()),
         Validator::Masks(small),

@@ -38,7 +38,7 @@ impl Units<'_> {
 /// # Shapes
 /// - `ids`: per image its identifiers (lesion, patient, ...), in the same places for every image; `None` where unknown
 /// - result: one number per image, from 0 in the order of first appearance
-pub fn clusters<'a, const N: usize>(ids: impl IntoIterator<Item = [Option<&'a str>; N]>) -> Vec<usize> {
+pub fn clusters<'a, I: IntoIterator<Item = Option<&'a str>>>(ids: impl IntoIterator<Item = I>) -> Vec<usize> {
     let mut parents: Vec<usize> = Vec::new();
     let mut owners: BTreeMap<(usize, &str), usize> = BTreeMap::new();
     for (image, ids) in ids.into_iter().enumerate() {

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use crate::error::{MiningError, Result};
 
-/// Level of images whose attribute is not known: counted and shown, never tested, and not part of "all other levels".
+/// Level of images whose attribute is not known: shown, compared with the known ones, and not part of "all other levels".
 pub const UNKNOWN: &str = "unknown";
 
 /// Names of the age bands of [`age_band`], youngest first.
@@ -20,12 +20,22 @@ pub fn age_band(years: f64) -> Option<&'static str> {
     }
 }
 
+/// Whether an attribute's levels have an order that means something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scale {
+    /// Names only: sex, body site.
+    Nominal,
+    /// From low to high: age bands, thirds. A trend over them can be asked for.
+    Ordinal,
+}
+
 /// One attribute of the images, as levels: sex, age band, lesion-size tercile, ...
 ///
 /// An image without a level, or with a blank one, is [`UNKNOWN`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attribute {
     name: String,
+    scale: Scale,
     levels: BTreeMap<String, String>,
     order: Vec<String>,
 }
@@ -39,10 +49,14 @@ impl Attribute {
         name: &str,
         values: impl IntoIterator<Item = (I, Option<L>)>,
     ) -> Result<Self> {
-        Self::ordered(name, &[], values)
+        let nominal = Self::ordered(name, &[], values)?;
+        Ok(Self {
+            scale: Scale::Nominal,
+            ..nominal
+        })
     }
 
-    /// A categorical attribute whose levels are shown in the order given (others after them, alphabetically).
+    /// An attribute whose levels go from low to high in the order given (others after them, alphabetically).
     ///
     /// # Errors
     /// [`MiningError::DuplicateId`].
@@ -67,6 +81,7 @@ impl Attribute {
         }
         Ok(Self {
             name: name.to_string(),
+            scale: Scale::Ordinal,
             levels,
             order: order.iter().map(|level| level.to_string()).collect(),
         })
@@ -89,6 +104,39 @@ impl Attribute {
         Self::ordered(name, &names, ids.into_iter().zip(levels))
     }
 
+    /// A number as bands between cut points, which rise: `18.5, 25` gives `<18.5`, `18.5-25` and `25+`, each with its lower
+    /// end. Missing values and NaN are [`UNKNOWN`].
+    ///
+    /// # Errors
+    /// [`MiningError::DuplicateId`], [`MiningError::Parameter`] if the cuts do not rise or are none.
+    pub fn bands<I: Into<String>>(
+        name: &str,
+        cuts: &[f64],
+        values: impl IntoIterator<Item = (I, Option<f64>)>,
+    ) -> Result<Self> {
+        let falling = cuts.windows(2).find(|pair| pair[0] >= pair[1]).map(|pair| pair[1]);
+        let wrong = cuts.iter().copied().find(|cut| !cut.is_finite()).or(falling);
+        let (Some(first), Some(last), None) = (cuts.first(), cuts.last(), wrong) else {
+            return Err(MiningError::Parameter {
+                name: "cut point",
+                expected: "a finite number above the one before it",
+                found: wrong.unwrap_or(f64::NAN),
+            });
+        };
+        let between = cuts.windows(2).map(|pair| format!("{}-{}", pair[0], pair[1]));
+        let names: Vec<String> = std::iter::once(format!("<{first}"))
+            .chain(between)
+            .chain([format!("{last}+")])
+            .collect();
+        let order: Vec<&str> = names.iter().map(String::as_str).collect();
+        let band = |value: f64| cuts.iter().take_while(|cut| value >= **cut).count();
+        let levels = values.into_iter().map(|(id, value)| {
+            let known = value.filter(|value| !value.is_nan());
+            (id, known.and_then(|value| names.get(band(value))).cloned())
+        });
+        Self::ordered(name, &order, levels)
+    }
+
     /// The intersection of two attributes, as `sex x age`: its levels are pairs, `female, 30-44`; unknown where either is.
     pub fn cross(&self, other: &Attribute) -> Attribute {
         let pair = |a: &str, b: &str| format!("{a}, {b}");
@@ -109,6 +157,7 @@ impl Attribute {
             .collect();
         Attribute {
             name: format!("{} x {}", self.name, other.name),
+            scale: Scale::Nominal,
             levels,
             order,
         }
@@ -117,6 +166,11 @@ impl Attribute {
     /// Name of the attribute.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether the levels have an order.
+    pub fn scale(&self) -> Scale {
+        self.scale
     }
 
     /// Level of an image, [`UNKNOWN`] if it has none.

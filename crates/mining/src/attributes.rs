@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::attribute::{AGE_BANDS, Attribute, age_band};
 use crate::error::Result;
+use crate::skin_tone::{SKIN_TONES, skin_tone};
 
 /// What is known of the person and the lesion that an image shows; what is not known is absent.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -146,8 +147,18 @@ pub const ATTRIBUTES: &[AttributeRow] = &[
         in_sentence: "skin tone",
         source: Source::Image,
         group: None,
-        levels: Levels::Terciles(["darker", "medium", "lighter"], |subject| {
+        levels: Levels::Terciles(["lowest third", "middle third", "highest third"], |subject| {
             subject.measurement("ita_degrees")
+        }),
+    },
+    AttributeRow {
+        key: "skin_tone_class",
+        label: "Skin tone class (ITA, uncalibrated)",
+        in_sentence: "skin tone class",
+        source: Source::Image,
+        group: None,
+        levels: Levels::Ordered(&SKIN_TONES, |subject| {
+            subject.measurement("ita_degrees").and_then(skin_tone)
         }),
     },
     AttributeRow {
@@ -186,14 +197,24 @@ impl AttributeRow {
     /// # Errors
     /// [`crate::MiningError::DuplicateId`] if an image is there twice.
     pub fn attribute(&self, subjects: &[(String, Subject)]) -> Result<Attribute> {
+        let known: Vec<&Subject> = subjects.iter().map(|(_, subject)| subject).collect();
+        self.with_levels(subjects.iter().map(|(id, _)| id.clone()).zip(self.levels_of(&known)))
+    }
+
+    /// The attribute of images whose levels are known already, as from a column of `per_image.csv`.
+    ///
+    /// # Errors
+    /// As [`attribute`](Self::attribute).
+    pub fn with_levels(&self, levels: impl IntoIterator<Item = (String, Option<String>)>) -> Result<Attribute> {
         let order: &[&str] = match &self.levels {
             Levels::Words(_) => &[],
             Levels::Ordered(order, _) => order,
             Levels::Terciles(names, _) => names,
         };
-        let known: Vec<&Subject> = subjects.iter().map(|(_, subject)| subject).collect();
-        let ids = subjects.iter().map(|(id, _)| id.clone());
-        Attribute::ordered(self.key, order, ids.zip(self.levels_of(&known)))
+        match self.levels {
+            Levels::Words(_) => Attribute::categorical(self.key, levels),
+            Levels::Ordered(..) | Levels::Terciles(..) => Attribute::ordered(self.key, order, levels),
+        }
     }
 }
 
@@ -300,6 +321,7 @@ mod tests {
             ("lesion_size", "small"),
             ("contrast", "high"),
             ("skin_tone_ita", UNKNOWN),
+            ("skin_tone_class", UNKNOWN),
             ("border", "touches"),
         ] {
             assert_eq!(level(key, "i0"), expected, "{key}");

@@ -85,13 +85,26 @@ impl ScoreTable {
             setting.is_none_or(|setting| row.setting == setting) && fold.is_none_or(|fold| fold.holds(row.fold))
         });
         let tables = |table: &Self| -> Vec<String> {
-            let keys: BTreeSet<(&str, Option<u32>)> =
-                table.rows().iter().map(|row| (row.setting.as_str(), row.fold)).collect();
-            keys.into_iter().map(|(setting, fold)| in_words(setting, fold)).collect()
+            let keys: BTreeSet<(&str, Option<u32>)> = table
+                .rows()
+                .iter()
+                .map(|row| (row.setting.as_str(), row.fold))
+                .collect();
+            keys.into_iter()
+                .map(|(setting, fold)| in_words(setting, fold))
+                .collect()
         };
         // Rows of several folds are one table: each image is in one of them.
         let several = match fold {
-            Some(FoldChoice::OutOfFold) => chosen.rows().iter().map(|row| &row.setting).collect::<BTreeSet<_>>().len() > 1,
+            Some(FoldChoice::OutOfFold) => {
+                chosen
+                    .rows()
+                    .iter()
+                    .map(|row| &row.setting)
+                    .collect::<BTreeSet<_>>()
+                    .len()
+                    > 1
+            }
             _ => tables(&chosen).len() > 1,
         };
         if chosen.is_empty() && !self.is_empty() {
@@ -114,7 +127,11 @@ pub fn default_score(table: &ScoreTable) -> &'static str {
     let known = table
         .column(column::FORGETTING_RAW)
         .is_ok_and(|values| values.iter().any(Option::is_some));
-    if known { column::FORGETTING_RAW } else { column::DISAGREEMENT }
+    if known {
+        column::FORGETTING_RAW
+    } else {
+        column::DISAGREEMENT
+    }
 }
 
 fn in_words(setting: &str, fold: Option<u32>) -> String {

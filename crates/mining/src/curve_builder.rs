@@ -138,7 +138,9 @@ impl<'a> CurveBuilder<'a> {
             values[seed].push(found);
         }
         if damage == Damage::Pruned {
-            let place = EXEMPLAR_SPARSITIES.iter().position(|known| (known - sparsity).abs() < 1e-9);
+            let place = EXEMPLAR_SPARSITIES
+                .iter()
+                .position(|known| (known - sparsity).abs() < 1e-9);
             if let Some(place) = place {
                 self.votes[place].add(&planes, &masks);
             }
@@ -172,9 +174,12 @@ impl<'a> CurveBuilder<'a> {
     pub fn add_classes(&mut self, at: usize, logits: &Tensor) -> Result<()> {
         let found = probabilities(logits)?;
         let sparsity = self.sparsities.get(at).copied().unwrap_or_default();
-        let Some(classes) = &mut self.classes else { return Ok(()) };
+        let Some(classes) = &mut self.classes else {
+            return Ok(());
+        };
         if let (Some(dense), Some(change)) = (classes.dense.last(), classes.change.last_mut()) {
-            let difference = |(a, b): (&Vec<f32>, &Vec<f32>)| a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum::<f32>() / 2.0;
+            let difference =
+                |(a, b): (&Vec<f32>, &Vec<f32>)| a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum::<f32>() / 2.0;
             change.push(dense.iter().zip(&found).map(difference).collect());
         }
         if (sparsity - CLASS_SPARSITY).abs() < 1e-9 {
@@ -211,7 +216,10 @@ impl<'a> CurveBuilder<'a> {
                 return Ok(None);
             }
             let pruned = votes.modal(self.size, cut)?;
-            let parts = dense.iter().zip(&pruned).map(|(a, b)| Ok(iou(a, b)? < self.params.pie_iou));
+            let parts = dense
+                .iter()
+                .zip(&pruned)
+                .map(|(a, b)| Ok(iou(a, b)? < self.params.pie_iou));
             parts.collect::<Result<Vec<bool>>>().map(Some)
         };
         let [a, b, c, d] = &self.votes;

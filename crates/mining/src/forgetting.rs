@@ -147,9 +147,10 @@ impl ForgettingCurves {
                 )))
             })
         };
-        let lost_at = self.iou.get(&Damage::Pruned).map(|values| {
-            mean(values.iter().map(|seed| lost_at(&self.sparsities, &along(seed, image))))
-        });
+        let lost_at = self
+            .iou
+            .get(&Damage::Pruned)
+            .map(|values| mean(values.iter().map(|seed| lost_at(&self.sparsities, &along(seed, image)))));
         Some(Forgetting {
             areas: areas(&self.iou, |area| 1.0 - area),
             boundaries: areas(&self.boundary, |area| area),
@@ -227,7 +228,9 @@ impl ForgettingCurves {
             writer.write_record(["image_id".into(), "damage".into()].into_iter().chain(sparsities))?;
             for id in &self.ids {
                 for damage in Damage::ALL {
-                    let Some(curve) = self.of_image(id, damage) else { continue };
+                    let Some(curve) = self.of_image(id, damage) else {
+                        continue;
+                    };
                     let values = curve.iter().map(|value| format!("{value:.5}"));
                     writer.write_record([id.clone(), damage.key().into()].into_iter().chain(values))?;
                 }
@@ -277,7 +280,9 @@ fn mean(values: impl Iterator<Item = f64>) -> f64 {
 
 /// Area under a curve by trapezoids, over the width of the grid; the value itself where the grid is one point.
 fn area(x: &[f64], y: &[f64]) -> f64 {
-    let (Some(first), Some(last)) = (x.first(), x.last()) else { return 0.0 };
+    let (Some(first), Some(last)) = (x.first(), x.last()) else {
+        return 0.0;
+    };
     if last <= first {
         return y.first().copied().unwrap_or_default();
     }
@@ -287,8 +292,12 @@ fn area(x: &[f64], y: &[f64]) -> f64 {
 
 /// Where the IoU first falls under one half, by a straight line between the points of the grid; 1 if it does not.
 fn lost_at(sparsities: &[f64], iou: &[f64]) -> f64 {
-    let Some(at) = iou.iter().position(|iou| *iou < 0.5) else { return 1.0 };
-    let Some(before) = at.checked_sub(1) else { return sparsities[0] };
+    let Some(at) = iou.iter().position(|iou| *iou < 0.5) else {
+        return 1.0;
+    };
+    let Some(before) = at.checked_sub(1) else {
+        return sparsities[0];
+    };
     let share = (iou[before] - 0.5) / (iou[before] - iou[at]);
     sparsities[before] + share * (sparsities[at] - sparsities[before])
 }

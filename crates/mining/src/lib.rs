@@ -19,7 +19,7 @@
 //! ```
 #[cfg(feature = "candle")]
 mod adaptive;
-mod adjust;
+mod analysis;
 mod attribute;
 mod attributes;
 mod choose;
@@ -27,7 +27,6 @@ mod classes;
 pub mod column;
 #[cfg(feature = "candle")]
 mod comparison;
-mod contingency;
 mod correlate;
 #[cfg(feature = "candle")]
 mod curve_builder;
@@ -49,17 +48,23 @@ mod population;
 mod population_file;
 mod query;
 mod rank;
-mod rates;
 mod reliability;
 mod score;
 mod select;
+mod skin_tone;
+mod spelling;
 mod table;
 mod view;
 
 #[cfg(feature = "candle")]
 pub use adaptive::{adaptive, split_statistics};
-pub use adjust::Adjustment;
-pub use attribute::{AGE_BANDS, Attribute, UNKNOWN, age_band};
+pub use analysis::{
+    Adjustment, AttributeTest, COVARIATES, ClusterKeys, Coefficient, Cohort, Covariate, Demographics, Detectable,
+    FurtherColumns, GROUP_METRICS, GroupMetric, LEAST_SHOWN, LEAST_TESTED, Performance, PermutationP, Permutations,
+    RegressionTest, Regressions, TwoByTwo, clusters, demographics, detectable, mantel_haenszel, power, regressions,
+    stratified_p, westfall_young, wilson,
+};
+pub use attribute::{AGE_BANDS, Attribute, Scale, UNKNOWN, age_band};
 pub use attributes::{
     ATTRIBUTES, AttributeRow, Group, Levels, Source, Subject, attribute_named, group_attributes, group_columns,
     group_levels,
@@ -68,7 +73,6 @@ pub use choose::{FoldChoice, default_score};
 pub use classes::{ClassPopulation, class_scores, modal_class};
 #[cfg(feature = "candle")]
 pub use comparison::{Comparison, Contrast, Truth, TruthError, scores};
-pub use contingency::{TwoByTwo, wilson};
 pub use correlate::{Correlation, mean_ranks, spearman};
 #[cfg(feature = "candle")]
 pub use curve_builder::CurveBuilder;
@@ -84,7 +88,7 @@ pub use halves::SeedHalves;
 pub use htl_vocabulary::{Estimate, RateRow, write_rates};
 pub use knockoff::{LEAST_SEEDS, knockoff_threshold, relative_statistics};
 pub use map_kind::MapKind;
-pub use metadata::Metadata;
+pub use metadata::{ColumnChoice, Metadata};
 pub use params::{ScoreParams, ScoreValidParams};
 #[cfg(feature = "candle")]
 pub use population::Population;
@@ -92,13 +96,14 @@ pub use population::Population;
 pub use population_file::Encoding;
 pub use query::{QueryRule, query};
 pub use rank::{MOST_TIED, Ranking, Tie, rank};
-pub use rates::demographics;
 pub use reliability::{Reliability, write_reliability};
 pub use score::{
     CLASS_COLUMNS, ClassContext, DYNAMICS_SCORE_COLUMNS, DynamicsContext, Errors, GRADIENT_COLUMNS, ImageContext,
     Input, Measure, Need, SCORE_COLUMNS, SCORES, Score, score_named,
 };
 pub use select::{Outcome, Selection, random_like, top, weights};
+pub use skin_tone::{SKIN_TONES, skin_tone};
+pub use spelling::MergedSpelling;
 pub use table::{HTL_COLUMN, KEY_COLUMNS, ScoreRow, ScoreTable};
 pub use view::{Disagreement, View};
 

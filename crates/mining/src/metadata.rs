@@ -1,9 +1,10 @@
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use crate::attribute::Attribute;
 use crate::attributes::Subject;
 use crate::error::{MiningError, Result};
+use crate::spelling::{self, MergedSpelling, known};
 
 /// A column with more different texts than this is taken for an id or free text, not a category.
 const MOST_LEVELS: usize = 30;
@@ -17,16 +18,67 @@ const AGE_COLUMNS: [&str; 2] = ["age_approx", "age"];
 /// The oldest age that is believed, in years.
 const OLDEST: f64 = 130.0;
 
-/// Written by people and programs where nothing is known.
-const BLANKS: [&str; 7] = ["", "unknown", "na", "n/a", "nan", "none", "null"];
+/// Names that other tables have for columns of ours; read where ours is not there.
+const ALIASES: [(&str, &[&str]); 3] = [
+    ("sex", &["gender"]),
+    (
+        "anatom_site",
+        &["anatom_site_general", "localization", "body_site", "site"],
+    ),
+    ("dx", &["diagnosis"]),
+];
 
-/// A demographic table: `image_id` and any further columns. Cells are trimmed; blank, `unknown`, `NA`, `n/a`, `nan`,
-/// `none` and `null` are not known.
+/// Columns whose texts name things one by one: no two of them are spellings of one.
+const NAMES: [&str; 3] = ["image_id", "lesion_id", "patient_id"];
+
+/// A demographic table: `image_id` and any further columns.
+///
+/// Cells are trimmed. Blank, `unknown`, `NA`, `n/a`, `nan`, `none`, `null`, `missing`, `not stated`, `?`, `-` and the like
+/// are not known, in every column. Texts of one column that differ in case, spaces, underscores or hyphens only are one
+/// (the most frequent), and so are `F` and `female`, `M` and `male` in the column of the sex;
+/// [`merged`](Metadata::merged) says which were. `gender` is read as `sex`, `localization` as `anatom_site`, `age` as
+/// `age_approx`, `diagnosis` as `dx` where the table has no column of that name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Metadata {
     path: PathBuf,
     columns: Vec<String>,
     rows: HashMap<String, Row>,
+    merged: Vec<MergedSpelling>,
+}
+
+/// A column to analyse, and how its numbers are cut: `smoker`, or `bmi:18.5,25,30`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ColumnChoice {
+    /// Name of the column.
+    pub column: String,
+    /// Cut points; none: words as they are, numbers of more than ten different values in thirds.
+    pub cuts: Vec<f64>,
+}
+
+impl std::str::FromStr for ColumnChoice {
+    type Err = String;
+
+    /// A name, or a name and rising numbers: `bmi:18.5,25,30`.
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let (column, cuts) = match text.rsplit_once(':') {
+            None => (text, Vec::new()),
+            Some((column, cuts)) => {
+                let number = |cut: &str| cut.trim().parse::<f64>().ok().filter(|cut| cut.is_finite());
+                let cuts: Option<Vec<f64>> = cuts.split(',').map(number).collect();
+                let cuts = cuts.filter(|cuts| cuts.windows(2).all(|pair| pair[0] < pair[1]));
+                let wanted =
+                    format!("`{text}`: expected a column, or a column and rising cut points as in bmi:18.5,25,30");
+                (column, cuts.ok_or(wanted)?)
+            }
+        };
+        if column.trim().is_empty() {
+            return Err(format!("`{text}` names no column"));
+        }
+        Ok(Self {
+            column: column.trim().to_owned(),
+            cuts,
+        })
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -98,11 +150,24 @@ impl Metadata {
             }
             rows.insert(id, Row { cells, age });
         }
+        let mut merged = Vec::new();
+        for (place, column) in columns.iter().enumerate() {
+            if !NAMES.contains(&column.as_str()) {
+                let cells = rows.values_mut().filter_map(|row: &mut Row| row.cells.get_mut(place));
+                merged.extend(spelling::merge(column, cells));
+            }
+        }
         Ok(Self {
             path: path.to_path_buf(),
             columns,
             rows,
+            merged,
         })
+    }
+
+    /// Different spellings that were taken for one, by column.
+    pub fn merged(&self) -> &[MergedSpelling] {
+        &self.merged
     }
 
     /// Names of the columns, `image_id` among them.
@@ -121,22 +186,45 @@ impl Metadata {
             return Subject::default();
         };
         let cells = self.columns.iter().zip(&row.cells);
+        let mut cells: BTreeMap<String, String> = cells
+            .filter_map(|(column, cell)| Some((column.clone(), cell.clone()?)))
+            .collect();
+        for (ours, others) in ALIASES {
+            if self.place(ours).is_none() {
+                let found = others.iter().find(|name| self.place(name).is_some());
+                if let Some(cell) = found.and_then(|name| cells.get(*name)).cloned() {
+                    cells.insert(ours.to_owned(), cell);
+                }
+            }
+        }
         Subject {
             age: row.age,
-            cells: cells
-                .filter_map(|(column, cell)| Some((column.clone(), cell.clone()?)))
-                .collect(),
+            cells,
             ..Subject::default()
         }
     }
 
-    /// Any column as an attribute of these images: numbers with more than ten different values as terciles `low`, `middle`,
-    /// `high`, anything else as categories.
+    /// Whether the table has a column for this name of ours, under this or another name.
+    pub fn has(&self, column: &str) -> bool {
+        let others = ALIASES
+            .iter()
+            .filter(|(ours, _)| *ours == column)
+            .flat_map(|(_, others)| *others);
+        let ages = AGE_COLUMNS.iter().filter(|_| AGE_COLUMNS.contains(&column));
+        others
+            .chain(ages)
+            .chain([&column])
+            .any(|name| self.place(name).is_some())
+    }
+
+    /// Any column as an attribute of these images: numbers in the bands between the cuts where cuts are given, numbers with
+    /// more than ten different values as terciles `low`, `middle`, `high`, anything else as categories.
     ///
     /// # Errors
-    /// [`MiningError::Header`] if there is no such column, or if it holds more than 30 different texts: an id or free text,
-    /// not a category. [`MiningError::DuplicateId`] if an image is given twice.
-    pub fn attribute(&self, column: &str, ids: &[String]) -> Result<Attribute> {
+    /// [`MiningError::Header`] if there is no such column, if it holds more than 30 different texts (an id or free text, not a
+    /// category), or if cuts are given and a cell is not a number. [`MiningError::DuplicateId`] if an image is given twice.
+    pub fn attribute(&self, choice: &ColumnChoice, ids: &[String]) -> Result<Attribute> {
+        let column = choice.column.as_str();
         let header_error = |problem| MiningError::Header {
             path: self.path.clone(),
             problem,
@@ -147,6 +235,15 @@ impl Metadata {
         let values: Vec<(&str, Option<&str>)> = ids.iter().map(|id| (id.as_str(), self.cell(id, place))).collect();
         let different: BTreeSet<&str> = values.iter().filter_map(|(_, value)| *value).collect();
         let number = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite());
+        if !choice.cuts.is_empty() {
+            if let Some(text) = different.iter().find(|text| number(text).is_none()) {
+                return Err(header_error(format!(
+                    "column `{column}` holds `{text}`, which is not a number: cut points are for numbers"
+                )));
+            }
+            let numbers = values.iter().map(|(id, value)| (*id, value.and_then(number)));
+            return Attribute::bands(column, &choice.cuts, numbers);
+        }
         if different.len() > FEW_VALUES && different.iter().all(|text| number(text).is_some()) {
             let numbers = values.iter().map(|(id, value)| (*id, value.and_then(number)));
             return Attribute::terciles(column, ["low", "middle", "high"], numbers);
@@ -167,11 +264,4 @@ impl Metadata {
     fn cell(&self, image_id: &str, place: usize) -> Option<&str> {
         self.rows.get(image_id)?.cells.get(place)?.as_deref()
     }
-}
-
-/// The trimmed text of a cell, `None` for what stands for nothing.
-fn known(cell: &str) -> Option<String> {
-    let cell = cell.trim();
-    let blank = BLANKS.iter().any(|blank| cell.eq_ignore_ascii_case(blank));
-    (!blank).then(|| cell.to_owned())
 }

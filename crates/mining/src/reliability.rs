@@ -47,7 +47,9 @@ impl SeedHalves {
     /// # Errors
     /// As [`spearman`].
     pub fn reliability(&self) -> Result<Vec<Reliability>> {
-        let Some([first, _]) = self.pairs().first() else { return Ok(Vec::new()) };
+        let Some([first, _]) = self.pairs().first() else {
+            return Ok(Vec::new());
+        };
         let known = |name: &&&str| {
             first
                 .column(name)
@@ -82,7 +84,11 @@ impl SeedHalves {
         let (mut correlations, mut overlaps, mut images) = (Vec::new(), Vec::new(), 0);
         for [a, b] in self.pairs() {
             let (one, other) = (cleared(a, score, beyond)?, cleared(b, score, beyond)?);
-            images = one.iter().zip(&other).filter(|(a, b)| a.is_some() && b.is_some()).count();
+            images = one
+                .iter()
+                .zip(&other)
+                .filter(|(a, b)| a.is_some() && b.is_some())
+                .count();
             correlations.push(spearman(&one, &other)?.map(|correlation| correlation.rho));
             overlaps.push(overlap((a, &one), (b, &other))?);
         }
@@ -140,7 +146,10 @@ fn cleared(table: &ScoreTable, score: &str, beyond: &[&str]) -> Result<Vec<Optio
     if beyond.is_empty() {
         return Ok(values);
     }
-    let others = beyond.iter().map(|name| table.column(name)).collect::<Result<Vec<_>>>()?;
+    let others = beyond
+        .iter()
+        .map(|name| table.column(name))
+        .collect::<Result<Vec<_>>>()?;
     let whole: Vec<usize> = (0..values.len())
         .filter(|&i| values[i].is_some() && others.iter().all(|other| other[i].is_some()))
         .collect();
@@ -167,7 +176,9 @@ fn residual(mut y: Vec<f64>, others: impl Iterator<Item = Vec<f64>>) -> Vec<f64>
     let product = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
     let without = |from: &mut [f64], direction: &[f64]| {
         let share = product(from, direction) / product(direction, direction);
-        from.iter_mut().zip(direction).for_each(|(value, d)| *value -= share * d);
+        from.iter_mut()
+            .zip(direction)
+            .for_each(|(value, d)| *value -= share * d);
     };
     let mut directions: Vec<Vec<f64>> = Vec::new();
     for mut other in others {
@@ -205,13 +216,23 @@ fn overlap(one: (&ScoreTable, &[Option<f64>]), other: (&ScoreTable, &[Option<f64
         }
         untied(hardest(&alone, "score", FIFTH, 0))
     };
-    let (Some(a), Some(b)) = (fifth(one)?, fifth(other)?) else { return Ok(None) };
+    let (Some(a), Some(b)) = (fifth(one)?, fifth(other)?) else {
+        return Ok(None);
+    };
     let both = a.iter().filter(|id| b.contains(id)).count();
     Ok(Some(both as f64 / a.len().max(1) as f64))
 }
 
 /// Columns of a reliability table after setting and fold.
-const COLUMNS: [&str; 7] = ["score", "beyond", "images", "seeds_per_half", "splits", "spearman", "top_fifth_overlap"];
+const COLUMNS: [&str; 7] = [
+    "score",
+    "beyond",
+    "images",
+    "seeds_per_half",
+    "splits",
+    "spearman",
+    "top_fifth_overlap",
+];
 
 /// Writes reliabilities as CSV, with the setting and the fold that they are of. Written whole or not at all.
 ///

@@ -125,7 +125,10 @@ fn false_discoveries_stay_under_the_target() {
                 };
                 let [false_share, power] = measured(world, relative);
                 println!("{name}, {seeds} seeds, planted {planted}: false {false_share:.3}, power {power:.2}");
-                assert!(false_share < 0.25, "{name}, {seeds} seeds, planted {planted}: {false_share}");
+                assert!(
+                    false_share < 0.25,
+                    "{name}, {seeds} seeds, planted {planted}: {false_share}"
+                );
                 if planted > 0.0 && shared == usual.shared && pruned_noise == usual.pruned_noise {
                     least_power.push(power);
                 }

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use htl_mining::{
-    Adjustment, Attribute, Metadata, MiningError, Outcome, SCORE_COLUMNS, ScoreRow, ScoreTable, Selection,
-    demographics, write_rates,
+    Attribute, Cohort, ColumnChoice, Metadata, MiningError, Outcome, Permutations, SCORE_COLUMNS, Scale, ScoreRow,
+    ScoreTable, Selection, UNKNOWN, demographics, write_rates,
 };
 use htl_vocabulary::RATE_COLUMNS;
 use proptest::prelude::*;
@@ -134,19 +134,62 @@ fn metadata_is_read_as_data_folders_read_it() {
     assert_eq!(metadata.subject("i01").cell("sex"), Some("male"));
     assert_eq!(metadata.subject("i02").cell("sex"), None);
     assert_eq!(metadata.subject("elsewhere").cell("sex"), None);
-    let area = metadata.attribute("area", &ids).unwrap();
+    let column = |text: &str| text.parse::<ColumnChoice>().unwrap();
+    let area = metadata.attribute(&column("area"), &ids).unwrap();
     assert_eq!(area.sorted_levels(), ["low", "middle", "high"]);
     assert_eq!(
-        metadata.attribute("note", &ids).unwrap().sorted_levels(),
+        metadata.attribute(&column("note"), &ids).unwrap().sorted_levels(),
         ["one", "two"]
     );
-    let error = metadata.attribute("lesion_id", &ids).unwrap_err().to_string();
+    let error = metadata.attribute(&column("lesion_id"), &ids).unwrap_err().to_string();
     assert!(error.contains("`lesion_id` holds 40 different texts"), "{error}");
-    let error = metadata.attribute("colour", &ids).unwrap_err().to_string();
+    let error = metadata.attribute(&column("colour"), &ids).unwrap_err().to_string();
     assert!(
         error.contains("no column `colour`; there are image_id, split"),
         "{error}"
     );
+}
+
+/// Tables of other sources: other headers, other spellings, numbers cut where they are asked to be.
+#[test]
+fn other_headers_and_spellings_are_understood() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "lesion_id,image_id,age,gender,localization,bmi\nL1,a,35.0,M,Lower_extremity,18.4\nl1,b,,male,lower extremity,18.5\n\
+                L2,c,80,F,lower extremity,30\nL3,d,41,Female,NA,n/a\n";
+    let metadata = Metadata::read(write(&folder, text)).unwrap();
+    let ids = ["a", "b", "c", "d"].map(str::to_owned);
+    let cells = |column: &str| {
+        let cell = |id: &String| metadata.subject(id).cell(column).unwrap_or_default().to_owned();
+        ids.iter().map(cell).collect::<Vec<_>>()
+    };
+    assert_eq!(cells("sex"), ["male", "male", "F", "F"]);
+    assert_eq!(
+        cells("anatom_site"),
+        ["lower extremity", "lower extremity", "lower extremity", ""]
+    );
+    assert_eq!(
+        cells("lesion_id"),
+        ["L1", "l1", "L2", "L3"],
+        "names of things are no spellings"
+    );
+    assert_eq!(metadata.subject("a").age, Some(35.0));
+    assert!(metadata.has("sex") && metadata.has("age_approx") && !metadata.has("dx"));
+    let merged: Vec<&str> = metadata.merged().iter().map(|merged| merged.column.as_str()).collect();
+    assert_eq!(merged, ["gender", "gender", "localization"]);
+    let bmi = metadata.attribute(&"bmi:18.5,25,30".parse().unwrap(), &ids).unwrap();
+    assert_eq!(
+        ["a", "b", "c", "d"].map(|id| bmi.level(id)),
+        ["<18.5", "18.5-25", "30+", UNKNOWN]
+    );
+    assert_eq!(bmi.scale(), Scale::Ordinal);
+    let error = metadata
+        .attribute(&"gender:1,2".parse().unwrap(), &ids)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("`gender` holds `F`, which is not a number"), "{error}");
+    for wrong in ["bmi:25,18", "bmi:a", "bmi:", ":1", ""] {
+        assert!(wrong.parse::<ColumnChoice>().is_err(), "{wrong:?}");
+    }
 }
 
 #[test]
@@ -218,18 +261,28 @@ fn headers_are_as_documented() {
     assert_eq!(text.lines().next().unwrap(), columns);
     assert!(text.lines().nth(2).unwrap().starts_with("b,supervised,,0.5,") && text.ends_with(",1\n"));
     let sex = Attribute::categorical("sex", [("a", Some("male")), ("b", Some("female"))]).unwrap();
-    let rows = demographics(&table, &[sex], Adjustment::Holm).unwrap();
+    let cohort = Cohort::selected(&table, "disagreement", &[]).unwrap();
+    let rows = demographics(&cohort, &[sex], &Permutations::default()).rates;
     let path = folder.path().join("demographics.csv");
     write_rates(&path, &rows).unwrap();
     let text = std::fs::read_to_string(&path).unwrap();
     assert_eq!(
         text.lines().next().unwrap(),
         "attribute,level,n,htl,rate,rate_lo,rate_hi,rate_ratio,rate_ratio_lo,rate_ratio_hi,odds_ratio,odds_ratio_lo,\
-         odds_ratio_hi,p,p_adjusted"
+         odds_ratio_hi,p,p_adjusted,both_empty,clusters,risk_difference,risk_difference_lo,risk_difference_hi,\
+         odds_ratio_exact,odds_ratio_exact_lo,odds_ratio_exact_hi,odds_ratio_mid_lo,odds_ratio_mid_hi,\
+         odds_ratio_clustered_lo,odds_ratio_clustered_hi,odds_ratio_stratified,odds_ratio_stratified_lo,\
+         odds_ratio_stratified_hi,p_mid,p_stratified,p_permutation,p_holm,detectable_odds_ratio,\
+         detectable_risk_difference,against"
     );
     assert_eq!(
-        text.lines().next().unwrap().split(',').collect::<Vec<_>>(),
+        text.lines()
+            .next()
+            .unwrap()
+            .split(',')
+            .take(RATE_COLUMNS.len())
+            .collect::<Vec<_>>(),
         RATE_COLUMNS
     );
-    assert!(text.lines().nth(1).unwrap().starts_with("sex,female,1,1,1,"));
+    assert!(text.lines().nth(1).unwrap().starts_with("sex,female,1,1,,"));
 }

@@ -66,19 +66,31 @@ fn reliability_tells_what_is_a_score_s_own() {
     assert!(of("own", true).spearman.unwrap() > 0.6, "{:?}", of("own", true));
     // The echo is determined by the spread: nothing is left of it, and nothing correlates.
     assert_eq!(of("echo", true).spearman, None);
-    assert!(!rows.iter().any(|row| row.score == "dense_spread" && !row.beyond.is_empty()));
+    assert!(
+        !rows
+            .iter()
+            .any(|row| row.score == "dense_spread" && !row.beyond.is_empty())
+    );
 }
 
 #[test]
 fn stable_images_are_hard_in_most_halves() {
     let halves = halves();
     let stable = halves.stable("own", 0.2, 0.8, 0).unwrap();
-    assert!(matches!(stable.outcome, Outcome::Stable { halves: 20, .. }), "{}", stable.outcome);
+    assert!(
+        matches!(stable.outcome, Outcome::Stable { halves: 20, .. }),
+        "{}",
+        stable.outcome
+    );
     // Again and again hard is fewer than once hard, and chance has next to none.
     assert!((20..60).contains(&stable.len()), "{}", stable.len());
     // Of six seeds an image that all of them like by chance is liked by most halves.
     let chance = halves.stable("chance", 0.2, 0.8, 0).unwrap().len();
-    assert!(2 * chance < stable.len(), "{chance} by chance, {} by the score", stable.len());
+    assert!(
+        2 * chance < stable.len(),
+        "{chance} by chance, {} by the score",
+        stable.len()
+    );
     let stability = |score: &str| halves.stability(score, 0.2, 0).unwrap().unwrap();
     assert!(stability("own") > 0.4 && stability("chance") < 0.2);
     assert!(halves.stable("own", 0.2, 0.0, 0).is_err());
@@ -110,8 +122,14 @@ fn ties_know_nothing_of_ids() {
     assert!((1..5).any(|seed| tied(seed) != tied(0)), "another seed, another order");
     assert!((0..5).any(|seed| tied(seed) != (35..40).map(|i| format!("ISIC_{i:07}")).collect::<Vec<_>>()));
     let outcome = selected(0).outcome;
-    assert!(matches!(outcome, Outcome::Top { tie, .. } if (tie.images, tie.selected) == (8, 5)), "{outcome}");
-    assert!(outcome.to_string().contains("8 images of equal score, 5 of them"), "{outcome}");
+    assert!(
+        matches!(outcome, Outcome::Top { tie, .. } if (tie.images, tie.selected) == (8, 5)),
+        "{outcome}"
+    );
+    assert!(
+        outcome.to_string().contains("8 images of equal score, 5 of them"),
+        "{outcome}"
+    );
 }
 
 /// Equal populations, and networks that find nothing, select nobody.
@@ -131,7 +149,17 @@ fn a_cut_through_many_ties_is_refused() {
     assert!(matches!(error, MiningError::AllTied { images: 100, .. }), "{error}");
     assert!(error.to_string().contains("nothing tells hard from easy"), "{error}");
     let error = top(&table(61, 100), "x", 0.2, 0).unwrap_err();
-    assert!(matches!(error, MiningError::TiedCut { tied: 61, selected: 20, .. }), "{error}");
+    assert!(
+        matches!(
+            error,
+            MiningError::TiedCut {
+                tied: 61,
+                selected: 20,
+                ..
+            }
+        ),
+        "{error}"
+    );
     assert!(error.to_string().contains("61 of them are empty in both"), "{error}");
     // Empty in both is hardest under every score, and harmless while the cut lies elsewhere.
     let selection = top(&table(20, 100), "x", 0.2, 0).unwrap();

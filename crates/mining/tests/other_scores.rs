@@ -175,7 +175,9 @@ fn gradient_norms_of_a_linear_classifier_are_known() {
         weights.as_tensor().log()?.sum_all()
     });
     assert!(infinite.unwrap_err().to_string().contains("finite"));
-    let detached = gradient_norms(1, std::slice::from_ref(&weights), |_| weights.as_detached_tensor().sum_all());
+    let detached = gradient_norms(1, std::slice::from_ref(&weights), |_| {
+        weights.as_detached_tensor().sum_all()
+    });
     assert!(detached.unwrap_err().to_string().contains("sample 0 depends on none"));
 }
 

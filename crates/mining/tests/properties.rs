@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use htl_mining::{
-    Adjustment, Attribute, ClassPopulation, MOST_TIED, MiningError, Outcome, QueryRule, ScoreRow, ScoreTable,
+    Attribute, ClassPopulation, Cohort, MOST_TIED, MiningError, Outcome, Permutations, QueryRule, ScoreRow, ScoreTable,
     Selection, Subject, TwoByTwo, UNKNOWN, attribute_named, class_scores, demographics, knockoff_threshold,
     modal_class, query, random_like, rank, top, weights,
 };
@@ -193,52 +193,77 @@ fn weights_follow_ids() {
     ));
 }
 
-/// Unknown is counted, not tested, and not part of the others; the intersection holds the pairs.
+/// Each level against the known others, unknown against the known; small groups are counted, not shown or tested.
 #[test]
 fn rates_compare_each_level_with_the_known_others() {
-    let sexes = ["female", "female", "female", "male", "male", ""];
-    let names = ids(6);
+    let names = ids(100);
+    let sex = |i: usize| ["female", "female", "male", "male", ""][i % 5];
+    let years = |i: usize| {
+        if i < 12 {
+            80.0
+        } else if i < 15 {
+            20.0
+        } else {
+            50.0
+        }
+    };
     let mut table = table(&names.iter().map(|id| (id.as_str(), Some(0.0))).collect::<Vec<_>>());
-    let chosen = vec![names[0].clone(), names[1].clone(), names[5].clone()];
+    let chosen = (0..100)
+        .filter(|i| i % 5 == 0 || i % 20 == 2)
+        .map(|i| names[i].clone())
+        .collect();
     table
         .mark(&Selection {
             ids: chosen,
             outcome: Outcome::Random { seed: 0 },
         })
         .unwrap();
-    let sex = Attribute::categorical("sex", names.iter().cloned().zip(sexes.map(Some))).unwrap();
-    let ages = [20.0, 50.0, 50.0, 80.0, 50.0, 50.0];
+    let sexes = names.iter().enumerate().map(|(i, id)| (id.clone(), Some(sex(i))));
+    let sex = Attribute::categorical("sex", sexes).unwrap();
     let people: Vec<(String, Subject)> = names
         .iter()
-        .zip(ages)
-        .map(|(id, age)| {
-            (
-                id.clone(),
-                Subject {
-                    age: Some(age),
-                    ..Subject::default()
-                },
-            )
+        .enumerate()
+        .map(|(i, id)| {
+            let subject = Subject {
+                age: Some(years(i)),
+                ..Subject::default()
+            };
+            (id.clone(), subject)
         })
         .collect();
     let age = attribute_named("age").unwrap().attribute(&people).unwrap();
-    assert_eq!(age.sorted_levels(), ["<30", "45-59", "75+"]);
-    let rows = demographics(&table, &[sex.clone(), sex.cross(&age)], Adjustment::Holm).unwrap();
+    let cohort = Cohort::selected(&table, "disagreement", &[]).unwrap();
+    let permutations = Permutations { count: 99, seed: 0 };
+    let rows = demographics(&cohort, &[sex.clone(), age.clone(), sex.cross(&age)], &permutations).rates;
     let found: Vec<(&str, u64, u64)> = rows.iter().map(|row| (row.level.as_str(), row.n, row.htl)).collect();
-    assert_eq!(found[..3], [("female", 3, 2), ("male", 2, 0), (UNKNOWN, 1, 1)]);
-    assert_eq!(found[3..5], [("female, <30", 1, 1), ("female, 45-59", 2, 1)]);
+    assert_eq!(found[..3], [("female", 40, 20), ("male", 40, 5), (UNKNOWN, 20, 0)]);
+    assert_eq!(found[3..6], [("<30", 3, 0), ("45-59", 85, 21), ("75+", 12, 4)]);
+    assert_eq!(found[6], ("female, 45-59", 34, 17));
     let others = TwoByTwo {
-        hits: 2,
-        misses: 1,
-        other_hits: 0,
-        other_misses: 2,
+        hits: 20,
+        misses: 20,
+        other_hits: 5,
+        other_misses: 35,
     };
-    assert_eq!(rows[0].p, Some(others.fisher()));
-    assert_eq!(rows[0].odds_ratio, others.odds_ratio());
-    assert!(rows[2].p.is_none() && rows[2].rate_ratio.is_none() && rows[2].p_adjusted.is_none());
-    assert!(
-        rows.iter()
-            .filter(|row| row.p.is_some())
-            .all(|row| row.p_adjusted >= row.p)
+    assert_eq!(
+        (rows[0].p, rows[0].odds_ratio),
+        (Some(others.fisher()), others.odds_ratio())
     );
+    let known = TwoByTwo {
+        hits: 0,
+        misses: 20,
+        other_hits: 25,
+        other_misses: 55,
+    };
+    assert_eq!((rows[2].p, rows[2].against.as_str()), (Some(known.fisher()), "known"));
+    assert!(rows[3].rate.is_none() && rows[3].p.is_none(), "3 images are not shown");
+    assert!(
+        rows[5].rate.is_some() && rows[5].p.is_none(),
+        "12 images are not tested"
+    );
+    assert!(rows[4].p.is_none(), "neither is what only 15 images are compared with");
+    for row in rows.iter().filter(|row| row.p.is_some()) {
+        assert!(row.p_holm >= row.p && row.p_adjusted >= row.p_permutation, "{row:?}");
+        assert!(row.odds_ratio_clustered.is_none() && row.odds_ratio_stratified.is_none());
+    }
 }

@@ -36,12 +36,12 @@ pub use htl_vocabulary::results::{
     Arm, Contrast, Dataset, Gain, HtlSet, Metrics, PRIMARY_METRIC, PrimaryGain, Results, SIGNIFICANT_DIGITS,
     SeedResult, Setting, Subset, SubsetGain, Weak, WorstGroup, round_significant,
 };
-pub use htl_vocabulary::{Estimate, RateRow};
+pub use htl_vocabulary::{Estimate, PerformanceRow, RateRow};
 pub use markdown::markdown_table;
 pub use numbers::results;
 pub use overlay::{Colour, MAX_SCALE, overlay};
 pub use panels::{PanelMaker, Picture};
-pub use report::{CurvePoint, GalleryItem, Panel, RateTable, Report, render};
+pub use report::{CurvePoint, GalleryItem, Panel, QualityTable, RateTable, Report, render};
 
 /// The README's example, run as a test.
 #[doc = include_str!("../README.md")]

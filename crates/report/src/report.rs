@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use htl_vocabulary::{RateRow, Results, write_whole};
+use htl_vocabulary::{PerformanceRow, RateRow, Results, write_whole};
 use indexmap::IndexMap;
 
 use crate::ReportError;
@@ -14,6 +14,8 @@ pub struct Report {
     pub results: Results,
     /// Points of the learning curves, in any order.
     pub curves: Vec<CurvePoint>,
+    /// How well each group is localized, and what arms gain there: one table per setting.
+    pub quality: Vec<QualityTable>,
     /// Who is hard to learn: one table per hard-to-learn set.
     pub rates: Vec<RateTable>,
     /// The hardest samples, hardest first.
@@ -47,6 +49,15 @@ pub struct CurvePoint {
     pub validation: Option<f64>,
     /// What `validation` measures: `Jaccard`, `box IoU`, `class accuracy`.
     pub measure: String,
+}
+
+/// Quality by group of one setting.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct QualityTable {
+    /// Which setting: `Supervised`.
+    pub title: String,
+    /// The rows of `performance.csv`.
+    pub rows: Vec<PerformanceRow>,
 }
 
 /// Hard-to-learn rates of the groups of one hard-to-learn set.

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use htl_vocabulary::results::Gain;
 use htl_vocabulary::run_file::RunFile;
-use htl_vocabulary::{read_history, read_rates, setting, shell_word};
+use htl_vocabulary::{read_history, read_rates, read_rows, setting, shell_word};
 use indexmap::IndexMap;
 
-use crate::{CurvePoint, RateTable, Report, ReportError, numbers};
+use crate::{CurvePoint, QualityTable, RateTable, Report, ReportError, numbers, words};
 
 /// Data sets that need no `--data`: they come with the repository.
 const EMBEDDED: &str = "embedded";
@@ -23,12 +23,8 @@ impl Report {
             title: format!("Who is hard to localize: {}", run.dataset.name),
             results: numbers::results(run, root)?,
             curves: curves(run, root)?,
-            rates: vec![RateTable {
-                title: "Training images, out-of-fold".into(),
-                note: "Each image is judged by the dense and pruned networks of the other fold, which never saw it."
-                    .into(),
-                rows: read_rates(&root.join(&run.analysis.demographics))?,
-            }],
+            quality: quality(run, root)?,
+            rates: rates(run, root)?,
             notes: notes(run),
             reproduce: vec![reproduce(run, root)],
             provenance: IndexMap::from([
@@ -39,6 +35,48 @@ impl Report {
             ..Self::default()
         })
     }
+}
+
+fn quality(run: &RunFile, root: &Path) -> Result<Vec<QualityTable>, ReportError> {
+    let mut settings: Vec<(&String, &String)> = run
+        .settings
+        .iter()
+        .filter_map(|(key, files)| Some((key, files.performance.as_ref()?)))
+        .collect();
+    settings.sort_by_key(|(key, _)| setting::position(key));
+    settings
+        .into_iter()
+        .map(|(key, table)| {
+            Ok(QualityTable {
+                title: words::setting(key),
+                rows: read_rows(&root.join(table))?,
+            })
+        })
+        .collect()
+}
+
+/// Rates by the score that selects, and by its boundary-normalised form where there is one: what is hard by overlap because it
+/// is small need not be by outline.
+fn rates(run: &RunFile, root: &Path) -> Result<Vec<RateTable>, ReportError> {
+    let mut tables = vec![RateTable {
+        title: "Training images, out-of-fold".into(),
+        note: "Each image is judged by the dense and pruned networks of the other fold, which never saw it.".into(),
+        rows: read_rates(&root.join(&run.analysis.demographics))?,
+    }];
+    if let Some(table) = &run.analysis.demographics_boundary {
+        let rows = read_rates(&root.join(table))?;
+        if !rows.is_empty() {
+            tables.push(RateTable {
+                title: "The same by distance of the outlines".into(),
+                note:
+                    "As many images of each fold, but those whose outlines move furthest: overlap is lower for small \
+                       lesions by arithmetic alone."
+                        .into(),
+                rows,
+            });
+        }
+    }
+    Ok(tables)
 }
 
 fn curves(run: &RunFile, root: &Path) -> Result<Vec<CurvePoint>, ReportError> {

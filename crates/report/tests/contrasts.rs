@@ -90,6 +90,7 @@ fn run(root: &Path) -> RunFile {
         sparsity: write("sparsity.json", choice),
         maps: String::new(),
         test_scores: write("test_scores.csv", scores.as_bytes()),
+        performance: None,
     };
     RunFile {
         profile: "own".into(),
@@ -111,6 +112,7 @@ fn run(root: &Path) -> RunFile {
         analysis: Analysis {
             scores: files.scores.clone(),
             demographics: write("demographics.csv", (RATE_COLUMNS.join(",") + "\n").as_bytes()),
+            demographics_boundary: None,
             maps: Vec::new(),
         },
     }

@@ -3,19 +3,20 @@
 use htl_metrics::METRICS;
 use htl_mining::{ATTRIBUTES, AttributeRow, SCORES};
 use htl_report::{
-    Arm, CurvePoint, Estimate, Gain, GalleryItem, Metrics, Panel, RateRow, RateTable, Report, Setting, markdown_table,
-    render,
+    Arm, CurvePoint, Estimate, Gain, GalleryItem, Metrics, Panel, PerformanceRow, RateRow, RateTable, Report, Setting,
+    markdown_table, render,
 };
 use htl_vocabulary::{arm::ARMS, setting::SETTINGS};
 use scraper::{Html, Selector};
 
 mod fixture;
 
-const SECTIONS: [&str; 9] = [
+const SECTIONS: [&str; 10] = [
     "summary",
     "results",
     "gains",
     "curves",
+    "quality",
     "hard",
     "who",
     "examples",
@@ -83,6 +84,8 @@ fn a_full_report_has_every_part() {
         "Oracle-tuned",
         "Jaccard, HTL images",
         "Lesion size small (26 of 80, 32\u{a0}%)",
+        "Supervised: the baseline is furthest below for age 75+",
+        "What HTL attention gains over the baseline",
         "cargo xtask reproduce --profile embedded",
         "Declared before the run",
         "Lesion size: small",
@@ -99,7 +102,10 @@ fn a_full_report_has_every_part() {
     assert_eq!(all(&html, "svg.chart").len(), 8);
     assert_eq!(all(&html, "#hard article").len(), 6);
     assert_eq!(all(&html, "#hard img").len(), 24);
-    assert_eq!(all(&html, ".rates .line:not(.axis)").len(), 17);
+    assert_eq!(all(&html, "#who .rates .line:not(.axis)").len(), 17);
+    assert_eq!(all(&html, "#quality .rates .line:not(.axis)").len(), 10);
+    assert_eq!(all(&html, "#quality table.map").len(), 1);
+    assert_eq!(all(&html, "#quality td.heat-0").len(), 1);
 }
 
 #[test]
@@ -208,6 +214,17 @@ fn names_from_outside_are_text() {
             ..RateRow::default()
         }],
     });
+    report.quality[0].rows.push(PerformanceRow {
+        arm: evil.to_owned(),
+        metric: "jaccard".to_owned(),
+        attribute: evil.to_owned(),
+        level: evil.to_owned(),
+        n: 30,
+        value: Some(f64::NAN),
+        p_adjusted: Some(0.01),
+        gap: Some(-0.2),
+        ..PerformanceRow::default()
+    });
     let (page, html) = page(&report);
     assert!(!page.contains("<script"));
     assert!(all(&html, "script").is_empty());
@@ -222,6 +239,7 @@ fn an_empty_report_says_what_is_missing() {
         "No setting was run",
         "No paired gain",
         "No training history",
+        "Quality by group was not analysed",
         "No gallery",
         "No demographic table",
         "No example",
@@ -382,6 +400,7 @@ fn every_row_of_the_registries_is_shown_by_its_label() {
         odds_ratio: None,
         p: None,
         p_adjusted: None,
+        ..RateRow::default()
     };
     let mut report = Report {
         rates: vec![RateTable {

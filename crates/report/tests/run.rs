@@ -69,6 +69,7 @@ fn run(root: &Path) -> RunFile {
         sparsity: write("sparsity.json", choice),
         maps: String::new(),
         test_scores: write("test_scores.csv", scores),
+        performance: None,
     };
     let keys = [
         "few-shot",
@@ -92,6 +93,7 @@ fn run(root: &Path) -> RunFile {
         analysis: Analysis {
             scores: files.scores.clone(),
             demographics: write("demographics.csv", &(RATE_COLUMNS.join(",") + "\n")),
+            demographics_boundary: None,
             maps: Vec::new(),
         },
     }

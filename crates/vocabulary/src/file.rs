@@ -43,6 +43,22 @@ pub const PER_IMAGE: &str = "per_image.csv";
 pub const SUMMARY: &str = "summary.json";
 /// Rates of hard-to-learn images by group: see [`RateRow`](crate::RateRow).
 pub const DEMOGRAPHICS: &str = "demographics.csv";
+/// The same rates where as many images are hard by the boundary-normalised score.
+pub const DEMOGRAPHICS_BOUNDARY: &str = "demographics_boundary.csv";
+/// Rates of suspected label errors by group.
+pub const SUSPECT_LABELS: &str = "suspect_labels.csv";
+/// Tests of whole attributes.
+pub const OMNIBUS: &str = "omnibus.csv";
+/// Coefficients of the regressions of who is hard.
+pub const REGRESSION: &str = "regression.csv";
+/// Tests of whole attributes in the regressions.
+pub const REGRESSION_TESTS: &str = "regression_tests.csv";
+/// Quality of localization by group: see [`PerformanceRow`](crate::PerformanceRow).
+pub const PERFORMANCE: &str = "performance.csv";
+/// How far groups lie apart in quality: see [`DisparityRow`](crate::DisparityRow).
+pub const DISPARITY: &str = "disparity.csv";
+/// What the analysis found, for programs.
+pub const ANALYSIS: &str = "analysis.json";
 /// The images to annotate next.
 pub const QUERY: &str = "query.csv";
 

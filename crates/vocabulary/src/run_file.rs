@@ -64,6 +64,9 @@ pub struct Setting {
     pub maps: String,
     /// Score table of the test images, for results on the hard ones among them.
     pub test_scores: String,
+    /// Quality of its arms by group, of the test images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub performance: Option<String>,
 }
 
 /// One training of an arm.
@@ -101,6 +104,9 @@ pub struct Analysis {
     pub scores: String,
     /// Rates by group.
     pub demographics: String,
+    /// The same by the boundary-normalised score.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub demographics_boundary: Option<String>,
     /// Probability maps behind the out-of-fold scores.
     pub maps: Vec<String>,
 }

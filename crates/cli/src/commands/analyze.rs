@@ -1,200 +1,241 @@
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use clap::Args;
-use htl_datasets::{DataFolder, LesionAttributes, MEASUREMENTS, Measurement, Sample};
-use htl_mining::{ATTRIBUTES, Adjustment, Attribute, Metadata, ScoreTable, Source, Subject, demographics};
-use htl_vocabulary::{file, write_rates, write_whole};
+use htl_datasets::DataFolder;
+use htl_metrics::PerImage;
+use htl_mining::{
+    ATTRIBUTES, ColumnChoice, FoldChoice, Metadata, Performance, Permutations, ScoreTable, Source, default_score,
+};
+use htl_vocabulary::{file, write_rows};
 
+use self::people::People;
+use self::summary::Summary;
 use super::choices;
+
+mod people;
+mod quality;
+mod summary;
+mod who;
 
 /// `htl analyze`.
 #[derive(Args)]
 #[command(after_help = after_help())]
 pub struct Analyze {
-    /// The score table of `htl mine`
+    /// The score table of `htl mine`: whom the hard images show
+    #[arg(long, required_unless_present = "performance")]
+    scores: Option<PathBuf>,
+    /// Tables of `htl evaluate`, one per seed: how well each group is localized. A word that does not end in .csv names the arm
+    /// of the tables after it; the first arm is what the others are compared with, its n-th table with their n-th, e.g.
+    /// --performance baseline b0.csv b1.csv htl h0.csv h1.csv
+    #[arg(long, num_args = 1.., value_name = "[ARM] FILE")]
+    performance: Vec<String>,
+    /// Table with image_id and demographic columns; without it metadata.csv of --data, and for --performance the group
+    /// columns of its tables
     #[arg(long)]
-    scores: PathBuf,
-    /// Table with image_id and demographic columns
-    #[arg(long)]
-    metadata: PathBuf,
+    metadata: Option<PathBuf>,
     /// The data folder, for attributes of the images themselves
     #[arg(long)]
     data: Option<PathBuf>,
-    /// Further metadata columns to analyse: words as they are, numbers of more than ten different values in thirds
-    #[arg(long = "column")]
-    columns: Vec<String>,
-    /// Two attributes whose combinations are analysed as well, e.g. --cross sex,age
+    /// Only the rows of this setting, where the score table has several
+    #[arg(long)]
+    setting: Option<String>,
+    /// Only in-sample rows (none), out-of-fold rows (all), or those of one fold (its number)
+    #[arg(long)]
+    fold: Option<FoldChoice>,
+    /// The score behind the HTL set: its ranks are tested too, and its boundary-normalised form makes a second set [default:
+    /// forgetting where the table has it, else disagreement]
+    #[arg(long)]
+    by: Option<String>,
+    /// Further metadata columns to analyse: words as they are, numbers in thirds (fewer than eleven different ones as they
+    /// are) or between cut points, e.g. --column bmi:18.5,25,30
+    #[arg(long = "column", value_name = "NAME[:CUTS]")]
+    columns: Vec<ColumnChoice>,
+    /// Two attributes whose combinations are analysed as well, e.g. --cross sex,age; --performance has all pairs
     #[arg(long, value_name = "A,B")]
     cross: Vec<String>,
-    /// The folder for demographics.csv
+    /// Metadata columns that say which images show the same lesion or person: they are permuted and averaged as one
+    #[arg(long, value_name = "COLUMN", default_values_t = ["lesion_id".to_owned(), "patient_id".to_owned()])]
+    cluster: Vec<String>,
+    /// Permutations for p values; the smallest p is one over their number
+    #[arg(long, default_value_t = Permutations::default().count)]
+    permutations: usize,
+    /// Seed of the permutations
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// How the summary on standard output is written
+    #[arg(long, default_value = "markdown")]
+    format: Format,
+    /// The folder for the tables
     #[arg(long)]
     out: PathBuf,
 }
 
-/// The attributes, by where they come from.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Format {
+    /// For people
+    Markdown,
+    /// For programs, as analysis.json
+    Json,
+}
+
+/// The attributes, by where they come from, and the tables.
 fn after_help() -> String {
     let of = |source| {
         let rows = ATTRIBUTES.iter().filter(move |row| row.source == source);
         rows.map(|row| (row.key, row.label))
     };
+    let tables = [
+        (
+            file::DEMOGRAPHICS,
+            "rates of hard images by group, each against all others",
+        ),
+        (
+            file::DEMOGRAPHICS_BOUNDARY,
+            "the same for the boundary-normalised score",
+        ),
+        (file::OMNIBUS, "one test per attribute, and trends over ordered levels"),
+        (file::REGRESSION, "people and lesions together: every coefficient"),
+        (file::REGRESSION_TESTS, "people and lesions together: every attribute"),
+        (file::SUSPECT_LABELS, "rates of suspected label errors by group"),
+        (
+            file::PERFORMANCE,
+            "quality by group and by pairs of groups, gaps, gains",
+        ),
+        (file::DISPARITY, "how far the groups of each attribute lie apart"),
+        ("attributes.csv", "what was measured of each image"),
+        (file::ANALYSIS, "sizes, choices and tests, for programs"),
+    ];
     choices::list("Attributes of the metadata:", of(Source::Metadata))
         + &choices::list("Attributes of the images (`--data`):", of(Source::Image))
+        + &choices::list("Tables in the folder --out:", tables.into_iter())
+        + "Groups under 10 images are counted only, groups under 20 are not tested.\n"
 }
 
 impl Analyze {
     pub fn run(self) -> anyhow::Result<()> {
-        let table = ScoreTable::read(&self.scores)?;
-        let metadata = Metadata::read(&self.metadata)?;
-        let ids = table.ids();
-        let known = ids.iter().filter(|id| metadata.contains(id)).count();
-        if known == 0 {
-            bail!(
-                "{} and {} have no image_id in common",
-                self.scores.display(),
-                self.metadata.display()
-            );
+        ensure!(
+            self.permutations >= 99,
+            "--permutations must be at least 99, found {}",
+            self.permutations
+        );
+        let data = self.data.as_deref().map(DataFolder::open).transpose()?;
+        let metadata = self.read_metadata()?;
+        let mut summary = Summary::new(self.permutations, self.seed);
+        for merged in metadata.iter().flat_map(Metadata::merged) {
+            let others = merged.others.join("`, `");
+            summary.note(format!(
+                "column {}: `{others}` read as `{}`",
+                merged.column, merged.kept
+            ));
         }
-        if known < ids.len() {
-            tracing::warn!(
-                "{} of {} scored images are not in {}",
-                ids.len() - known,
-                ids.len(),
-                self.metadata.display()
-            );
-        }
-        let lesions = match &self.data {
-            Some(folder) => Some(lesions(&DataFolder::open(folder)?, &ids)?),
-            None => None,
-        };
-        let subjects: Vec<(String, Subject)> = ids
-            .iter()
-            .enumerate()
-            .map(|(i, id)| {
-                (
-                    id.clone(),
-                    measured(metadata.subject(id), lesions.as_ref().and_then(|l| l[i].1)),
-                )
-            })
-            .collect();
-        let of = |source| ATTRIBUTES.iter().filter(move |row| row.source == source);
-        let mut attributes = Vec::new();
-        for row in of(Source::Metadata) {
-            attributes.push(row.attribute(&subjects)?);
-        }
-        for column in &self.columns {
-            attributes.push(metadata.attribute(column, &ids)?);
-        }
-        if lesions.is_some() {
-            for row in of(Source::Image) {
-                attributes.push(row.attribute(&subjects)?);
-            }
-        }
-        for pair in &self.cross {
-            let find = |name: &str| {
-                let names: Vec<&str> = attributes.iter().map(Attribute::name).collect();
-                let found = attributes.iter().find(|a| a.name() == name);
-                found.with_context(|| format!("--cross {pair}: no attribute `{name}`; there are {}", names.join(", ")))
+        if let Some(path) = &self.scores {
+            let table = ScoreTable::read(path)?;
+            // Rows of folds alone are one table: each image is in one of them.
+            let out_of_fold = || {
+                table
+                    .rows()
+                    .iter()
+                    .all(|row| row.fold.is_some())
+                    .then_some(FoldChoice::OutOfFold)
             };
-            let (a, b) = pair
-                .split_once(',')
-                .with_context(|| format!("--cross {pair}: expected two names, A,B"))?;
-            let crossed = find(a)?.cross(find(b)?);
-            attributes.push(crossed);
+            let rows = table.choose(self.setting.as_deref(), self.fold.or_else(out_of_fold));
+            let rows = rows.with_context(|| format!("{}", path.display()))?;
+            if let Some(by) = &self.by {
+                rows.column(by).with_context(|| format!("{}", path.display()))?;
+            }
+            let by = self.by.as_deref().unwrap_or_else(|| default_score(&rows));
+            let metadata = metadata
+                .as_ref()
+                .context("--scores needs --metadata, or --data with a metadata.csv")?;
+            let people = People::new(rows.ids(), Some(metadata), data.as_ref(), &self.cluster, &mut summary)?;
+            ensure!(
+                people.known() > 0,
+                "{} and the metadata have no image_id in common",
+                path.display()
+            );
+            let attributes = self.attributes(&people, &self.cross)?;
+            who::analyse(&self, by, &rows, &people, &attributes, &mut summary)?;
+            people.write_attributes(&self.out.join("attributes.csv"))?;
         }
-        let rows = demographics(&table, &attributes, Adjustment::Holm)?;
-        write_rates(&self.out.join(file::DEMOGRAPHICS), &rows)?;
-        if let Some(lesions) = &lesions {
-            write_attributes(lesions, &self.out.join("attributes.csv"))?;
+        if !self.performance.is_empty() {
+            let arms = self.arms()?;
+            // The ids alone decide whom the metadata know; lesions are looked up among them.
+            let ids = Performance::new(&arms, &[])?.ids().to_vec();
+            let people = People::new(ids, metadata.as_ref(), data.as_ref(), &self.cluster, &mut summary)?;
+            let performance = Performance::new(&arms, people.clusters())?;
+            let attributes = if people.known() > 0 {
+                self.attributes(&people, &[])?
+            } else {
+                performance.groups().to_vec()
+            };
+            quality::analyse(&self.out, &performance, &attributes, &mut summary)?;
+        }
+        htl_vocabulary::write_whole(&self.out.join(file::ANALYSIS), summary.json()?)?;
+        match self.format {
+            Format::Markdown => print!("{}", summary.markdown()),
+            Format::Json => println!("{}", summary.json()?),
         }
         Ok(())
     }
-}
 
-/// An image's id, and what its pixels tell where it has a mask.
-type Lesion = (String, Option<LesionAttributes>);
+    fn read_metadata(&self) -> anyhow::Result<Option<Metadata>> {
+        if let Some(path) = &self.metadata {
+            return Ok(Some(Metadata::read(path)?));
+        }
+        let own = self.data.as_ref().map(|data| data.join(file::METADATA));
+        Ok(own.filter(|path| path.exists()).map(Metadata::read).transpose()?)
+    }
 
-/// What the images themselves tell of each scored image that has a mask.
-fn lesions(data: &DataFolder, ids: &[String]) -> anyhow::Result<Vec<Lesion>> {
-    let of = |sample: &Sample| -> anyhow::Result<Option<LesionAttributes>> {
-        let Some(mask) = &sample.mask else { return Ok(None) };
-        let (rgb, mask) = (htl_datasets::read_rgb(&sample.image)?, htl_datasets::read_mask(mask)?);
-        Ok(Some(htl_datasets::attributes(&rgb, &mask)?))
-    };
-    ids.iter()
-        .map(|id| {
-            let lesion = match data.get(id) {
-                Some(sample) => of(sample).with_context(|| format!("image {id}"))?,
-                None => None,
+    /// The tables of each arm, in the order in which arms are named first.
+    fn arms(&self) -> anyhow::Result<Vec<(String, Vec<PerImage>)>> {
+        let mut arms: Vec<(String, Vec<PerImage>)> = Vec::new();
+        let mut arm = "network";
+        for path in &self.performance {
+            if !path.ends_with(".csv") {
+                arm = path;
+                continue;
+            }
+            let bytes = std::fs::read(path).with_context(|| path.to_owned())?;
+            let table = PerImage::from_csv(&bytes).with_context(|| path.to_owned())?;
+            match arms.iter_mut().find(|(name, _)| name == arm) {
+                Some((_, tables)) => tables.push(table),
+                None => arms.push((arm.to_owned(), vec![table])),
+            }
+        }
+        Ok(arms)
+    }
+
+    /// The attributes of these people, then the columns asked for, then intersections.
+    fn attributes(&self, people: &People, cross: &[String]) -> anyhow::Result<Vec<htl_mining::Attribute>> {
+        let mut attributes = people.attributes()?;
+        for column in &self.columns {
+            attributes.push(people.column(column)?);
+        }
+        for pair in cross {
+            let find = |name: &str| {
+                let names: Vec<&str> = attributes.iter().map(htl_mining::Attribute::name).collect();
+                let found = attributes.iter().find(|a| a.name() == name);
+                found.with_context(|| format!("--cross {pair}: no attribute `{name}`; there are {}", names.join(", ")))
             };
-            Ok((id.clone(), lesion))
-        })
-        .collect()
-}
-
-/// A subject with what its image tells.
-fn measured(subject: Subject, lesion: Option<LesionAttributes>) -> Subject {
-    let value = |lesion: &LesionAttributes, row: &Measurement| Some((row.key.to_owned(), (row.of)(lesion)?));
-    let measured = lesion
-        .iter()
-        .flat_map(|lesion| MEASUREMENTS.iter().filter_map(|row| value(lesion, row)));
-    Subject {
-        measured: measured.collect(),
-        ..subject
+            let Some((a, b)) = pair.split_once(',') else {
+                bail!("--cross {pair}: expected two names, A,B");
+            };
+            let crossed = find(a)?.cross(find(b)?);
+            attributes.push(crossed);
+        }
+        Ok(attributes)
     }
 }
 
-/// The measured attributes of each image, for readers and plots.
-fn write_attributes(lesions: &[Lesion], path: &Path) -> anyhow::Result<()> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let keys = MEASUREMENTS.iter().map(|row| row.key);
-    writer.write_record(std::iter::once("image_id").chain(keys))?;
-    let number = |value: Option<f64>| value.map(|v| v.to_string()).unwrap_or_default();
-    for (id, lesion) in lesions {
-        let Some(lesion) = lesion else { continue };
-        let numbers = MEASUREMENTS.iter().map(|row| number((row.of)(lesion)));
-        writer.write_record(std::iter::once(id.clone()).chain(numbers))?;
-    }
-    Ok(write_whole(path, writer.into_inner()?)?)
+/// Writes a table of the analysis.
+fn write<T: serde::Serialize + Default>(folder: &Path, name: &str, rows: &[T]) -> anyhow::Result<()> {
+    Ok(write_rows(&folder.join(name), rows)?)
 }
 
 #[cfg(test)]
 mod tests {
-    use image::{GrayImage, Luma, Rgb, RgbImage};
-
     use super::*;
-
-    /// A dark square on skin.
-    fn lesion() -> LesionAttributes {
-        let inside = |x: u32, y: u32| (20..40).contains(&x) && (20..40).contains(&y);
-        let colour = |x, y| Rgb(if inside(x, y) { [90, 60, 50] } else { [220, 180, 160] });
-        let mask = GrayImage::from_fn(64, 64, |x, y| Luma([if inside(x, y) { 255 } else { 0 }]));
-        htl_datasets::attributes(&RgbImage::from_fn(64, 64, colour), &mask).unwrap()
-    }
-
-    /// What a row asks for is measured, under that name.
-    #[test]
-    fn every_attribute_of_images_is_measured() {
-        let subject = measured(Subject::default(), Some(lesion()));
-        for row in ATTRIBUTES.iter().filter(|row| row.source == Source::Image) {
-            assert!(row.levels_of(&[&subject])[0].is_some(), "{}", row.key);
-        }
-    }
-
-    /// The columns of `attributes.csv` are the measurements; an image without a mask has no row.
-    #[test]
-    fn measurements_are_written_under_their_names() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("attributes.csv");
-        let lesion = lesion();
-        write_attributes(&[("a".into(), Some(lesion)), ("b".into(), None)], &path).unwrap();
-        let mut expected = ["image_id".to_owned(), "a".to_owned()];
-        for row in MEASUREMENTS {
-            expected[0] += &format!(",{}", row.key);
-            expected[1] += &format!(",{}", (row.of)(&lesion).unwrap());
-        }
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), expected.join("\n") + "\n");
-    }
 
     /// `--help` names every attribute.
     #[test]

@@ -223,7 +223,15 @@ impl Builder<'_> {
             )
             .flag("--setting", setting.key)
             .flag("--curve", if curve == Curve::Alone { "raw" } else { "all" })
-            .flag("--sparsities", self.profile.curve.iter().map(f64::to_string).collect::<Vec<_>>().join(","))
+            .flag(
+                "--sparsities",
+                self.profile
+                    .curve
+                    .iter()
+                    .map(f64::to_string)
+                    .collect::<Vec<_>>()
+                    .join(","),
+            )
             .flag("--top", self.profile.top)
             .flag("--labels", if masks == Masks::Read { "masks" } else { "ignore" });
         call = match images {
@@ -313,7 +321,14 @@ impl Builder<'_> {
         let sparsity = self.sparsity(&prefix, &dense[0], &config);
         let population = self.population(&prefix, dense, &config, &sparsity);
         let images = Images::Candidates(lists.first_half());
-        let mined = self.mine(&format!("{prefix}/mine"), setting, &population, images, Masks::Ignore, Curve::Alone);
+        let mined = self.mine(
+            &format!("{prefix}/mine"),
+            setting,
+            &population,
+            images,
+            Masks::Ignore,
+            Curve::Alone,
+        );
         let mut arm = Vec::new();
         for seed in 0..seeds {
             let call = HtlCall::new("query")

@@ -2,9 +2,10 @@ use std::collections::BTreeMap;
 
 use super::builder::{Builder, Curve, Images, Masks};
 use super::lists::Lists;
-use super::outline::{AnalysisOutline, SettingOutline};
+use super::outline::{AnalysisOutline, SeedOutline, SettingOutline};
 use super::setting_plan::{Mining, Networks, SettingPlan};
 use crate::plan::{HtlCall, Kind, Native, StageRef, Value};
+use htl_vocabulary::arm::{BASELINE, HTL, RANDOM};
 use htl_vocabulary::{file, setting};
 
 /// Lays out a setting: trainings, sparsity, pruned copies and sham, mining, arms, tests.
@@ -20,9 +21,23 @@ pub(super) fn setting(row: &SettingPlan, builder: &mut Builder, lists: &Lists) -
         Mining::LabelFree => (Images::Train, Masks::Ignore),
         Mining::Unlabelled => (Images::Except(lists.labelled()), Masks::Ignore),
     };
-    let mined = builder.mine(&format!("{key}/mine"), &row.setting, &population, images, masks, Curve::Alone);
+    let mined = builder.mine(
+        &format!("{key}/mine"),
+        &row.setting,
+        &population,
+        images,
+        masks,
+        Curve::Alone,
+    );
     let name = format!("{key}/mine-test");
-    let test_mined = builder.mine(&name, &row.setting, &population, Images::Test, Masks::Ignore, Curve::Alone);
+    let test_mined = builder.mine(
+        &name,
+        &row.setting,
+        &population,
+        Images::Test,
+        Masks::Ignore,
+        Curve::Alone,
+    );
 
     let own = builder.config(&row.own, Some(lists));
     let mut arms = BTreeMap::new();
@@ -47,6 +62,7 @@ pub(super) fn setting(row: &SettingPlan, builder: &mut Builder, lists: &Lists) -
         };
         arms.insert(plan.arm.key.to_owned(), results);
     }
+    let performance = performance(builder, key, &arms);
     let compare = row.compare.iter();
     SettingOutline {
         arms,
@@ -55,7 +71,36 @@ pub(super) fn setting(row: &SettingPlan, builder: &mut Builder, lists: &Lists) -
         mined,
         test_mined,
         sparsity,
+        performance,
     }
+}
+
+/// Quality by group of the baseline and of what attends, seed by seed; `None` without a baseline.
+fn performance(builder: &mut Builder, key: &str, arms: &BTreeMap<String, Vec<SeedOutline>>) -> Option<StageRef> {
+    let baseline = arms.get(BASELINE.key)?;
+    let mut tables: Vec<Value> = Vec::new();
+    for arm in [BASELINE, HTL, RANDOM] {
+        let seeds = arms.get(arm.key).filter(|seeds| seeds.len() == baseline.len());
+        let Some(seeds) = seeds.filter(|seeds| !seeds.is_empty()) else {
+            continue;
+        };
+        tables.push(arm.key.into());
+        tables.extend(seeds.iter().map(|seed| seed.test.file(file::PER_IMAGE)));
+    }
+    if tables.is_empty() {
+        return None;
+    }
+    let metadata = builder.metadata();
+    let call = HtlCall::new("analyze")
+        .flags("--performance", tables)
+        .flag("--metadata", metadata)
+        .flag("--data", builder.data.clone())
+        .flag("--out", Value::Own(String::new()));
+    Some(
+        builder
+            .plan
+            .call(&format!("{key}/performance"), Kind::Analyze, 60., call),
+    )
 }
 
 /// Out-of-fold scores: each half of the training images is judged by networks that never saw it. They are what the
@@ -70,7 +115,14 @@ pub(super) fn cross_fit(builder: &mut Builder, lists: &Lists, sparsity: &StageRe
         let population = builder.population(&prefix, dense, &config, sparsity);
         let images = Images::Fold(lists.fold(fold), fold as u64);
         let name = format!("{prefix}/mine");
-        mined.push(builder.mine(&name, &setting::SUPERVISED, &population, images, Masks::Read, Curve::WithShams));
+        mined.push(builder.mine(
+            &name,
+            &setting::SUPERVISED,
+            &population,
+            images,
+            Masks::Read,
+            Curve::WithShams,
+        ));
     }
     let tables: Vec<Value> = mined.iter().map(|stage| stage.file(file::SCORES)).collect();
     let scores = builder.plan.native("cross-fit/scores", Native::Concatenate { tables });

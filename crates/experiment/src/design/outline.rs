@@ -44,6 +44,8 @@ pub struct SettingOutline {
     pub test_mined: StageRef,
     /// The choice of the sparsity.
     pub sparsity: StageRef,
+    /// Quality by group of the arms' tests; `None` where only some of their seeds are run.
+    pub performance: Option<StageRef>,
 }
 
 /// One training of an arm and its test.
@@ -75,6 +77,7 @@ impl SettingOutline {
         seeds
             .flat_map(|seed| [&seed.training, &seed.test])
             .chain([&self.mined, &self.test_mined, &self.sparsity])
+            .chain(&self.performance)
     }
 
     fn run_file(&self) -> Setting {
@@ -96,6 +99,7 @@ impl SettingOutline {
             sparsity: self.sparsity.relative(file::SPARSITY),
             maps: self.mined.relative(file::MAPS),
             test_scores: self.test_mined.relative(file::SCORES),
+            performance: self.performance.as_ref().map(|stage| stage.relative(file::PERFORMANCE)),
         }
     }
 }
@@ -139,6 +143,7 @@ impl Outline {
             analysis: Analysis {
                 scores: format!("{}/{}", file::HTL_FOLDER, file::SCORES),
                 demographics: file::DEMOGRAPHICS.into(),
+                demographics_boundary: self.analysis.as_ref().map(|_| file::DEMOGRAPHICS_BOUNDARY.into()),
                 maps: mined.map(|stage| stage.relative(file::MAPS)).collect(),
             },
         }
@@ -154,7 +159,8 @@ impl Outline {
             })
             .collect();
         if let Some(analysis) = &self.analysis {
-            copies.push((analysis.rates.relative(file::DEMOGRAPHICS), file::DEMOGRAPHICS.into()));
+            let tables = [file::DEMOGRAPHICS, file::DEMOGRAPHICS_BOUNDARY];
+            copies.extend(tables.map(|table| (analysis.rates.relative(table), table.into())));
         }
         copies
     }

@@ -82,6 +82,8 @@ impl Selection {
                 seeds.retain(|seed| there(&seed.training) && there(&seed.test));
                 !seeds.is_empty()
             });
+            // Results can do without it.
+            setting.performance = setting.performance.take().filter(|stage| there(stage));
             let arms = &setting.arms;
             let both = |pair: &[String; 2]| pair.iter().all(|arm| arms.contains_key(arm));
             setting.compare.retain(both);
@@ -105,6 +107,10 @@ impl Selection {
             let (kept, out): (Vec<_>, Vec<_>) = seeds.drain(..).partition(|seed| seed.seed < count);
             *seeds = kept;
             taken.extend(out.into_iter().flat_map(|seed| [seed.training, seed.test]));
+        }
+        // It compares all seeds of the arms.
+        if !taken.is_empty() {
+            taken.extend(setting.performance.take());
         }
         taken
     }

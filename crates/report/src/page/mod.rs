@@ -4,6 +4,7 @@ mod arms;
 mod curves;
 mod forest;
 mod gallery;
+mod quality;
 mod rates;
 mod summary;
 mod weak;
@@ -38,13 +39,14 @@ struct Page<'a> {
     profile: &'a str,
     device: &'a str,
     dataset: &'a Dataset,
-    links: [Link; 9],
+    links: [Link; 10],
     summary: summary::Summary,
     arms: Vec<arms::Term>,
     settings: Vec<arms::SettingTable>,
     gains: forest::Forest,
     weak: Vec<weak::WeakTable>,
     curves: Vec<curves::SettingCurves>,
+    quality: Vec<quality::Quality>,
     gallery: Vec<gallery::Group>,
     rates: Vec<rates::Rates>,
     examples: Vec<gallery::Group>,
@@ -110,6 +112,10 @@ pub(crate) fn render(report: &Report) -> Result<String, ReportError> {
             title: "Learning curves",
         },
         Link {
+            id: "quality",
+            title: "Whom it fails",
+        },
+        Link {
             id: "hard",
             title: "Hard to learn",
         },
@@ -142,12 +148,13 @@ pub(crate) fn render(report: &Report) -> Result<String, ReportError> {
         device: &results.device,
         dataset: &results.dataset,
         links,
-        summary: summary::view(results, &report.rates),
+        summary: summary::view(results, &report.quality, &report.rates),
         arms: arms::terms(results),
         settings: arms::view(results),
         gains: forest::view(results),
         weak: weak::view(results),
         curves: curves::view(results, &report.curves),
+        quality: quality::view(&report.quality),
         gallery: gallery::view(&report.gallery),
         rates: rates::view(&report.rates),
         examples: gallery::view(&report.examples),

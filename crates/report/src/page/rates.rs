@@ -1,3 +1,4 @@
+use htl_mining::LEAST_SHOWN;
 use indexmap::IndexMap;
 use serde::Serialize;
 
@@ -30,12 +31,16 @@ struct Row {
     interval: String,
     mark: Option<Mark>,
     few: bool,
+    difference: String,
+    difference_interval: String,
     ratio: String,
     ratio_interval: String,
     odds: String,
     odds_interval: String,
     p: String,
     p_adjusted: String,
+    /// The smallest odds ratio seen with a power of 80 %.
+    detectable: String,
 }
 
 #[derive(Serialize)]
@@ -44,9 +49,6 @@ struct Mark {
     lo: String,
     hi: String,
 }
-
-/// Groups smaller than this are marked: their rates say little.
-const FEW: u64 = 10;
 
 pub(super) fn view(tables: &[RateTable]) -> Vec<Rates> {
     tables
@@ -108,6 +110,7 @@ fn row(r: &RateRow, axis: &Axis) -> Row {
         (part(|e| e.value), span(part(|e| e.lo), part(|e| e.hi)))
     };
     let (rate, interval) = printed(r.rate, words::percent);
+    let (difference, difference_interval) = printed(r.risk_difference, words::percent);
     let (ratio, ratio_interval) = printed(r.rate_ratio, words::ratio);
     let (odds, odds_interval) = printed(r.odds_ratio, words::ratio);
     Row {
@@ -117,13 +120,16 @@ fn row(r: &RateRow, axis: &Axis) -> Row {
         rate,
         interval,
         mark,
-        few: r.n < FEW,
+        few: r.n < LEAST_SHOWN,
+        difference,
+        difference_interval,
         ratio,
         ratio_interval,
         odds,
         odds_interval,
         p: words::p(r.p),
         p_adjusted: words::p(r.p_adjusted),
+        detectable: words::ratio(r.detectable_odds_ratio),
     }
 }
 

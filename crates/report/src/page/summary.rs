@@ -3,9 +3,9 @@ use serde::Serialize;
 
 use crate::axis::Axis;
 use crate::summary::{self, Verdict};
-use crate::{RateTable, words};
+use crate::{QualityTable, RateTable, words};
 
-use super::rates;
+use super::{quality, rates};
 
 #[derive(Serialize)]
 pub(super) struct Summary {
@@ -36,7 +36,7 @@ struct Card {
     zero: String,
 }
 
-pub(super) fn view(results: &Results, tables: &[RateTable]) -> Summary {
+pub(super) fn view(results: &Results, quality: &[QualityTable], tables: &[RateTable]) -> Summary {
     let settings = results.settings.iter().map(|(key, setting)| SettingSummary {
         title: words::setting(key),
         card: card(results, key),
@@ -45,7 +45,7 @@ pub(super) fn view(results: &Results, tables: &[RateTable]) -> Summary {
     Summary {
         opening: summary::opening(results),
         settings: settings.collect(),
-        hard: rates::sentences(tables),
+        hard: [quality::sentences(quality), rates::sentences(tables)].concat(),
     }
 }
 

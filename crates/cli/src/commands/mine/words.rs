@@ -23,7 +23,10 @@ pub(super) fn say_reliability(rows: &[Reliability], by: &str) {
         "Does it come out again? Halves of {} seeds, {} splits: Spearman's correlation, share of the hardest fifth in both",
         first.seeds, first.splits
     );
-    for row in rows.iter().filter(|row| PRINTED.contains(&row.score.as_str()) || row.score == by) {
+    for row in rows
+        .iter()
+        .filter(|row| PRINTED.contains(&row.score.as_str()) || row.score == by)
+    {
         let beyond = match row.beyond.as_slice() {
             [] => String::new(),
             names => format!(" beyond {}", names.join(", ")),

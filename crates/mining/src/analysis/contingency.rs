@@ -1,10 +1,6 @@
 use htl_vocabulary::Estimate;
-use statrs::distribution::{ContinuousCDF, Normal};
 
-/// Quantile of the standard normal distribution that leaves 2.5 % above.
-fn z95() -> f64 {
-    Normal::standard().inverse_cdf(0.975)
-}
+use super::normal::z95;
 
 /// Counts of one group against another: `hits` and `misses` in the group, `other_hits` and `other_misses` outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +33,7 @@ pub fn wilson(hits: u64, n: u64) -> Option<Estimate> {
 
 impl TwoByTwo {
     /// Whether group, outside, selected and unselected all have members; otherwise no ratio is defined.
-    fn is_proper(&self) -> bool {
+    pub(super) fn is_proper(&self) -> bool {
         self.hits + self.misses > 0
             && self.other_hits + self.other_misses > 0
             && self.hits + self.other_hits > 0
@@ -72,6 +68,21 @@ impl TwoByTwo {
         let [a, b, c, d] = self.is_proper().then(|| self.corrected())?;
         let variance = 1.0 / a - 1.0 / (a + b) + 1.0 / c - 1.0 / (c + d);
         Some(log_interval((a / (a + b)) / (c / (c + d)), variance.sqrt()))
+    }
+
+    /// Rate in the group less the rate outside, with Newcombe's hybrid 95 % interval (his method 10, from Wilson's
+    /// intervals). `None` where the group or the outside has no member.
+    ///
+    /// Matches `statsmodels.stats.proportion.confint_proportions_2indep(method="newcomb")`.
+    pub fn risk_difference(&self) -> Option<Estimate> {
+        let a = wilson(self.hits, self.hits + self.misses)?;
+        let b = wilson(self.other_hits, self.other_hits + self.other_misses)?;
+        let value = a.value - b.value;
+        Some(Estimate {
+            value,
+            lo: value - (a.value - a.lo).hypot(b.hi - b.value),
+            hi: value + (a.hi - a.value).hypot(b.value - b.lo),
+        })
     }
 
     /// Two-sided p of Fisher's exact test: the probability, margins fixed, of all tables no more probable than this

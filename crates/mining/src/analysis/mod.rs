@@ -1,0 +1,33 @@
+//! Whom the hard images show: rates, tests, regressions and the quality of masks, by group.
+mod adjust;
+mod clustered;
+mod clusters;
+mod cohort;
+mod contingency;
+mod contrast;
+mod differences;
+mod exact;
+mod family;
+mod grouping;
+mod normal;
+mod performance;
+mod power;
+mod rates;
+mod regression;
+mod shuffle;
+mod stratified;
+mod trend;
+mod westfall_young;
+
+pub use adjust::Adjustment;
+pub use clusters::clusters;
+pub use cohort::{ClusterKeys, Cohort};
+pub use contingency::{TwoByTwo, wilson};
+pub use family::Permutations;
+pub use grouping::{LEAST_SHOWN, LEAST_TESTED};
+pub use performance::{FurtherColumns, GROUP_METRICS, GroupMetric, Performance};
+pub use power::{Detectable, detectable, power};
+pub use rates::{AttributeTest, Demographics, demographics};
+pub use regression::{COVARIATES, Coefficient, Covariate, RegressionTest, Regressions, regressions};
+pub use stratified::{mantel_haenszel, stratified_p};
+pub use westfall_young::{PermutationP, westfall_young};
