@@ -102,7 +102,7 @@ impl<'a> Comparison<'a> {
         }
         let unknown = |curves: &ForgettingCurves| {
             let ids = self.dense.ids().iter();
-            ids.cloned().find(|id| curves.forgetting(id).is_none())
+            ids.into_iter().find(|id| curves.forgetting(id).is_none()).cloned()
         };
         match self.curves.and_then(unknown) {
             Some(image_id) => Err(MiningError::MissingId {

@@ -96,7 +96,7 @@ pub use population::Population;
 pub use population_file::Encoding;
 pub use query::{QueryRule, query};
 pub use rank::{MOST_TIED, Ranking, Tie, rank};
-pub use reliability::{Reliability, write_reliability};
+pub use reliability::{Reliability, read_reliability, write_reliability};
 pub use score::{
     CLASS_COLUMNS, ClassContext, DYNAMICS_SCORE_COLUMNS, DynamicsContext, Errors, GRADIENT_COLUMNS, ImageContext,
     Input, Measure, Need, SCORE_COLUMNS, SCORES, Score, score_named,

@@ -32,6 +32,7 @@ mod weak;
 mod words;
 
 pub use error::ReportError;
+pub use htl_mining::Reliability;
 pub use htl_vocabulary::results::{
     Arm, Contrast, Dataset, Gain, HtlSet, Metrics, PRIMARY_METRIC, PrimaryGain, Results, SIGNIFICANT_DIGITS,
     SeedResult, Setting, Subset, SubsetGain, Weak, WorstGroup, round_significant,

@@ -133,7 +133,7 @@ fn of_setting(
         htl: Some(HtlSet {
             selected: scores.selected().len(),
             of: scores.len(),
-            selection: "hardest by dense-sparse disagreement".into(),
+            selection: selection(files.selection.as_deref(), root)?,
         }),
         arms,
         primary: declared.and_then(|contrast| contrasts::primary(contrast, &gain)),
@@ -142,6 +142,19 @@ fn of_setting(
         oracle_tuned,
         notes,
     })
+}
+
+/// The rule that selected, in words.
+fn selection(path: Option<&str>, root: &Path) -> Result<String, ReportError> {
+    #[derive(serde::Deserialize)]
+    struct Record {
+        selection: String,
+    }
+    let Some(path) = path else {
+        return Ok("as marked".into());
+    };
+    let record: Record = read_json(&root.join(path), file::SELECTION)?;
+    Ok(record.selection)
 }
 
 /// Two arms of a setting; `None` where one of them was not run.

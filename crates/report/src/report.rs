@@ -1,5 +1,6 @@
 use std::path::Path;
 
+use htl_mining::Reliability;
 use htl_vocabulary::{PerformanceRow, RateRow, Results, write_whole};
 use indexmap::IndexMap;
 
@@ -18,6 +19,8 @@ pub struct Report {
     pub quality: Vec<QualityTable>,
     /// Who is hard to learn: one table per hard-to-learn set.
     pub rates: Vec<RateTable>,
+    /// How well scores come out again over halves of the seeds: one row per score and what it is cleared of.
+    pub reliability: Vec<Reliability>,
     /// The hardest samples, hardest first.
     pub gallery: Vec<GalleryItem>,
     /// Test images with truth and predictions, chosen beforehand rather than for their looks.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use htl_mining::{Reliability, read_reliability};
 use htl_vocabulary::results::Gain;
 use htl_vocabulary::run_file::RunFile;
 use htl_vocabulary::{read_history, read_rates, read_rows, setting, shell_word};
@@ -25,6 +26,7 @@ impl Report {
             curves: curves(run, root)?,
             quality: quality(run, root)?,
             rates: rates(run, root)?,
+            reliability: reliability(run, root)?,
             notes: notes(run),
             reproduce: vec![reproduce(run, root)],
             provenance: IndexMap::from([
@@ -35,6 +37,32 @@ impl Report {
             ..Self::default()
         })
     }
+}
+
+/// The reliability of every score, mean over the folds.
+fn reliability(run: &RunFile, root: &Path) -> Result<Vec<Reliability>, ReportError> {
+    let folds = run.analysis.reliability.iter();
+    let tables = folds
+        .map(|table| Ok(read_reliability(&root.join(table))?))
+        .collect::<Result<Vec<_>, ReportError>>()?;
+    let Some((first, others)) = tables.split_first() else {
+        return Ok(Vec::new());
+    };
+    let mean = |row: &Reliability| {
+        let alike = |other: &&Reliability| other.score == row.score && other.beyond == row.beyond;
+        let rows: Vec<&Reliability> = others.iter().filter_map(|table| table.iter().find(alike)).collect();
+        let of = |value: fn(&Reliability) -> Option<f64>| {
+            let values: Option<Vec<f64>> = rows.iter().copied().chain([row]).map(value).collect();
+            values.map(|values| values.iter().sum::<f64>() / values.len() as f64)
+        };
+        Reliability {
+            images: row.images + rows.iter().map(|other| other.images).sum::<usize>(),
+            spearman: of(|row| row.spearman),
+            overlap: of(|row| row.overlap),
+            ..row.clone()
+        }
+    };
+    Ok(first.iter().map(mean).collect())
 }
 
 fn quality(run: &RunFile, root: &Path) -> Result<Vec<QualityTable>, ReportError> {

@@ -90,6 +90,7 @@ fn run(root: &Path) -> RunFile {
         sparsity: write("sparsity.json", choice),
         maps: String::new(),
         test_scores: write("test_scores.csv", scores.as_bytes()),
+        selection: None,
         performance: None,
     };
     RunFile {
@@ -113,6 +114,7 @@ fn run(root: &Path) -> RunFile {
             scores: files.scores.clone(),
             demographics: write("demographics.csv", (RATE_COLUMNS.join(",") + "\n").as_bytes()),
             demographics_boundary: None,
+            reliability: Vec::new(),
             maps: Vec::new(),
         },
     }

@@ -102,6 +102,18 @@ fn a_full_report_has_every_part() {
     assert_eq!(all(&html, "svg.chart").len(), 8);
     assert_eq!(all(&html, "#hard article").len(), 6);
     assert_eq!(all(&html, "#hard img").len(), 24);
+    // A row per score: as it is, and beyond another.
+    let reliability: Vec<String> = all(&html, "#hard tbody tr")
+        .into_iter()
+        .map(|row| row.text().collect::<Vec<_>>().join(" "))
+        .collect();
+    assert_eq!(reliability.len(), 3, "{reliability:?}");
+    assert!(
+        reliability[1].contains("Disagreement") && reliability[1].contains("0.74"),
+        "{reliability:?}"
+    );
+    assert!(reliability[1].contains("−0.04"), "{reliability:?}");
+    assert!(reliability[2].contains('–'), "not beyond itself: {reliability:?}");
     assert_eq!(all(&html, "#who .rates .line:not(.axis)").len(), 17);
     assert_eq!(all(&html, "#quality .rates .line:not(.axis)").len(), 10);
     assert_eq!(all(&html, "#quality table.map").len(), 1);

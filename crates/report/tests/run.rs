@@ -69,6 +69,7 @@ fn run(root: &Path) -> RunFile {
         sparsity: write("sparsity.json", choice),
         maps: String::new(),
         test_scores: write("test_scores.csv", scores),
+        selection: None,
         performance: None,
     };
     let keys = [
@@ -94,6 +95,7 @@ fn run(root: &Path) -> RunFile {
             scores: files.scores.clone(),
             demographics: write("demographics.csv", &(RATE_COLUMNS.join(",") + "\n")),
             demographics_boundary: None,
+            reliability: Vec::new(),
             maps: Vec::new(),
         },
     }

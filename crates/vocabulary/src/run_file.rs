@@ -64,6 +64,9 @@ pub struct Setting {
     pub maps: String,
     /// Score table of the test images, for results on the hard ones among them.
     pub test_scores: String,
+    /// The rule that selected the hard-to-learn set; `None` in run files of before it was written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selection: Option<String>,
     /// Quality of its arms by group, of the test images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub performance: Option<String>,
@@ -107,6 +110,9 @@ pub struct Analysis {
     /// The same by the boundary-normalised score.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub demographics_boundary: Option<String>,
+    /// How well scores come out again over halves of the seeds, one table per fold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reliability: Vec<String>,
     /// Probability maps behind the out-of-fold scores.
     pub maps: Vec<String>,
 }

@@ -133,7 +133,12 @@ pub(super) fn cross_fit(builder: &mut Builder, lists: &Lists, sparsity: &StageRe
         .flag("--data", builder.data.clone())
         .flag("--out", Value::Own(String::new()));
     let rates = builder.plan.call("cross-fit/analyze", Kind::Analyze, 60., call);
-    AnalysisOutline { mined, scores, rates }
+    AnalysisOutline {
+        mined,
+        seeds,
+        scores,
+        rates,
+    }
 }
 
 /// Test results of the predictors that learn nothing.

@@ -64,6 +64,8 @@ pub struct SeedOutline {
 pub struct AnalysisOutline {
     /// Scores of each fold.
     pub mined: Vec<StageRef>,
+    /// Seeds of each fold.
+    pub seeds: u64,
     /// The folds' scores, one after another.
     pub scores: StageRef,
     /// Rates by group.
@@ -99,6 +101,7 @@ impl SettingOutline {
             sparsity: self.sparsity.relative(file::SPARSITY),
             maps: self.mined.relative(file::MAPS),
             test_scores: self.test_mined.relative(file::SCORES),
+            selection: Some(self.mined.relative(file::SELECTION)),
             performance: self.performance.as_ref().map(|stage| stage.relative(file::PERFORMANCE)),
         }
     }
@@ -126,7 +129,9 @@ impl Outline {
             };
             (name.clone(), results)
         };
-        let mined = self.analysis.iter().flat_map(|analysis| &analysis.mined);
+        let mined = || self.analysis.iter().flat_map(|analysis| &analysis.mined);
+        let seeds = |analysis: &AnalysisOutline| analysis.seeds;
+        let halved = mined().filter(|_| self.analysis.as_ref().map_or(0, seeds) > 1);
         RunFile {
             profile: self.profile.clone(),
             device: self.device.clone(),
@@ -144,7 +149,8 @@ impl Outline {
                 scores: format!("{}/{}", file::HTL_FOLDER, file::SCORES),
                 demographics: file::DEMOGRAPHICS.into(),
                 demographics_boundary: self.analysis.as_ref().map(|_| file::DEMOGRAPHICS_BOUNDARY.into()),
-                maps: mined.map(|stage| stage.relative(file::MAPS)).collect(),
+                reliability: halved.map(|stage| stage.relative(file::RELIABILITY)).collect(),
+                maps: mined().map(|stage| stage.relative(file::MAPS)).collect(),
             },
         }
     }

@@ -6,6 +6,7 @@ mod forest;
 mod gallery;
 mod quality;
 mod rates;
+mod reliability;
 mod summary;
 mod weak;
 
@@ -47,6 +48,7 @@ struct Page<'a> {
     weak: Vec<weak::WeakTable>,
     curves: Vec<curves::SettingCurves>,
     quality: Vec<quality::Quality>,
+    reliability: Option<reliability::Table>,
     gallery: Vec<gallery::Group>,
     rates: Vec<rates::Rates>,
     examples: Vec<gallery::Group>,
@@ -155,6 +157,7 @@ pub(crate) fn render(report: &Report) -> Result<String, ReportError> {
         weak: weak::view(results),
         curves: curves::view(results, &report.curves),
         quality: quality::view(&report.quality),
+        reliability: reliability::view(&report.reliability),
         gallery: gallery::view(&report.gallery),
         rates: rates::view(&report.rates),
         examples: gallery::view(&report.examples),

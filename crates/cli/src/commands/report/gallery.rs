@@ -7,7 +7,7 @@ use candle_core::Device;
 use htl_datasets::{DataFolder, RgbImage, Sample, Split};
 use htl_inference::{NetworkPredictor, Predictor, map_of};
 use htl_metrics::resize_bilinear;
-use htl_mining::{Population, ScoreTable, column};
+use htl_mining::{Population, ScoreTable, column, default_score};
 use htl_report::{Colour, GalleryItem, Panel, PanelMaker, Picture};
 use htl_vocabulary::{RunFile, arm, file, setting};
 use indexmap::IndexMap;
@@ -19,7 +19,7 @@ const EXAMPLES: usize = 6;
 /// Pictures are enlarged to about this many pixels.
 const SIDE: usize = 256;
 
-/// The hardest images by out-of-fold disagreement.
+/// The hardest images by the score that selects, out of fold.
 pub fn hardest(run: &RunFile, root: &Path, data: &DataFolder, panels: &PanelMaker) -> anyhow::Result<Vec<GalleryItem>> {
     let populations = run
         .analysis
@@ -44,7 +44,8 @@ pub fn hardest(run: &RunFile, root: &Path, data: &DataFolder, panels: &PanelMake
             ))
         })
         .collect();
-    let hardness = |scores: &IndexMap<String, f64>| scores.get(column::DISAGREEMENT).copied().unwrap_or(f64::MIN);
+    let by = default_score(&table);
+    let hardness = |scores: &IndexMap<String, f64>| scores.get(by).copied().unwrap_or(f64::MIN);
     let mut hardest: Vec<_> = out_of_fold.into_iter().collect();
     hardest.sort_by(|a, b| hardness(&b.1).total_cmp(&hardness(&a.1)).then(a.0.cmp(b.0)));
     let mut items = Vec::new();
@@ -66,7 +67,7 @@ pub fn hardest(run: &RunFile, root: &Path, data: &DataFolder, panels: &PanelMake
         {
             shown.push(photo.panel(title, Some((&photo.mask(plane, height, width)?, colour)))?);
         }
-        let scores = [column::DISAGREEMENT, column::SHAM, column::DENSE_ERROR]
+        let scores = [by, column::DISAGREEMENT, column::DENSE_SPREAD, column::DENSE_ERROR]
             .iter()
             .filter_map(|name| Some(((*name).to_owned(), *scores.get(*name)?)))
             .collect();
