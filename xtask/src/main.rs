@@ -3,6 +3,7 @@
 //! Chores of this repository, small and quick to build: it calls `htl` and knows no network.
 
 mod bench;
+mod bench_mining;
 mod check_cuda;
 mod check_iou;
 mod ci;
@@ -39,6 +40,8 @@ enum Command {
     GpuKit(gpu_kit::Args),
     /// Speed and memory beside PyTorch's, as JSON
     Bench(bench::Args),
+    /// How well scores find planted truth on the development split, as CSV and Markdown
+    BenchMining(bench_mining::Args),
     /// Keeps the results in README.md equal to the committed ones
     Readme(readme::Args),
     /// House rules that no compiler checks
@@ -63,6 +66,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::CheckCuda(args) => check_cuda::run(&args),
         Command::GpuKit(args) => gpu_kit::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::BenchMining(args) => bench_mining::run(&args),
         Command::Readme(args) => readme::run(&args),
         Command::Tidy => tidy::run(),
     }

@@ -1,7 +1,9 @@
-//! Speed and memory: of a training step, of single operations, of the machine, and of PyTorch beside them.
+//! Speed and memory: of a training step, of single operations, of the machine, and of PyTorch beside them. And how well scores
+//! find what was planted.
 
 mod compare;
 mod measure;
+mod mining;
 
 use clap::{Parser, Subcommand};
 use htl_device::Choice;
@@ -29,6 +31,8 @@ enum Command {
     Floor(measure::Floor),
     /// Training steps or single operations beside PyTorch's, as JSON
     Compare(compare::Args),
+    /// How well scores find what was planted in a data folder, and at what cost: a table as CSV and Markdown
+    Mining(mining::Args),
 }
 
 fn main() -> std::process::ExitCode {
@@ -54,6 +58,10 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Floor(floor) => {
             cli.device.need_cpu("htl-bench floor")?;
             floor.run()
+        }
+        Command::Mining(args) => {
+            cli.device.need_cpu("htl-bench mining")?;
+            args.run()
         }
         Command::Compare(args) => compare::run(&args, cli.device),
     }

@@ -118,7 +118,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Query(command) => command.run()?,
         Command::Analyze(command) => command.run()?,
         Command::Evaluate(command) => command.run(&device()?)?,
-        Command::Check(command) => return command.run(),
+        Command::Check(command) => return Ok(command.run()),
         Command::Predict(command) => command.run(&device()?)?,
         Command::Score(command) => command.run()?,
         Command::Reproduce(command) => return command.run(choice),

@@ -228,6 +228,12 @@ pub enum DatasetError {
         /// What was given.
         found: String,
     },
+    /// Nothing can be planted as asked.
+    #[error("cannot plant: {reason}")]
+    Plant {
+        /// Why, and what to do.
+        reason: String,
+    },
     /// Files do not match their manifest.
     #[error("{} does not match its manifest: {problems}", root.display())]
     Manifest {

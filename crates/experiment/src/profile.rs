@@ -1,7 +1,11 @@
 //! How large an experiment is.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use htl_metrics::Metric;
+use htl_vocabulary::results::Contrast;
+use htl_vocabulary::{arm, setting};
 use serde::{Deserialize, Serialize};
 
 use crate::ExperimentError;
@@ -93,6 +97,10 @@ pub struct Profile {
     /// Whether data have to be named: nothing fitting comes with the program.
     #[serde(default)]
     pub own_data_only: bool,
+    /// The one comparison that each setting is about, by setting: the method against its strongest control. Declared here,
+    /// before the run, and tested with Holm's adjustment over the settings; a setting that is not named has none.
+    #[serde(default)]
+    pub primary: BTreeMap<String, Contrast>,
 }
 
 /// Names of the built-in profiles, smallest first.
@@ -224,8 +232,40 @@ impl Profile {
             "candidates",
             "sparsities in [0, 1), ascending, at least one",
             format!("{:?}", self.candidates),
-        )
+        )?;
+        for (name, contrast) in &self.primary {
+            let known = |arm: &str| arm::named(arm).is_some();
+            let of_images = Metric::per_image().any(|metric| metric.key == contrast.metric && metric.better.is_some());
+            unless(
+                setting::named(name).is_some(),
+                "primary",
+                "comparisons by the name of a setting",
+                format!("`{name}`"),
+            )?;
+            unless(
+                known(&contrast.method) && known(&contrast.control) && contrast.method != contrast.control,
+                "primary",
+                "two different arms, as `method` and `control`",
+                format!("`{}` and `{}` in {name}", contrast.method, contrast.control),
+            )?;
+            unless(
+                of_images,
+                "primary",
+                "a metric that every image has",
+                format!("`{}` in {name}", contrast.metric),
+            )?;
+        }
+        Ok(())
     }
+}
+
+/// HTL attention against the same attention to a random set, in every setting.
+fn against_random() -> BTreeMap<String, Contrast> {
+    let contrast = Contrast::new(arm::HTL.key, arm::RANDOM.key);
+    let settings = setting::SETTINGS.iter();
+    settings
+        .map(|setting| (setting.key.to_owned(), contrast.clone()))
+        .collect()
 }
 
 fn embedded() -> Profile {
@@ -252,6 +292,7 @@ fn embedded() -> Profile {
         precision: Precision::F32,
         subset: None,
         own_data_only: false,
+        primary: against_random(),
     }
 }
 
@@ -328,6 +369,7 @@ mod tests {
             profile.check().unwrap();
             assert_eq!(profile.name, name);
             assert!(profile.image_steps.is_multiple_of(profile.batch), "{name}");
+            assert_eq!(profile.primary.len(), setting::SETTINGS.len(), "{name}");
         }
     }
 
@@ -347,6 +389,8 @@ mod tests {
             ..smoke()
         };
         assert_eq!(found, expected);
+        let other = read("[primary.supervised]\nmethod = \"htl\"\ncontrol = \"sham\"\n").unwrap();
+        assert_eq!(other.primary["supervised"], Contrast::new("htl", "sham"));
         for (text, word) in [
             ("wide = 3", "wide"),
             ("batch = 0", "batch"),
@@ -355,6 +399,16 @@ mod tests {
             ("base = \"huge\"", "huge"),
             ("size = \"large\"", "invalid type"),
             ("size = ", "mine.toml"),
+            ("[primary.supervised]\nmethod = \"htl\"\ncontrol = \"htl\"", "primary"),
+            ("[primary.supervised]\nmethod = \"htl\"\ncontrol = \"nobody\"", "nobody"),
+            (
+                "[primary.supervise]\nmethod = \"htl\"\ncontrol = \"sham\"",
+                "`supervise`",
+            ),
+            (
+                "[primary.supervised]\nmethod = \"htl\"\ncontrol = \"sham\"\nmetric = \"px_ap\"",
+                "px_ap",
+            ),
         ] {
             let message = read(text).unwrap_err().to_string();
             assert!(message.contains(word), "{word} in {message}");

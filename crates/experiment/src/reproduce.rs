@@ -448,6 +448,7 @@ mod tests {
                 let setting = crate::design::SettingOutline {
                     arms: Default::default(),
                     compare: Vec::new(),
+                    mined_arm: "baseline".into(),
                     mined: stage("mine"),
                     test_mined: stage("mine-test"),
                     sparsity: stage("sparsity"),
@@ -462,6 +463,7 @@ mod tests {
                 data_given: None,
                 dataset: Default::default(),
                 settings: settings.iter().map(setting).collect(),
+                primary: Default::default(),
                 trivial: Default::default(),
                 analysis: None,
             }

@@ -124,7 +124,9 @@ fn damaged(network: &Network, damage: Damage, sparsity: f64, seed: u64) -> Resul
         .masks(&weights)?;
     match damage {
         Damage::Pruned | Damage::PrunedRaw => masks.apply(vars)?,
-        Damage::RandomlyPruned | Damage::RandomlyPrunedRaw => masks.random_of_equal_dose(&weights, seed)?.apply(vars)?,
+        Damage::RandomlyPruned | Damage::RandomlyPrunedRaw => {
+            masks.random_of_equal_dose(&weights, seed)?.apply(vars)?
+        }
         Damage::Noised | Damage::NoisedRaw => {
             for (name, noise) in masks.noise_of_equal_dose(&weights, seed)? {
                 if let Some((_, var)) = vars.iter().find(|(known, _)| *known == name) {

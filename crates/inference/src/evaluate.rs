@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 
 use htl_datasets::{DataFolder, ImageSet, MaskUse, Sample};
 use htl_metrics::{
-    BoxAccuracy, Calibration, Confusion, ImageScores, MapCut, Mask, PerImage, PerImageRow, PixelPrecision, Proposals,
-    ScoreMap, resize_bilinear,
+    BoxAccuracy, Calibration, Confusion, ImageScores, LESION_COLUMN, MapCut, Mask, PATIENT_COLUMN, PerImage,
+    PerImageRow, PixelPrecision, Proposals, ScoreMap, resize_bilinear,
 };
 use htl_mining::{MapKind, Subject, group_columns, group_levels};
 
@@ -76,33 +76,39 @@ impl Evaluation {
     }
 
     /// Metrics of the maps themselves, by name: `max_box_acc_v2` and `px_ap` over the images that show a lesion, and of
-    /// probabilities `calibration_error` and `brier`. Without a lesion in any image there is nothing to measure.
+    /// probabilities `calibration_error` and `brier` over all images.
+    ///
+    /// As clovaai `wsolevaluation` has it for MaxBoxAccV2 and PxAP, every map is stretched to [0, 1] once it has its stored
+    /// size, and the boxes of all contours are proposed, of which the best counts. (It resizes bicubically; maps here are
+    /// resized bilinearly.)
     ///
     /// # Errors
     /// [`InferenceError::Metric`] for a map outside [0, 1].
     pub fn threshold_free(&self) -> Result<BTreeMap<String, f64>, InferenceError> {
-        let mut boxes = BoxAccuracy::new(Proposals::LargestContour);
+        let mut boxes = BoxAccuracy::new(Proposals::AllContours);
         let mut precision = PixelPrecision::new();
         let mut calibration = Calibration::new();
         let mut summary = BTreeMap::new();
         let mut lesions = 0;
         for (map, truth) in self.maps.iter().zip(&self.truths) {
+            if self.kind == MapKind::Probability {
+                calibration.add(map, truth)?;
+            }
             let Some(bounds) = truth.largest_component_box() else {
                 continue;
             };
-            let scores = ScoreMap::unit(truth.height(), truth.width(), map.clone())?;
+            let scores = ScoreMap::stretched(truth.height(), truth.width(), map)?;
             boxes.add(&scores, &[bounds])?;
             precision.add(&scores, truth)?;
-            calibration.add(map, truth)?;
             lesions += 1;
         }
         if lesions > 0 {
             summary.insert("max_box_acc_v2".to_owned(), boxes.max_box_acc_v2()?);
             summary.insert("px_ap".to_owned(), precision.px_ap()?);
-            if self.kind == MapKind::Probability {
-                summary.insert("calibration_error".to_owned(), calibration.expected_error()?);
-                summary.insert("brier".to_owned(), calibration.brier()?);
-            }
+        }
+        if self.kind == MapKind::Probability && !self.maps.is_empty() {
+            summary.insert("calibration_error".to_owned(), calibration.expected_error()?);
+            summary.insert("brier".to_owned(), calibration.brier()?);
         }
         Ok(summary)
     }
@@ -113,7 +119,7 @@ impl Evaluation {
     }
 }
 
-/// The table of these images, each with the groups that `data` and its mask put it in.
+/// The table of these images, each with its lesion and patient and the groups that `data` and its mask put it in.
 pub(crate) fn with_groups(scores: Vec<ImageScores>, data: &DataFolder) -> PerImage {
     let subjects: Vec<Subject> = scores.iter().map(|s| subject(s, data.get(&s.image_id))).collect();
     PerImage {
@@ -121,7 +127,15 @@ pub(crate) fn with_groups(scores: Vec<ImageScores>, data: &DataFolder) -> PerIma
         rows: scores
             .into_iter()
             .zip(group_levels(&subjects))
-            .map(|(scores, groups)| PerImageRow { scores, groups })
+            .map(|(scores, groups)| {
+                let known = |column: &str| data.get(&scores.image_id).and_then(|sample| sample.field(column));
+                PerImageRow {
+                    lesion_id: known(LESION_COLUMN),
+                    patient_id: known(PATIENT_COLUMN),
+                    scores,
+                    groups,
+                }
+            })
             .collect(),
     }
 }
@@ -146,6 +160,93 @@ mod tests {
         pixels[..area].fill(1);
         let mask = Mask::new(4, 4, pixels).unwrap();
         ImageScores::of(format!("i{id}"), &mask, &mask).unwrap()
+    }
+
+    fn evaluation(kind: MapKind, images: &[(Vec<f32>, Vec<u8>)]) -> Evaluation {
+        Evaluation {
+            kind,
+            ids: (0..images.len()).map(|id| format!("i{id}")).collect(),
+            maps: images.iter().map(|(map, _)| map.clone()).collect(),
+            truths: images
+                .iter()
+                .map(|(_, truth)| Mask::new(8, 8, truth.clone()).unwrap())
+                .collect(),
+        }
+    }
+
+    /// A box beside a larger spot is found, since every contour's box is proposed; differences under a thousandth count,
+    /// since maps are stretched.
+    #[test]
+    fn boxes_of_all_contours_of_stretched_maps() {
+        let at = |pixel: usize, rows: std::ops::Range<usize>, columns: std::ops::Range<usize>| {
+            rows.contains(&(pixel / 8)) && columns.contains(&(pixel % 8))
+        };
+        let lesion = |pixel: usize| at(pixel, 5..7, 5..7);
+        let map = (0..64)
+            .map(|p| if lesion(p) || at(p, 0..4, 0..4) { 0.5004 } else { 0.5001 })
+            .collect();
+        let truth = (0..64).map(|pixel| u8::from(lesion(pixel))).collect();
+        let found = evaluation(MapKind::ClassActivation, &[(map, truth)])
+            .threshold_free()
+            .unwrap();
+        assert_eq!(found["max_box_acc_v2"], 1.0);
+        // 4 of the 20 pixels above are lesion.
+        assert!((found["px_ap"] - 0.2).abs() < 1e-12, "{found:?}");
+        assert!(!found.contains_key("brier"));
+    }
+
+    /// Small maps judged at the size of larger masks, by OpenCV (`tests/golden/make_wsol.py`): resized, stretched, the boxes
+    /// of all contours.
+    #[test]
+    fn metrics_of_maps_agree_with_opencv() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/wsol.json");
+        let golden: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let list = |value: &serde_json::Value| value.as_array().unwrap().clone();
+        let (mut maps, mut truths) = (Vec::new(), Vec::new());
+        for image in list(&golden["images"]) {
+            let rows: Vec<String> = list(&image["truth"])
+                .iter()
+                .map(|row| row.as_str().unwrap().to_owned())
+                .collect();
+            let size = (rows.len(), rows[0].len());
+            let pixels = rows.concat().bytes().map(|pixel| u8::from(pixel == b'#')).collect();
+            let side = image["side"].as_u64().unwrap() as usize;
+            let map: Vec<f32> = list(&image["map"])
+                .iter()
+                .map(|value| value.as_f64().unwrap() as f32)
+                .collect();
+            maps.push(resize_bilinear(&map, (side, side), size).unwrap());
+            truths.push(Mask::new(size.0, size.1, pixels).unwrap());
+        }
+        let evaluation = Evaluation {
+            kind: MapKind::ClassActivation,
+            ids: (0..maps.len()).map(|id| format!("i{id}")).collect(),
+            maps,
+            truths,
+        };
+        let found = evaluation.threshold_free().unwrap();
+        for (key, tolerance) in [("max_box_acc_v2", 1e-12), ("px_ap", 1e-4)] {
+            let expected = golden[key].as_f64().unwrap();
+            assert!(
+                (found[key] - expected).abs() <= tolerance,
+                "{key}: {} {expected}",
+                found[key]
+            );
+        }
+    }
+
+    /// An image without a lesion has no box, and its probabilities may be wrong all the same.
+    #[test]
+    fn calibration_is_of_all_images() {
+        let sure = (vec![0.9; 64], vec![1; 64]);
+        let wrong = (vec![0.9; 64], vec![0; 64]);
+        let found = |images: &[_]| evaluation(MapKind::Probability, images).threshold_free().unwrap();
+        let both = found(&[sure.clone(), wrong.clone()]);
+        assert!((both["brier"] - (0.01 + 0.81) / 2.0).abs() < 1e-6, "{both:?}");
+        assert!((both["calibration_error"] - 0.4).abs() < 1e-6, "{both:?}");
+        assert_eq!(both["max_box_acc_v2"], found(&[sure])["max_box_acc_v2"]);
+        let none = found(&[wrong]);
+        assert!(none.contains_key("brier") && !none.contains_key("px_ap"));
     }
 
     /// Lesions of one size are in one third, however the table is sorted.

@@ -21,24 +21,25 @@
 //! let evaluation = Evaluation::of(&predictor, &samples[..12])?;
 //! let table = evaluation.per_image(predictor.cut(), &data)?;
 //! assert_eq!(table.rows.len(), 12);
-//! assert!((0.0..=1.0).contains(&summary(&table)?["jaccard"]));
+//! assert!((0.0..=1.0).contains(&summary(&table)?.numbers["jaccard"]));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! | what | names |
 //! | --- | --- |
 //! | predictors | [`Predictor`], [`NetworkPredictor`], [`localization_map`] |
-//! | what they say of many images, of one | [`localization_maps`], [`class_logits`], [`map_of`] |
+//! | what they say of many images, of one | [`localization_maps`], [`class_logits`], [`map_of`], [`for_each_output`] |
 //! | populations | [`PopulationPrediction`], [`consensus`], [`consensus_pair`] |
 //! | what pruning without further training does | [`forgetting_curves`], [`CurveParams`], [`recalibrate`] |
 //! | the truth | [`with_masks`], [`stored_mask`], [`stored_masks`] |
-//! | results | [`Evaluation`], [`summary`], [`worst_group`], [`LEAST_GROUP`] |
+//! | results | [`Evaluation`], [`summary`], [`Summary`] |
 //! | predictors that learn nothing | [`evaluate_trivial`] |
 //! | choosing by validation | [`Validator`] |
 //!
 //! A map with a NaN or an infinity in it is an error everywhere ([`InferenceError::NotFinite`]): a broken network must not pass
 //! for one that found no lesion.
 mod consensus;
+mod contrast;
 mod curve;
 mod error;
 mod evaluate;
@@ -51,13 +52,14 @@ mod truth;
 mod validation;
 
 pub use consensus::{consensus, consensus_pair};
+pub use contrast::contrast_within;
 pub use curve::{CurveParams, forgetting_curves, recalibrate};
 pub use error::InferenceError;
 pub use evaluate::Evaluation;
 pub use population::PopulationPrediction;
-pub use predict::{class_logits, localization_maps, map_of};
+pub use predict::{class_logits, for_each_output, localization_maps, map_of};
 pub use predictor::{NetworkPredictor, Predictor, localization_map};
-pub use summary::{LEAST_GROUP, WorstGroup, summary, worst_group};
+pub use summary::{Summary, summary};
 pub use trivial::evaluate_trivial;
 pub use truth::{stored_mask, stored_masks, with_masks};
 pub use validation::Validator;

@@ -1,11 +1,12 @@
+use std::borrow::Borrow;
 use std::ops::Range;
 
 use candle_core::{Device, Tensor};
 use htl_datasets::{ImageSet, RgbImage};
-use htl_models::Preprocessing;
+use htl_models::{Mode, Network, Preprocessing};
 use rayon::prelude::*;
 
-use crate::{InferenceError, Predictor};
+use crate::{InferenceError, NetworkPredictor, Predictor};
 
 /// Images per forward pass; the result does not depend on it.
 const BATCH: usize = 16;
@@ -48,6 +49,32 @@ pub(crate) fn in_batches(
         parts.push(part.to_device(&Device::Cpu)?);
     }
     Ok(Tensor::cat(&parts, 0)?)
+}
+
+/// Hands the raw outputs of a network over a set to `take`, batch by batch in order, so that no more than a batch is in
+/// memory: logits of masks or of classes, which tell a sure answer from a very sure one where probabilities are 1.
+///
+/// # Shapes
+/// - `take` gets the range of the set and `[range, 1, size, size]` of a localizer, `[range, classes]` of a classifier, f32,
+///   on the CPU
+///
+/// # Errors
+/// [`InferenceError`] from the forward pass, and whatever `take` fails with.
+pub fn for_each_output<N: Borrow<Network>, E: From<InferenceError>>(
+    predictor: &NetworkPredictor<N>,
+    images: &ImageSet,
+    mut take: impl FnMut(Range<usize>, &Tensor) -> Result<(), E>,
+) -> Result<(), E> {
+    let outputs = |range: Range<usize>| -> Result<Tensor, InferenceError> {
+        let batch = plain_batch(images, range, predictor.preprocessing(), predictor.device())?;
+        let outputs = predictor.network().forward(&batch, Mode::Evaluate)?;
+        Ok(outputs.detach().to_device(&Device::Cpu)?)
+    };
+    for start in (0..images.len()).step_by(BATCH) {
+        let range = start..(start + BATCH).min(images.len());
+        take(range.clone(), &outputs(range)?)?;
+    }
+    Ok(())
 }
 
 /// Localization maps of a set, as [`Predictor::localization_maps`].

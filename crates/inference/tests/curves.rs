@@ -72,10 +72,18 @@ fn case(architecture: &Architecture, samples: &[&Sample], training: &[&Sample], 
     let images = ImageSet::load(training, SIZE, MaskUse::Ignore).unwrap();
     let paths = checkpoints(architecture, folder.path(), &images);
     let (mut passes, mut last) = (0, (0, 0));
-    let curves = forgetting_curves(&paths, samples, training, params, &scoring(), &Device::Cpu, &mut |done, total| {
-        passes += 1;
-        last = (done, total);
-    });
+    let curves = forgetting_curves(
+        &paths,
+        samples,
+        training,
+        params,
+        &scoring(),
+        &Device::Cpu,
+        &mut |done, total| {
+            passes += 1;
+            last = (done, total);
+        },
+    );
     let total = 2 * params.sparsities.len() * params.damages.len();
     assert_eq!((passes, last), (total, (total, total)));
     Case {
@@ -93,7 +101,10 @@ fn by_hand(path: &Path, sparsity: f64, damage: Damage, images: &ImageSet, traini
         let maps: Tensor = localization_maps(&predictor, images).unwrap();
         let planes: Vec<Vec<f32>> = maps.flatten_from(1).unwrap().to_vec2().unwrap();
         let cut = predictor.cut();
-        planes.iter().map(|plane| cut.mask(SIZE, SIZE, plane).unwrap()).collect()
+        planes
+            .iter()
+            .map(|plane| cut.mask(SIZE, SIZE, plane).unwrap())
+            .collect()
     };
     let before = masks(&network);
     let vars = network.parameters().trainable();
@@ -108,7 +119,11 @@ fn by_hand(path: &Path, sparsity: f64, damage: Damage, images: &ImageSet, traini
         .map(|(a, b)| {
             // Nothing found is nothing remembered.
             let both_empty = a.area() == 0 && b.area() == 0;
-            if both_empty { 0.0 } else { Confusion::of(a, &b).unwrap().jaccard() }
+            if both_empty {
+                0.0
+            } else {
+                Confusion::of(a, &b).unwrap().jaccard()
+            }
         })
         .collect()
 }
@@ -137,18 +152,27 @@ fn curves_are_those_made_by_hand() {
                 for (image, id) in curves.ids().iter().enumerate() {
                     let found = curves.of_image(id, damage).unwrap()[at];
                     let expected = (hand[0][image] + hand[1][image]) / 2.0;
-                    assert!((found - expected).abs() < 1e-6, "{damage:?} {sparsity} {id}: {found}, {expected}");
+                    assert!(
+                        (found - expected).abs() < 1e-6,
+                        "{damage:?} {sparsity} {id}: {found}, {expected}"
+                    );
                 }
             }
         }
         // Nothing is damaged at sparsity 0, and more by all means later.
         let ids = curves.ids();
         let at = |damage: Damage, at: usize| -> f64 {
-            ids.iter().map(|id| curves.of_image(id, damage).unwrap()[at]).sum::<f64>() / ids.len() as f64
+            ids.iter()
+                .map(|id| curves.of_image(id, damage).unwrap()[at])
+                .sum::<f64>()
+                / ids.len() as f64
         };
         for damage in [Damage::PrunedRaw, Damage::RandomlyPrunedRaw, Damage::NoisedRaw] {
             let seen = at(damage, 0);
-            assert!(seen == 1.0 || architecture == unet() && seen > 0.0, "{damage:?}: {seen}");
+            assert!(
+                seen == 1.0 || architecture == unet() && seen > 0.0,
+                "{damage:?}: {seen}"
+            );
             assert!(at(damage, 2) < seen, "{damage:?}");
         }
         let classes = curves.class_forgetting(&ids[0]);
@@ -171,10 +195,24 @@ fn what_cannot_be_is_told() {
             sparsities,
             ..CurveParams::default()
         };
-        forgetting_curves(paths, &samples, training, &params, &scoring(), &Device::Cpu, &mut |_, _| ())
+        forgetting_curves(
+            paths,
+            &samples,
+            training,
+            &params,
+            &scoring(),
+            &Device::Cpu,
+            &mut |_, _| (),
+        )
     };
-    assert!(matches!(curves(&paths, &[], vec![0.5]), Err(InferenceError::NoTrainingImages)));
-    assert!(matches!(curves(&[], &samples, vec![0.5]), Err(InferenceError::NoCheckpoints)));
+    assert!(matches!(
+        curves(&paths, &[], vec![0.5]),
+        Err(InferenceError::NoTrainingImages)
+    ));
+    assert!(matches!(
+        curves(&[], &samples, vec![0.5]),
+        Err(InferenceError::NoCheckpoints)
+    ));
     let error = curves(&paths, &samples, vec![0.9, 0.5]).unwrap_err().to_string();
     assert!(error.contains("ascending"), "{error}");
 }

@@ -66,7 +66,11 @@ fn broken_networks_are_refused() {
     let samples = test_samples(&data);
     let images = ImageSet::load(&samples, SIZE, MaskUse::Required).unwrap();
     let boxes: Vec<Option<PixelBox>> = vec![None; images.len()];
-    let small: Vec<Mask> = images.ids().iter().map(|_| Mask::filled(SIZE, SIZE, 1).unwrap()).collect();
+    let small: Vec<Mask> = images
+        .ids()
+        .iter()
+        .map(|_| Mask::filled(SIZE, SIZE, 1).unwrap())
+        .collect();
     let validators = [
         Validator::Masks(stored_masks(&images).unwrap()),
         Validator::Masks(small),
@@ -131,7 +135,7 @@ fn maps_are_cut_as_their_kind_asks() {
         let ids: Vec<&String> = table.rows.iter().map(|row| &row.scores.image_id).collect();
         assert_eq!(ids, samples.iter().map(|s| &s.image_id).collect::<Vec<_>>());
         assert_eq!(table.group_columns, group_columns());
-        assert!(summary(&table).unwrap().contains_key("pooled_jaccard"));
+        assert!(summary(&table).unwrap().numbers.contains_key("pooled_jaccard"));
         let free = evaluation.threshold_free().unwrap();
         assert!(free.contains_key("px_ap"));
         assert_eq!(free.contains_key("brier"), cut == MapCut::PROBABILITY);
@@ -153,7 +157,7 @@ fn the_oracle_quantile_is_best_on_its_own_images() {
     let evaluation = Evaluation::of(&predictor(&classifier(), 1), &samples).unwrap();
     let jaccard = |quantile| {
         let table = evaluation.per_image(MapCut::Quantile(quantile), &data).unwrap();
-        summary(&table).unwrap()["jaccard"]
+        summary(&table).unwrap().numbers["jaccard"]
     };
     let best = jaccard(evaluation.best_quantile().unwrap());
     for quantile in [0.4, 0.5, 0.74, 0.76, 0.98] {

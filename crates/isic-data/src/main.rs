@@ -9,6 +9,7 @@ mod fresh;
 mod make_data_folder;
 mod make_dev_split;
 mod make_embedded;
+mod make_old_masks;
 mod shrink;
 mod tables;
 
@@ -35,6 +36,9 @@ enum Command {
     /// Makes a data folder of the documented layout
     #[command(name = "make-data-folder")]
     DataFolder(make_data_folder::MakeDataFolder),
+    /// Makes the masks that images had before they were revised
+    #[command(name = "make-old-masks")]
+    OldMasks(make_old_masks::MakeOldMasks),
 }
 
 fn main() -> std::process::ExitCode {
@@ -42,6 +46,7 @@ fn main() -> std::process::ExitCode {
         Command::Embedded(command) => command.run(),
         Command::DevSplit(command) => command.run(),
         Command::DataFolder(command) => command.run(),
+        Command::OldMasks(command) => command.run(),
     };
     match result {
         Ok(()) => std::process::ExitCode::SUCCESS,

@@ -1,15 +1,14 @@
-use std::collections::BTreeMap;
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
+use crate::crossed::{t_quantile, t_tail};
 use crate::error::MetricError;
-use crate::noise::{Baseline, standard_deviation, t_quantile};
+use crate::groups::{LEAST_SHOWN, LEAST_TESTED};
+use crate::holm::holm;
+use crate::noise::{
+    Baseline, GOOD_BASELINE_RUNS, LEAST_BASELINE_RUNS, median, prediction_scale, run_means, standard_deviation,
+};
 use crate::runs::{Attribute, Runs, same_images};
 use crate::unit::Better;
-
-/// The smallest group whose change is reported by [`CheckOutcome`].
-pub const MIN_GROUP: usize = 5;
 
 /// Where fresh results lie, relative to the noise band of the baseline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,14 +22,26 @@ pub enum BandVerdict {
     Above,
 }
 
-/// The source of the band's width.
+/// How fresh runs are compared with those of the baseline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum BandBasis {
-    /// The spread of the baseline's seeds.
-    Seeds,
-    /// The spread over images of the change itself, for a baseline of a single run.
-    Images,
+pub enum Pairing {
+    /// The median of the fresh runs with the mean of all runs of the baseline, in the band of
+    /// [`Baseline::band_for`].
+    Unpaired,
+    /// Run by run with the baseline's run of the same seed: the mean of the differences, in a band from their own spread.
+    BySeed,
+}
+
+/// What a group's test found.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct GroupTest {
+    /// One-sided p of "no worse".
+    pub p: f64,
+    /// The same, adjusted for the number of tested groups by Holm's method.
+    pub p_holm: f64,
+    /// Whether the group is called worse: `p_holm` at most the false alarm rate, and a change beyond the floor.
+    pub worse: bool,
 }
 
 /// The change of a group.
@@ -44,10 +55,12 @@ pub struct GroupChange {
     pub n: usize,
     /// Mean in the baseline.
     pub baseline: f64,
-    /// Mean in the fresh results.
+    /// The fresh results' value that is compared with it.
     pub fresh: f64,
     /// Fresh - baseline.
     pub change: f64,
+    /// Its test; none under [`LEAST_TESTED`] images.
+    pub test: Option<GroupTest>,
 }
 
 /// The change of an image.
@@ -72,32 +85,41 @@ pub struct CheckOutcome {
     pub images: usize,
     /// Number of fresh runs.
     pub runs: usize,
-    /// Number of seeds of the baseline.
-    pub baseline_seeds: usize,
-    /// Mean of the baseline.
+    /// Number of runs of the baseline.
+    pub baseline_runs: usize,
+    /// How they were compared.
+    pub pairing: Pairing,
+    /// Mean of the baseline (of its paired runs).
     pub mean_baseline: f64,
-    /// Mean of the fresh results.
+    /// Median of the fresh runs' means; the mean where they are paired.
     pub mean_fresh: f64,
     /// Fresh - baseline.
     pub change: f64,
-    /// How far the mean may move by chance, to either side.
+    /// How far it may be by chance, to either side.
     pub band: f64,
-    /// What the band was made from.
-    pub basis: BandBasis,
-    /// The judgement.
+    /// The judgement of the mean.
     pub verdict: BandVerdict,
-    /// Groups of at least [`MIN_GROUP`] images, the one that changed most for the worse first.
+    /// Groups of at least [`LEAST_SHOWN`] images, those that are worse first, then by change for the worse.
     pub groups: Vec<GroupChange>,
     /// The ten images that changed most for the worse, worst first.
     pub worst_images: Vec<ImageChange>,
 }
 
 impl Baseline {
-    /// Judges fresh results: inside the band, below it (worse) or above it (better than chance explains).
+    /// Judges fresh results twice: their mean over images, and every group of at least [`LEAST_TESTED`] images.
     ///
-    /// `attributes` name the groups whose change is reported with the verdict; they do not influence it.
+    /// The mean is worse if it is more than the band below the baseline. A group is worse if the same prediction
+    /// interval for *its* mean is left, at a level divided among the tested groups by Holm's method, and by more than the
+    /// floor. So an unchanged program is called worse for its mean in at most `false_alarm` of the checks, and for any
+    /// group in at most as many again. `examples/check_power.rs` measures both, and what is found.
+    ///
+    /// Where at least [`GOOD_BASELINE_RUNS`] fresh runs are given and the baseline knows the seed of every one, they are
+    /// compared with the runs of the same seeds: the mean difference d of m pairs, in max(floor, t(1 − false_alarm;
+    /// m − 1) · sd(d) / sqrt(m)). What a seed decides alike before and after a change then cancels; with fewer pairs the
+    /// t quantile costs more than that gains.
     ///
     /// # Errors
+    /// [`MetricError::BaselineRuns`] under [`LEAST_BASELINE_RUNS`] runs, which cannot tell worse from chance;
     /// [`MetricError::OtherImages`] unless the results are about exactly the baseline's images, and what
     /// [`validate`](Self::validate) finds.
     pub fn check(&self, fresh: &Runs, attributes: &[Attribute]) -> Result<CheckOutcome, MetricError> {
@@ -105,21 +127,105 @@ impl Baseline {
     }
 }
 
-impl CheckOutcome {
-    pub(crate) fn of(baseline: &Baseline, fresh: &Runs, attributes: &[Attribute]) -> Result<Self, MetricError> {
-        baseline.validate()?;
-        let mut known: Vec<(&str, f64)> = baseline.images.iter().map(|i| (i.image_id.as_str(), i.mean)).collect();
-        known.sort_by(|a, b| a.0.cmp(b.0));
-        let ids: Vec<String> = known.iter().map(|k| k.0.to_string()).collect();
-        same_images(&ids, fresh.image_ids())?;
-        let before: Vec<f64> = known.iter().map(|k| k.1).collect();
-        let after = fresh.image_means();
-        let mean_fresh = after.iter().sum::<f64>() / after.len() as f64;
-        let change = mean_fresh - baseline.mean;
-        let (band, basis) = match baseline.seed_band(fresh.table().len()) {
-            Some(band) => (band, BandBasis::Seeds),
-            None => (image_band(baseline, &before, &after)?, BandBasis::Images),
+/// Both sides' values, `[runs][images]`, as they are compared.
+struct Sides {
+    pairing: Pairing,
+    before: Vec<Vec<f64>>,
+    after: Vec<Vec<f64>>,
+}
+
+/// A mean before and after, and how far apart the two may be by chance.
+struct Change {
+    before: f64,
+    after: f64,
+    /// Standard error of the difference.
+    standard_error: f64,
+    degrees: f64,
+}
+
+impl Sides {
+    fn of(baseline: &Baseline, before: Vec<Vec<f64>>, fresh: &Runs) -> Self {
+        let after = fresh.table().to_vec();
+        let known = baseline.seeds.as_deref().unwrap_or_default();
+        let place = |seed: &u64| known.iter().position(|known| known == seed);
+        let pairs: Option<Vec<usize>> = fresh.seeds().and_then(|seeds| seeds.iter().map(place).collect());
+        match pairs.filter(|pairs| pairs.len() >= GOOD_BASELINE_RUNS) {
+            Some(pairs) => Self {
+                pairing: Pairing::BySeed,
+                before: pairs.into_iter().map(|run| before[run].clone()).collect(),
+                after,
+            },
+            None => Self {
+                pairing: Pairing::Unpaired,
+                before,
+                after,
+            },
+        }
+    }
+
+    /// The change of the mean over some images.
+    fn change(&self, images: &[usize]) -> Change {
+        let means = |table: &[Vec<f64>]| -> Vec<f64> {
+            let pick = |run: &Vec<f64>| images.iter().map(|image| run[*image]).collect();
+            run_means(&table.iter().map(pick).collect::<Vec<_>>())
         };
+        let (before, after) = (means(&self.before), means(&self.after));
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+        let sd = |values: &[f64]| standard_deviation(values).unwrap_or_default();
+        match self.pairing {
+            Pairing::Unpaired => Change {
+                before: mean(&before),
+                after: median(&after),
+                standard_error: sd(&before) * prediction_scale(before.len(), after.len()),
+                degrees: (before.len() - 1) as f64,
+            },
+            Pairing::BySeed => {
+                let differences: Vec<f64> = before.iter().zip(&after).map(|(b, a)| a - b).collect();
+                Change {
+                    before: mean(&before),
+                    after: mean(&after),
+                    standard_error: sd(&differences) / (differences.len() as f64).sqrt(),
+                    degrees: (differences.len() - 1) as f64,
+                }
+            }
+        }
+    }
+}
+
+impl Change {
+    /// One-sided p of "no worse".
+    fn p(&self, better: Better) -> f64 {
+        let loss = -better.sign() * (self.after - self.before);
+        if self.standard_error == 0.0 {
+            return if loss > 0.0 { 0.0 } else { 1.0 };
+        }
+        t_tail(self.degrees, loss / self.standard_error)
+    }
+}
+
+impl CheckOutcome {
+    fn of(baseline: &Baseline, fresh: &Runs, attributes: &[Attribute]) -> Result<Self, MetricError> {
+        baseline.validate()?;
+        let baseline_runs = baseline.run_means.len();
+        if baseline_runs < LEAST_BASELINE_RUNS {
+            return Err(MetricError::BaselineRuns {
+                found: baseline_runs,
+                least: LEAST_BASELINE_RUNS,
+                good: GOOD_BASELINE_RUNS,
+            });
+        }
+        let mut order: Vec<usize> = (0..baseline.images.len()).collect();
+        order.sort_by(|a, b| baseline.images[*a].image_id.cmp(&baseline.images[*b].image_id));
+        let ids: Vec<String> = order.iter().map(|at| baseline.images[*at].image_id.clone()).collect();
+        same_images(&ids, fresh.image_ids())?;
+        let sorted = |run: &Vec<f64>| order.iter().map(|at| run[*at]).collect();
+        let known: Vec<Vec<f64>> = baseline.table().iter().map(sorted).collect();
+        let sides = Sides::of(baseline, known, fresh);
+        let all: Vec<usize> = (0..ids.len()).collect();
+        let whole = sides.change(&all);
+        let change = whole.after - whole.before;
+        let t = t_quantile(whole.degrees, baseline.params.false_alarm);
+        let band = baseline.params.floor.max(t * whole.standard_error);
         let gain = baseline.better.sign() * change;
         let verdict = match () {
             () if gain < -band => BandVerdict::Below,
@@ -130,127 +236,108 @@ impl CheckOutcome {
             metric: baseline.metric.clone(),
             images: ids.len(),
             runs: fresh.table().len(),
-            baseline_seeds: baseline.seed_means.len(),
-            mean_baseline: baseline.mean,
-            mean_fresh,
+            baseline_runs,
+            pairing: sides.pairing,
+            mean_baseline: whole.before,
+            mean_fresh: whole.after,
             change,
             band,
-            basis,
             verdict,
-            groups: group_changes(baseline.better, &ids, &before, &after, attributes),
-            worst_images: worst_images(baseline.better, &ids, &before, &after),
+            groups: group_changes(baseline, &sides, &ids, attributes),
+            worst_images: worst_images(baseline.better, &sides, &ids),
         })
     }
 
-    /// True unless the verdict is [`BandVerdict::Below`].
+    /// True unless the mean or a group is worse than chance explains.
     pub fn passed(&self) -> bool {
-        self.verdict != BandVerdict::Below
+        self.verdict != BandVerdict::Below && self.worse_groups().next().is_none()
+    }
+
+    /// The groups that are worse than chance explains.
+    pub fn worse_groups(&self) -> impl Iterator<Item = &GroupChange> {
+        self.groups
+            .iter()
+            .filter(|group| group.test.is_some_and(|test| test.worse))
+    }
+
+    /// Number of groups that were tested.
+    pub fn tested_groups(&self) -> usize {
+        self.groups.iter().filter(|group| group.test.is_some()).count()
+    }
+
+    /// What makes the comparison weaker than it could be; `None` for a baseline of [`GOOD_BASELINE_RUNS`] runs or more.
+    pub fn warning(&self) -> Option<String> {
+        (self.baseline_runs < GOOD_BASELINE_RUNS).then(|| {
+            format!(
+                "the baseline has {} runs, so its band is wide; with {GOOD_BASELINE_RUNS} or more smaller losses are found",
+                self.baseline_runs
+            )
+        })
     }
 }
 
-impl fmt::Display for CheckOutcome {
-    /// A few lines for a person: the verdict, and for a regression the groups and images that lost most.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verdict = match self.verdict {
-            BandVerdict::Inside => "inside the noise band",
-            BandVerdict::Below => "WORSE than the noise band allows",
-            BandVerdict::Above => "better than the noise band; consider a new baseline",
-        };
-        writeln!(
-            f,
-            "{}: {:.4} now, {:.4} in the baseline ({:+.4}, band +-{:.4}): {verdict}",
-            self.metric, self.mean_fresh, self.mean_baseline, self.change, self.band
-        )?;
-        let basis = match self.basis {
-            BandBasis::Seeds => format!("spread of {} seeds", self.baseline_seeds),
-            BandBasis::Images => "spread of the change over images (the baseline is a single run)".to_string(),
-        };
-        writeln!(f, "{} images, {} run(s); band from the {basis}", self.images, self.runs)?;
-        if self.verdict == BandVerdict::Below {
-            for g in self.groups.iter().take(5) {
-                let (b, v, c) = (g.baseline, g.fresh, g.change);
-                writeln!(
-                    f,
-                    "  {} = {} ({} images): {b:.4} -> {v:.4} ({c:+.4})",
-                    g.attribute, g.level, g.n
-                )?;
-            }
-            for i in self.worst_images.iter().take(5) {
-                writeln!(
-                    f,
-                    "  {}: {:.4} -> {:.4} ({:+.4})",
-                    i.image_id, i.baseline, i.fresh, i.change
-                )?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Band of a baseline without a spread over seeds: t times the standard error of the change over images.
-fn image_band(baseline: &Baseline, before: &[f64], after: &[f64]) -> Result<f64, MetricError> {
-    let changes: Vec<f64> = before.iter().zip(after).map(|(b, a)| a - b).collect();
-    let images = changes.len() as f64;
-    let Some(sd) = standard_deviation(&changes) else {
-        let expected = "at least 2, or a baseline of several seeds";
-        return Err(MetricError::Range {
-            what: "images of a check",
-            found: images,
-            expected,
-        });
-    };
-    let spread = t_quantile(images - 1.0, baseline.params.false_alarm) * sd / images.sqrt();
-    Ok(baseline.params.floor.max(spread))
-}
-
-fn group_changes(
-    better: Better,
-    ids: &[String],
-    before: &[f64],
-    after: &[f64],
-    attributes: &[Attribute],
-) -> Vec<GroupChange> {
+fn group_changes(baseline: &Baseline, sides: &Sides, ids: &[String], attributes: &[Attribute]) -> Vec<GroupChange> {
     let mut changes = Vec::new();
     for attribute in attributes {
-        let mut sums: BTreeMap<&str, (usize, f64, f64)> = BTreeMap::new();
-        for ((id, b), a) in ids.iter().zip(before).zip(after) {
+        let mut levels: std::collections::BTreeMap<&str, Vec<usize>> = std::collections::BTreeMap::new();
+        for (image, id) in ids.iter().enumerate() {
             if let Some(level) = attribute.levels.get(id) {
-                let sum = sums.entry(level).or_default();
-                *sum = (sum.0 + 1, sum.1 + b, sum.2 + a);
+                levels.entry(level).or_default().push(image);
             }
         }
-        changes.extend(
-            sums.into_iter()
-                .filter(|(_, sum)| sum.0 >= MIN_GROUP)
-                .map(|(level, (n, b, a))| {
-                    let (baseline, fresh) = (b / n as f64, a / n as f64);
-                    let (attribute, level) = (attribute.name.clone(), level.to_string());
-                    GroupChange {
-                        attribute,
-                        level,
-                        n,
-                        baseline,
-                        fresh,
-                        change: fresh - baseline,
-                    }
+        for (level, images) in levels.into_iter().filter(|(_, images)| images.len() >= LEAST_SHOWN) {
+            let found = sides.change(&images);
+            let p = found.p(baseline.better);
+            changes.push(GroupChange {
+                attribute: attribute.name.clone(),
+                level: level.to_owned(),
+                n: images.len(),
+                baseline: found.before,
+                fresh: found.after,
+                change: found.after - found.before,
+                test: (images.len() >= LEAST_TESTED).then_some(GroupTest {
+                    p,
+                    p_holm: p,
+                    worse: false,
                 }),
-        );
+            });
+        }
     }
-    changes.sort_by(|a, b| (better.sign() * a.change).total_cmp(&(better.sign() * b.change)));
+    let tested: Vec<f64> = changes.iter().filter_map(|group| Some(group.test?.p)).collect();
+    let sign = baseline.better.sign();
+    for (group, p_holm) in changes
+        .iter_mut()
+        .filter(|group| group.test.is_some())
+        .zip(holm(&tested))
+    {
+        let loss = -sign * group.change;
+        let worse = p_holm <= baseline.params.false_alarm && loss > baseline.params.floor;
+        group.test = group.test.map(|test| GroupTest { p_holm, worse, ..test });
+    }
+    let worse = |group: &GroupChange| group.test.is_some_and(|test| test.worse);
+    changes.sort_by(|a, b| {
+        worse(b)
+            .cmp(&worse(a))
+            .then((sign * a.change).total_cmp(&(sign * b.change)))
+    });
     changes
 }
 
-fn worst_images(better: Better, ids: &[String], before: &[f64], after: &[f64]) -> Vec<ImageChange> {
-    let mut changes: Vec<ImageChange> = ids
-        .iter()
-        .zip(before)
-        .zip(after)
-        .map(|((id, &baseline), &fresh)| ImageChange {
+fn worst_images(better: Better, sides: &Sides, ids: &[String]) -> Vec<ImageChange> {
+    let mean = |table: &[Vec<f64>], image: usize| table.iter().map(|run| run[image]).sum::<f64>() / table.len() as f64;
+    let of = |(image, id): (usize, &String)| {
+        let (baseline, fresh) = (mean(&sides.before, image), mean(&sides.after, image));
+        ImageChange {
             image_id: id.clone(),
             baseline,
             fresh,
             change: fresh - baseline,
-        })
+        }
+    };
+    let mut changes: Vec<ImageChange> = ids
+        .iter()
+        .enumerate()
+        .map(of)
         .filter(|c| better.sign() * c.change < 0.0)
         .collect();
     changes.sort_by(|a, b| (better.sign() * a.change).total_cmp(&(better.sign() * b.change)));

@@ -135,6 +135,28 @@ pub enum MetricError {
         /// The first of them.
         first_unknown: Option<String>,
     },
+    /// A seed occurs twice.
+    #[error("seed {seed} is given twice; every run has a seed of its own")]
+    DuplicateSeed {
+        /// The seed.
+        seed: u64,
+    },
+    /// A baseline of too few runs to judge anything.
+    #[error(
+        "the baseline has {found} run(s): {least} are needed to tell worse from chance, {good} or more to find small \
+         losses; train more seeds, evaluate each, and give all of them to --results with --update"
+    )]
+    BaselineRuns {
+        /// Runs of the baseline.
+        found: usize,
+        /// Fewest that are judged with.
+        least: usize,
+        /// As many as there should be.
+        good: usize,
+    },
+    /// The means of a baseline do not follow from its images.
+    #[error("the means of the baseline are not those of its images: the file was edited; make it anew with --update")]
+    BaselineMean,
     /// The baseline file is of another version of the format.
     #[error("baseline has format version {found}, this program reads version {expected}; make a new one with --update")]
     BaselineVersion {

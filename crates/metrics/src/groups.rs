@@ -5,6 +5,23 @@ use serde::{Deserialize, Serialize};
 use crate::error::{MetricError, check_finite};
 use crate::unit::Better;
 
+/// The smallest group whose figures are shown: what a handful of images says is mostly chance, and may be about a person.
+pub const LEAST_SHOWN: usize = 10;
+
+/// The smallest group that is tested and may make a check fail.
+pub const LEAST_TESTED: usize = 20;
+
+/// A group of images by name: a level of an attribute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageGroup {
+    /// Attribute, e.g. `sex`.
+    pub attribute: String,
+    /// Level, e.g. `female`.
+    pub level: String,
+    /// Its images, as places in a table.
+    pub images: Vec<usize>,
+}
+
 /// The mean of a metric in one group.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GroupMean {

@@ -19,19 +19,24 @@
 //! | `per_image.csv` | [`PerImage`] |
 //! | probabilities and score maps | [`resize_bilinear`], [`MapCut`], [`Calibration`], [`ScoreMap`], [`BoxAccuracy`], [`PixelPrecision`] |
 //! | predictors that learn nothing | [`whole_image`], [`CentredDisc`], [`otsu_darkness`] |
-//! | groups | [`MetricByGroup`], [`terciles`] |
-//! | gains and intervals | [`paired_gain`], [`arm_mean`] |
+//! | groups | [`MetricByGroup`], [`worst_group`], [`terciles`], [`LEAST_SHOWN`], [`LEAST_TESTED`] |
+//! | gains and intervals | [`paired_gain`], [`crossed_t`], [`gain_difference`], [`Units`], [`holm`] |
 //! | regressions | [`Baseline`], [`Runs`], [`CheckOutcome`] |
+mod bootstrap;
 mod boundary;
 mod boxes;
 mod calibration;
 mod check;
+mod check_text;
+mod clusters;
 mod components;
 mod confusion;
 mod contours;
+mod crossed;
 mod distance;
 mod error;
 mod groups;
+mod holm;
 mod map_cut;
 mod mask;
 mod noise;
@@ -41,31 +46,39 @@ mod registry;
 mod resize;
 mod runs;
 mod scores;
+mod table;
 mod terciles;
 mod trivial;
 mod unit;
+mod worst;
 mod wsol;
 
+pub use bootstrap::BootstrapParams;
 pub use boundary::BoundaryDistance;
 pub use boxes::{PixelBox, box_iou, optional_box_iou};
 pub use calibration::{CALIBRATION_BINS, Calibration, ReliabilityBin};
-pub use check::{BandBasis, BandVerdict, CheckOutcome, GroupChange, ImageChange, MIN_GROUP};
+pub use check::{BandVerdict, CheckOutcome, GroupChange, GroupTest, ImageChange, Pairing};
+pub use clusters::{Units, clusters};
 pub use confusion::{Confusion, JACCARD_THRESHOLD, threshold_jaccard};
+pub use crossed::{CrossedT, MeanSquares, crossed_t, gain_difference};
 pub use distance::squared_distances;
 pub use error::MetricError;
-pub use groups::{Against, GroupMean, MetricByGroup};
+pub use groups::{Against, GroupMean, ImageGroup, LEAST_SHOWN, LEAST_TESTED, MetricByGroup};
+pub use holm::holm;
 pub use map_cut::MapCut;
 pub use mask::Mask;
-pub use noise::{BASELINE_VERSION, BandParams, Baseline, BaselineImage};
-pub use paired::{ArmMean, BootstrapParams, Gain, Reading, SEEDS_FOR_INFERENCE, arm_mean, paired_gain, select_images};
-pub use per_image::{PerImage, PerImageRow};
+pub use noise::{BASELINE_VERSION, BandParams, Baseline, BaselineImage, GOOD_BASELINE_RUNS, LEAST_BASELINE_RUNS};
+pub use paired::{Gain, Reading, SEEDS_FOR_INFERENCE, arm_mean, paired_gain};
+pub use per_image::{LESION_COLUMN, PATIENT_COLUMN, PerImage, PerImageRow};
 pub use registry::{IMAGE_SCORE_COLUMNS, ImageScores, METRICS, MeanScores, Metric, OfficialScores, Scope};
 pub use resize::resize_bilinear;
 pub use runs::{Attribute, Runs};
 pub use scores::{OfficialRow, PooledScores, ScoreSummary};
+pub use table::select_images;
 pub use terciles::{Tercile, terciles};
 pub use trivial::{CentredDisc, otsu_darkness, otsu_threshold, whole_image};
 pub use unit::{Better, Unit};
+pub use worst::{WorstGroup, worst_group};
 pub use wsol::{BOX_IOU_THRESHOLDS, BoxAccuracy, MAP_THRESHOLDS, PixelPrecision, Proposals, ScoreMap};
 
 #[cfg(doctest)]

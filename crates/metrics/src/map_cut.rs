@@ -26,7 +26,10 @@ impl MapCut {
             Self::Quantile(quantile) => {
                 let mut values = map.to_vec();
                 let last = values.len().saturating_sub(1);
-                let index = ((quantile * values.len() as f64) as usize).min(last);
+                // So many values are at most the threshold; all others are above, but for ties.
+                let index = ((quantile * values.len() as f64).ceil() as usize)
+                    .saturating_sub(1)
+                    .min(last);
                 if values.is_empty() {
                     return 0.0;
                 }
@@ -56,7 +59,7 @@ mod tests {
     #[test]
     fn a_quantile_leaves_the_stated_share_above() {
         let map: Vec<f32> = (0..100).rev().map(|v| v as f32).collect();
-        assert_eq!(MapCut::CLASS_MAP.mask(10, 10, &map).unwrap().area(), 24);
+        assert_eq!(MapCut::CLASS_MAP.mask(10, 10, &map).unwrap().area(), 25);
         assert_eq!(MapCut::CLASS_MAP.threshold(&[]), 0.0);
         assert_eq!(MapCut::Quantile(1.0).threshold(&[1.0, 3.0, 2.0]), 3.0);
     }

@@ -1,11 +1,18 @@
+use crate::clusters::clusters;
 use crate::error::MetricError;
-use crate::registry::{IMAGE_SCORE_COLUMNS, ImageScores};
+use crate::groups::ImageGroup;
+use crate::registry::{IMAGE_SCORE_COLUMNS, ImageScores, Metric};
 use crate::runs::Attribute;
 
-/// The table `per_image.csv`: the metrics of each image and the groups it belongs to.
+/// Columns of `per_image.csv` that say which images belong together.
+pub const LESION_COLUMN: &str = "lesion_id";
+/// See [`LESION_COLUMN`]; written only where a patient is known.
+pub const PATIENT_COLUMN: &str = "patient_id";
+
+/// The table `per_image.csv`: the metrics of each image, the lesion and patient it shows and the groups it belongs to.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct PerImage {
-    /// Names of the group columns, which follow [`IMAGE_SCORE_COLUMNS`].
+    /// Names of the group columns, which come last.
     pub group_columns: Vec<String>,
     /// A row per image.
     pub rows: Vec<PerImageRow>,
@@ -16,19 +23,39 @@ pub struct PerImage {
 pub struct PerImageRow {
     /// The metrics.
     pub scores: ImageScores,
+    /// The lesion that the image shows, where known.
+    pub lesion_id: Option<String>,
+    /// The patient, where known.
+    pub patient_id: Option<String>,
     /// Level in each group column; empty where it is not known.
     pub groups: Vec<String>,
 }
 
 impl PerImage {
-    /// The table as CSV.
+    /// The table as CSV: [`IMAGE_SCORE_COLUMNS`] (but for metrics that no row has), `lesion_id`, `patient_id` (where one is
+    /// known), the group columns.
     ///
     /// # Errors
     /// [`MetricError::Length`] if a row has more or fewer groups than there are columns.
     pub fn to_csv(&self) -> Result<Vec<u8>, MetricError> {
+        let measured = |column: &&str| match Metric::named(column) {
+            Some(metric) => self.rows.is_empty() || self.rows.iter().any(|row| metric.of_image(&row.scores).is_some()),
+            None => true,
+        };
+        let kept: Vec<(usize, &str)> = IMAGE_SCORE_COLUMNS
+            .into_iter()
+            .enumerate()
+            .filter(|(_, column)| measured(column))
+            .collect();
+        let patients = self.rows.iter().any(|row| row.patient_id.is_some());
         let mut writer = csv::Writer::from_writer(Vec::new());
-        let columns = self.group_columns.iter().map(String::as_str);
-        writer.write_record(IMAGE_SCORE_COLUMNS.into_iter().chain(columns))?;
+        let mut header: Vec<&str> = kept.iter().map(|(_, column)| *column).collect();
+        header.push(LESION_COLUMN);
+        if patients {
+            header.push(PATIENT_COLUMN);
+        }
+        header.extend(self.group_columns.iter().map(String::as_str));
+        writer.write_record(header)?;
         for row in &self.rows {
             if row.groups.len() != self.group_columns.len() {
                 return Err(MetricError::Length {
@@ -37,17 +64,12 @@ impl PerImage {
                     found: row.groups.len(),
                 });
             }
-            // The metrics serialise themselves; the groups follow in the same record.
-            let mut scores = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
-            scores.serialize(&row.scores)?;
-            let bytes = scores
-                .into_inner()
-                .map_err(|error| csv::Error::from(error.into_error()))?;
-            let mut record = csv::StringRecord::new();
-            csv::ReaderBuilder::new()
-                .has_headers(false)
-                .from_reader(bytes.as_slice())
-                .read_record(&mut record)?;
+            let scores = row.scores_record()?;
+            let mut record: csv::StringRecord = kept.iter().filter_map(|(at, _)| scores.get(*at)).collect();
+            record.push_field(row.lesion_id.as_deref().unwrap_or_default());
+            if patients {
+                record.push_field(row.patient_id.as_deref().unwrap_or_default());
+            }
             row.groups.iter().for_each(|group| record.push_field(group));
             writer.write_record(&record)?;
         }
@@ -56,7 +78,11 @@ impl PerImage {
             .map_err(|error| csv::Error::from(error.into_error()))?)
     }
 
-    /// Reads a table; columns may come in any order, and every column that is not a metric is a group column.
+    /// Reads a table; columns may come in any order, and every column that is not known is a group column.
+    ///
+    /// Tables of other versions are readable: `lesion_id`, `patient_id` and any metric but `jaccard` may be missing (such a
+    /// metric is `None` in [`ImageScores::metric`]), and an unknown column between `image_id` and `tn`, where metrics are
+    /// written, is a metric of a later version and is left out.
     ///
     /// # Errors
     /// [`MetricError::Table`] for a missing column or a cell that is not a number, [`MetricError::Value`] for a metric
@@ -64,19 +90,26 @@ impl PerImage {
     pub fn from_csv(bytes: &[u8]) -> Result<Self, MetricError> {
         let mut reader = csv::Reader::from_reader(bytes);
         let headers = reader.headers()?.clone();
+        let place = |column: &str| headers.iter().position(|header| header == column);
         for column in ["image_id", "jaccard"] {
-            if !headers.iter().any(|header| header == column) {
+            if place(column).is_none() {
                 return Err(MetricError::Table {
                     reason: format!("no column `{column}` in the header"),
                 });
             }
         }
+        let metrics: Vec<&Metric> = Metric::per_image()
+            .filter(|metric| place(metric.key).is_some())
+            .collect();
+        let among_metrics = place("image_id").zip(place("tn")).map(|(first, last)| first..last);
+        let known = |name: &str| IMAGE_SCORE_COLUMNS.contains(&name) || name == LESION_COLUMN || name == PATIENT_COLUMN;
         let groups: Vec<(usize, String)> = headers
             .iter()
             .enumerate()
-            .filter(|(_, name)| !IMAGE_SCORE_COLUMNS.contains(name))
+            .filter(|(at, name)| !known(name) && !among_metrics.as_ref().is_some_and(|range| range.contains(at)))
             .map(|(at, name)| (at, name.to_owned()))
             .collect();
+        let (lesion, patient) = (place(LESION_COLUMN), place(PATIENT_COLUMN));
         let mut rows = Vec::new();
         for (number, record) in reader.records().enumerate() {
             let record = record?;
@@ -86,12 +119,24 @@ impl PerImage {
             let scores: ImageScores = record
                 .deserialize(Some(&headers))
                 .map_err(|error| wrong(error.to_string()))?;
-            scores.check_ranges().map_err(|error| wrong(error.to_string()))?;
-            let groups = groups
-                .iter()
-                .map(|(at, _)| record.get(*at).unwrap_or_default().to_owned())
-                .collect();
-            rows.push(PerImageRow { scores, groups });
+            for metric in &metrics {
+                metric
+                    .check(metric.of_image(&scores).unwrap_or(f64::NAN))
+                    .map_err(|error| wrong(error.to_string()))?;
+            }
+            let id = |column: Option<usize>| {
+                let cell = record.get(column?)?.trim();
+                (!cell.is_empty()).then(|| cell.to_owned())
+            };
+            rows.push(PerImageRow {
+                scores,
+                lesion_id: id(lesion),
+                patient_id: id(patient),
+                groups: groups
+                    .iter()
+                    .map(|(at, _)| record.get(*at).unwrap_or_default().to_owned())
+                    .collect(),
+            });
         }
         if rows.is_empty() {
             return Err(MetricError::Empty {
@@ -118,9 +163,56 @@ impl PerImage {
         self.group_columns.iter().enumerate().map(attribute).collect()
     }
 
+    /// The groups of at least this many images, by column and then in alphabetical order; images as places in
+    /// [`rows`](Self::rows).
+    pub fn groups(&self, least: usize) -> Vec<ImageGroup> {
+        let mut found = Vec::new();
+        for (column, attribute) in self.group_columns.iter().enumerate() {
+            let mut levels: std::collections::BTreeMap<&str, Vec<usize>> = std::collections::BTreeMap::new();
+            for (image, row) in self.rows.iter().enumerate() {
+                if let Some(level) = row.groups.get(column).filter(|level| !level.is_empty()) {
+                    levels.entry(level).or_default().push(image);
+                }
+            }
+            let large = levels.into_iter().filter(|(_, images)| images.len() >= least);
+            found.extend(large.map(|(level, images)| ImageGroup {
+                attribute: attribute.clone(),
+                level: level.to_owned(),
+                images,
+            }));
+        }
+        found
+    }
+
+    /// Which rows show one lesion or one patient: see [`clusters`].
+    pub fn clusters(&self) -> Vec<usize> {
+        clusters(
+            self.rows
+                .iter()
+                .map(|row| [row.lesion_id.as_deref(), row.patient_id.as_deref()]),
+        )
+    }
+
     /// The metrics alone.
     pub fn scores(&self) -> Vec<ImageScores> {
         self.rows.iter().map(|row| row.scores.clone()).collect()
+    }
+}
+
+impl PerImageRow {
+    /// The metrics as they serialise themselves, a cell per column of [`IMAGE_SCORE_COLUMNS`].
+    fn scores_record(&self) -> Result<csv::StringRecord, MetricError> {
+        let mut scores = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
+        scores.serialize(&self.scores)?;
+        let bytes = scores
+            .into_inner()
+            .map_err(|error| csv::Error::from(error.into_error()))?;
+        let mut record = csv::StringRecord::new();
+        csv::ReaderBuilder::new()
+            .has_headers(false)
+            .from_reader(bytes.as_slice())
+            .read_record(&mut record)?;
+        Ok(record)
     }
 }
 
@@ -135,6 +227,8 @@ mod tests {
         let mask = Mask::new(4, 4, pixels).unwrap();
         PerImageRow {
             scores: ImageScores::of(id, &mask, &mask).unwrap(),
+            lesion_id: None,
+            patient_id: None,
             groups: vec![group.to_owned()],
         }
     }
@@ -148,6 +242,50 @@ mod tests {
         let again = PerImage::from_csv(&table.to_csv().unwrap()).unwrap();
         assert_eq!(again, table);
         assert_eq!(again.attributes()[0].levels.len(), 1);
+    }
+
+    /// Rows of one lesion or patient are one cluster, and come back so.
+    #[test]
+    fn lesions_and_patients_come_back() {
+        let mut table = PerImage {
+            group_columns: vec!["sex".into()],
+            rows: ["a", "b", "c"].map(|id| row(id, 3, "female")).into(),
+        };
+        assert!(
+            !String::from_utf8(table.to_csv().unwrap())
+                .unwrap()
+                .contains("patient_id")
+        );
+        table.rows[0].lesion_id = Some("L1".into());
+        table.rows[2].lesion_id = Some("L1".into());
+        table.rows[1].patient_id = Some("P1".into());
+        let again = PerImage::from_csv(&table.to_csv().unwrap()).unwrap();
+        assert_eq!(again, table);
+        assert_eq!(again.clusters(), [0, 1, 0]);
+        assert_eq!(again.groups(3)[0].images, [0, 1, 2]);
+        assert!(again.groups(4).is_empty());
+    }
+
+    /// A table of before `hd95` and lesions, and one with a metric of a later version, are read for what they have.
+    #[test]
+    fn tables_of_other_versions_are_read() {
+        let older = "image_id,jaccard,dice,tp,fp,fn,tn,sex\na,0.5,0.6,1,1,1,1,female\n";
+        let table = PerImage::from_csv(older.as_bytes()).unwrap();
+        let scores = &table.rows[0].scores;
+        assert_eq!((scores.metric("dice"), scores.metric("hd95")), (Some(0.6), None));
+        assert_eq!(table.group_columns, ["sex"]);
+        assert_eq!((table.clusters(), &table.rows[0].lesion_id), (vec![0], &None));
+        let written = String::from_utf8(table.to_csv().unwrap()).unwrap();
+        assert_eq!(
+            written,
+            older.replace(",sex", ",lesion_id,sex").replace(",female", ",,female")
+        );
+        let newer = "image_id,jaccard,jaccard_of_tomorrow,tp,fp,fn,tn,lesion_id,sex\na,0.5,0.123,1,1,1,1,L,female\n";
+        assert_eq!(PerImage::from_csv(newer.as_bytes()).unwrap().group_columns, ["sex"]);
+        for broken in ["NaN", "", "inf"] {
+            let table = older.replace("0.6", broken);
+            assert!(PerImage::from_csv(table.as_bytes()).is_err(), "dice of `{broken}`");
+        }
     }
 
     #[test]

@@ -51,10 +51,11 @@ impl Metric {
         METRICS.iter().filter(|metric| matches!(metric.scope, Scope::Image(_)))
     }
 
-    /// Its value for one image; `None` for a metric of a set of images.
+    /// Its value for one image; `None` for a metric of a set of images, and where the table that the scores were read from
+    /// does not have it.
     pub fn of_image(&self, scores: &ImageScores) -> Option<f64> {
         match self.scope {
-            Scope::Image(of) => Some(of(scores)),
+            Scope::Image(of) => Some(of(scores)).filter(|value| !value.is_nan()),
             Scope::Images => None,
         }
     }
@@ -74,6 +75,11 @@ impl Metric {
             high: *self.range.end(),
         })
     }
+}
+
+/// A metric of an image in a table without its column.
+fn not_measured() -> f64 {
+    f64::NAN
 }
 
 /// Two masks of one image, and what several metrics are made of.
@@ -169,12 +175,14 @@ macro_rules! metrics {
         }
 
         /// Every metric of one image, with the image's id and its pixel counts. A row of `per_image.csv`.
+        ///
+        /// A metric that a table read from a file does not have is NaN.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
         pub struct ImageScores {
             /// Which image.
             pub image_id: String,
-            $($(#[doc = $official_about])+ pub $official: f64,)+
-            $($(#[doc = $image_about])+ pub $image: f64,)+
+            $($(#[doc = $official_about])+ #[serde(default = "not_measured")] pub $official: f64,)+
+            $($(#[doc = $image_about])+ #[serde(default = "not_measured")] pub $image: f64,)+
             /// Lesion pixels found.
             pub tp: u64,
             /// Background pixels called lesion.
@@ -236,6 +244,7 @@ macro_rules! metrics {
                 let mean = |of: fn(&ImageScores) -> f64| rows.iter().map(of).sum::<f64>() / rows.len() as f64;
                 let all: Confusion = rows.iter().map(ImageScores::confusion).sum();
                 $(let $pooled: fn(&Confusion) -> f64 = $pooled_of;)+
+                // A metric that some table did not have has no mean.
                 Ok(Self {
                     images: rows.len(),
                     $($official: mean(|r| r.$official),)+
@@ -285,7 +294,7 @@ metrics! {
         pooled_dice(Confusion::dice) { label: "Pooled Dice", in_sentence: "pooled Dice", ..FRACTION }
     }
     images {
-        /// Lowest mean Jaccard of any group with enough images.
+        /// Lowest mean Jaccard of any group of at least ten images; which group and its interval stand beside it.
         worst_group_jaccard { label: "Jaccard, worst group", in_sentence: "Jaccard of the worst group", ..FRACTION }
         /// Mean Jaccard of the hard-to-learn images.
         htl_subset_jaccard { label: "Jaccard, HTL images", in_sentence: "Jaccard of the HTL images", ..FRACTION }

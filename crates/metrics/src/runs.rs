@@ -1,12 +1,14 @@
 use std::collections::BTreeMap;
 
 use crate::error::{MetricError, check_finite};
+use crate::noise::check_seeds;
 
 /// Results of one or more runs on the same images, brought into the order of the image ids.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Runs {
     image_ids: Vec<String>,
     table: Vec<Vec<f64>>,
+    seeds: Option<Vec<u64>>,
 }
 
 impl Runs {
@@ -40,11 +42,32 @@ impl Runs {
             table.push(values);
         }
         match image_ids {
-            Some(image_ids) if !image_ids.is_empty() => Ok(Self { image_ids, table }),
+            Some(image_ids) if !image_ids.is_empty() => Ok(Self {
+                image_ids,
+                table,
+                seeds: None,
+            }),
             _ => Err(MetricError::Empty {
                 what: "the list of results",
             }),
         }
+    }
+
+    /// The same runs with the seed of each, so that they can be paired with others' of the same seed.
+    ///
+    /// # Errors
+    /// [`MetricError::Length`] unless there is one seed per run, [`MetricError::DuplicateSeed`].
+    pub fn with_seeds(self, seeds: Vec<u64>) -> Result<Self, MetricError> {
+        check_seeds(&seeds, self.table.len(), "seeds, one per run")?;
+        Ok(Self {
+            seeds: Some(seeds),
+            ..self
+        })
+    }
+
+    /// Seed of every run, where they are known.
+    pub fn seeds(&self) -> Option<&[u64]> {
+        self.seeds.as_deref()
     }
 
     /// Sorted ids of the images.
@@ -55,12 +78,6 @@ impl Runs {
     /// Values, `[runs][images]`, images as in [`image_ids`](Self::image_ids).
     pub fn table(&self) -> &[Vec<f64>] {
         &self.table
-    }
-
-    /// Mean over runs of every image.
-    pub fn image_means(&self) -> Vec<f64> {
-        let mean = |i: usize| self.table.iter().map(|run| run[i]).sum::<f64>() / self.table.len() as f64;
-        (0..self.image_ids.len()).map(mean).collect()
     }
 }
 

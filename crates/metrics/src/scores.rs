@@ -18,17 +18,10 @@ impl ImageScores {
         }
     }
 
-    /// One metric by its key; `None` for any other name and for metrics that a single image does not have.
+    /// One metric by its key; `None` for any other name, for metrics that a single image does not have, and for a column
+    /// that the table it was read from lacks.
     pub fn metric(&self, key: &str) -> Option<f64> {
         Metric::named(key)?.of_image(self)
-    }
-
-    /// Checks that every metric is a number in its range, as one read from a file may not be.
-    ///
-    /// # Errors
-    /// [`MetricError::Value`] with the column.
-    pub(crate) fn check_ranges(&self) -> Result<(), MetricError> {
-        Metric::per_image().try_for_each(|metric| metric.check(metric.of_image(self).unwrap_or(f64::NAN)))
     }
 }
 

@@ -15,11 +15,13 @@ fn per_image_csv() {
         group_columns: vec!["sex".into()],
         rows: vec![PerImageRow {
             scores: ImageScores::of("a", &prediction, &truth).unwrap(),
+            lesion_id: Some("L7".into()),
+            patient_id: None,
             groups: vec!["female".into()],
         }],
     };
-    let expected = "image_id,jaccard,threshold_jaccard,dice,accuracy,sensitivity,specificity,box_iou,surface_distance,hd95,tp,fp,fn,tn,sex\n\
-                    a,0.6,0.0,0.75,0.75,0.75,0.75,0.6666666666666666,0.05590169943749474,0.22360679774997896,3,1,1,3,female\n";
+    let expected = "image_id,jaccard,threshold_jaccard,dice,accuracy,sensitivity,specificity,box_iou,surface_distance,hd95,tp,fp,fn,tn,lesion_id,sex\n\
+                    a,0.6,0.0,0.75,0.75,0.75,0.75,0.6666666666666666,0.05590169943749474,0.22360679774997896,3,1,1,3,L7,female\n";
     assert_eq!(String::from_utf8(table.to_csv().unwrap()).unwrap(), expected);
 }
 

@@ -2,7 +2,7 @@
 
 use htl_metrics::{
     BootstrapParams, BoundaryDistance, Confusion, ImageScores, Mask, MeanScores, PixelBox, PixelPrecision, Proposals,
-    ScoreMap, arm_mean, box_iou, optional_box_iou, otsu_threshold, paired_gain, resize_bilinear,
+    ScoreMap, Units, arm_mean, box_iou, crossed_t, optional_box_iou, otsu_threshold, paired_gain, resize_bilinear,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -100,18 +100,30 @@ proptest! {
 
     #[test]
     fn the_interval_contains_the_mean(arm in table(1..7), seed in 0u64..1000) {
-        let estimate = arm_mean(&arm, &BootstrapParams { resamples: 1000, seed }).unwrap();
-        prop_assert!(estimate.ci95[0] <= estimate.mean + 1e-12 && estimate.mean <= estimate.ci95[1] + 1e-12, "{estimate:?}");
+        let estimate = arm_mean(&arm, Units::Images, &BootstrapParams { resamples: 1000, seed }).unwrap();
+        for [low, high] in [estimate.ci95, estimate.bootstrap_ci95] {
+            prop_assert!(low <= estimate.mean + 1e-12 && estimate.mean <= high + 1e-12, "{estimate:?}");
+        }
     }
 
     #[test]
     fn the_gain_over_itself_is_nothing_and_signs_flip(arms in table(10..11), seed in 0u64..100) {
         let params = BootstrapParams { resamples: 200, seed };
         let (method, control) = arms.split_at(5);
-        let none = paired_gain(method, method, &params).unwrap();
-        prop_assert_eq!((none.mean, none.ci95, none.p), (0.0, [0.0, 0.0], Some(1.0)));
-        let (there, back) = (paired_gain(method, control, &params).unwrap(), paired_gain(control, method, &params).unwrap());
-        prop_assert!(close(there.mean, -back.mean) && close(there.ci95[0], -back.ci95[1]) && there.p == back.p);
+        let none = paired_gain(method, method, Units::Images, &params).unwrap();
+        prop_assert_eq!((none.mean, none.ci95, none.bootstrap_ci95, none.p), (0.0, [0.0; 2], [0.0; 2], Some(1.0)));
+        let gain = |a, b| paired_gain(a, b, Units::Images, &params).unwrap();
+        let (there, back) = (gain(method, control), gain(control, method));
+        prop_assert!(close(there.mean, -back.mean) && close(there.ci95[0], -back.ci95[1]) && close(there.p.unwrap(), back.p.unwrap()));
+    }
+
+    /// Clusters of one image each are images, in whatever order they are numbered.
+    #[test]
+    fn clusters_of_one_are_images(arm in table(2..6), first in 0usize..1000) {
+        let numbers: Vec<usize> = (0..arm[0].len()).map(|image| first + 3 * image).collect();
+        let (images, clusters) = (crossed_t(&arm, Units::Images).unwrap(), crossed_t(&arm, Units::Clusters(&numbers)).unwrap());
+        prop_assert!(close(images.mean, clusters.mean) && close(images.standard_error, clusters.standard_error));
+        prop_assert!(close(images.degrees, clusters.degrees) && images.degrees >= 1.0);
     }
 
     #[test]

@@ -122,13 +122,13 @@ impl ScoreTable {
     }
 }
 
-/// The score that a table is ranked by unasked: `forgetting` where it is known, else `disagreement`.
+/// The score that a table is ranked by unasked: `forgetting_raw` where it is known, else `disagreement`.
 pub fn default_score(table: &ScoreTable) -> &'static str {
     let known = table
-        .column(column::FORGETTING)
+        .column(column::FORGETTING_RAW)
         .is_ok_and(|values| values.iter().any(Option::is_some));
     if known {
-        column::FORGETTING
+        column::FORGETTING_RAW
     } else {
         column::DISAGREEMENT
     }

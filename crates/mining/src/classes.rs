@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use crate::error::{MiningError, Result};
 use crate::forgetting::ForgettingCurves;
-use crate::score::{CLASS_COLUMNS, ClassContext, SCORES};
+use crate::score::{CLASS_COLUMNS, ClassContext, Input, SCORES};
 use crate::table::{ScoreRow, ScoreTable};
 
 /// Class predictions of K seeds for the same images, for the classifiers of the weakly-supervised setting.
@@ -125,7 +125,7 @@ pub fn class_scores(
                 .transpose()?,
             forgetting: curves.and_then(|curves| curves.class_forgetting(id)),
         };
-        let scores = SCORES.iter().filter(|score| score.is_of_classes());
+        let scores = SCORES.iter().filter(|score| score.input() == Input::Classes);
         table.push(ScoreRow {
             image_id: id.clone(),
             setting: String::new(),

@@ -5,15 +5,20 @@ use crate::error::{MiningError, Result};
 use crate::forgetting::ForgettingCurves;
 use crate::params::ScoreValidParams;
 use crate::population::{Population, same_images};
-use crate::score::{ImageContext, SCORE_COLUMNS, SCORES};
+use crate::score::{ImageContext, Input, SCORE_COLUMNS, SCORES};
 use crate::table::{ScoreRow, ScoreTable};
 
 /// Gives the true mask of an image by id, at its stored size, or `None` where there is none. Asked once per image, possibly
 /// from several threads, so that masks need not all be in memory.
 pub type Truth<'a> = dyn Fn(&str) -> std::result::Result<Option<Mask>, TruthError> + Sync + 'a;
 
-/// Why a true mask cannot be read.
+/// Why a true mask or a photograph cannot be read.
 pub type TruthError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Gives the colour distance between the inside of a mask and the skin around it in the image of that id, or `None` where it
+/// cannot be measured. The mask is that of the networks, of the maps' size: labels are not looked at. Asked once per image,
+/// possibly from several threads.
+pub type Contrast<'a> = dyn Fn(&str, &Mask) -> std::result::Result<Option<f64>, TruthError> + Sync + 'a;
 
 /// What is compared. Images are matched by id; order in the populations does not matter.
 #[derive(Clone, Copy)]
@@ -28,6 +33,8 @@ pub struct Comparison<'a> {
     pub curves: Option<&'a ForgettingCurves>,
     /// True masks, where known.
     pub truth: Option<&'a Truth<'a>>,
+    /// Contrast of the lesions, where photographs are at hand.
+    pub contrast: Option<&'a Contrast<'a>>,
 }
 
 impl<'a> Comparison<'a> {
@@ -47,6 +54,7 @@ impl<'a> Comparison<'a> {
             sham: None,
             curves: None,
             truth: None,
+            contrast: None,
         }
     }
 
@@ -70,6 +78,14 @@ impl<'a> Comparison<'a> {
     pub fn with_truth(self, truth: &'a Truth<'a>) -> Self {
         Self {
             truth: Some(truth),
+            ..self
+        }
+    }
+
+    /// Adds what measures the contrast of a lesion.
+    pub fn with_contrast(self, contrast: &'a Contrast<'a>) -> Self {
+        Self {
+            contrast: Some(contrast),
             ..self
         }
     }
@@ -107,7 +123,19 @@ impl<'a> Comparison<'a> {
             None => None,
         };
         let planes = |population: &Population| population.planes_of(image_id);
-        ImageContext::new(self.dense.kind(), self.dense.size(), params, planes(self.dense)?)?
+        let context = ImageContext::new(self.dense.kind(), self.dense.size(), params, planes(self.dense)?)?;
+        let contrast = match self.contrast {
+            Some(contrast) => {
+                contrast(image_id, &context.dense.consensus_mask).map_err(|source| MiningError::Photograph {
+                    image_id: image_id.to_string(),
+                    source,
+                })?
+            }
+            None => None,
+        };
+        context
+            .named(image_id)
+            .with_contrast(contrast)
             .with_sparse(self.sparse.map(planes).transpose()?)?
             .with_sham(self.sham.map(planes).transpose()?)?
             .with_forgetting(self.curves.and_then(|curves| curves.forgetting(image_id)))
@@ -128,7 +156,7 @@ pub fn scores(comparison: &Comparison<'_>, params: &ScoreValidParams) -> Result<
         .par_iter()
         .map(|id| {
             let context = comparison.image(id, params)?;
-            let scores = SCORES.iter().filter(|score| !score.is_of_classes());
+            let scores = SCORES.iter().filter(|score| score.input() == Input::Maps);
             Ok(ScoreRow {
                 image_id: id.clone(),
                 setting: String::new(),

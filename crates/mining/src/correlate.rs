@@ -59,7 +59,7 @@ pub fn spearman(x: &[Option<f64>], y: &[Option<f64>]) -> Result<Option<Correlati
 }
 
 /// Ranks from 1, ties sharing the mean of theirs.
-pub(crate) fn mean_ranks(values: &[f64]) -> Vec<f64> {
+pub fn mean_ranks(values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|&a, &b| (values[a] + 0.0).total_cmp(&(values[b] + 0.0)));
     let mut ranks = vec![0.0; values.len()];

@@ -106,6 +106,28 @@ pub enum MiningError {
         /// Rows looked at.
         rows: usize,
     },
+    /// A photograph that cannot be measured.
+    #[error("the photograph of `{image_id}` cannot be measured: {source}")]
+    Photograph {
+        /// The image.
+        image_id: String,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A loss without a gradient.
+    #[error(
+        "the loss of sample {sample} depends on none of the variables: give the network's own variables, and a forward pass that tracks gradients"
+    )]
+    NoGradient {
+        /// Number of the sample, from 0.
+        sample: usize,
+    },
+    /// A training without judgements of its images.
+    #[error("the dynamics of training {training} have no rows: train with `htl train --dynamics`")]
+    NoDynamics {
+        /// Its place among those given, from 1.
+        training: usize,
+    },
     /// A score that does not tell any image from any other.
     #[error(
         "all {images} images have the same `{column}`{}: nothing tells hard from easy. Two populations that are equal, or \

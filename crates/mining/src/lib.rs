@@ -30,8 +30,12 @@ mod comparison;
 mod correlate;
 #[cfg(feature = "candle")]
 mod curve_builder;
+mod detection;
+mod dynamics;
 mod error;
 mod forgetting;
+#[cfg(feature = "candle")]
+mod gradients;
 mod halves;
 mod knockoff;
 mod map_kind;
@@ -68,14 +72,18 @@ pub use attributes::{
 pub use choose::{FoldChoice, default_score};
 pub use classes::{ClassPopulation, class_scores, modal_class};
 #[cfg(feature = "candle")]
-pub use comparison::{Comparison, Truth, TruthError, scores};
-pub use correlate::{Correlation, spearman};
+pub use comparison::{Comparison, Contrast, Truth, TruthError, scores};
+pub use correlate::{Correlation, mean_ranks, spearman};
 #[cfg(feature = "candle")]
 pub use curve_builder::CurveBuilder;
+pub use detection::{auroc, average_precision};
+pub use dynamics::dynamics_scores;
 pub use error::{MiningError, Result};
 pub use forgetting::{
     CLASS_SPARSITY, ClassForgetting, Damage, EXEMPLAR_SPARSITIES, Forgetting, ForgettingCurves, check_sparsities,
 };
+#[cfg(feature = "candle")]
+pub use gradients::{gradient_norms, gradient_scores};
 pub use halves::SeedHalves;
 pub use htl_vocabulary::{Estimate, RateRow, write_rates};
 pub use knockoff::{LEAST_SEEDS, knockoff_threshold, relative_statistics};
@@ -90,7 +98,8 @@ pub use query::{QueryRule, query};
 pub use rank::{MOST_TIED, Ranking, Tie, rank};
 pub use reliability::{Reliability, write_reliability};
 pub use score::{
-    CLASS_COLUMNS, ClassContext, Errors, ImageContext, Measure, Need, SCORE_COLUMNS, SCORES, Score, score_named,
+    CLASS_COLUMNS, ClassContext, DYNAMICS_SCORE_COLUMNS, DynamicsContext, Errors, GRADIENT_COLUMNS, ImageContext,
+    Input, Measure, Need, SCORE_COLUMNS, SCORES, Score, score_named,
 };
 pub use select::{Outcome, Selection, random_like, top, weights};
 pub use skin_tone::{SKIN_TONES, skin_tone};

@@ -220,7 +220,9 @@ fn evaluation_tracks_no_gradient_and_changes_nothing() {
 #[test]
 fn recalibration_averages_over_batches() {
     for architecture in [unet(4), classifier(4, 3)] {
-        let batches: Vec<Tensor> = (2..5).map(|batch| (images(batch, 16, 16) + batch as f64).unwrap()).collect();
+        let batches: Vec<Tensor> = (2..5)
+            .map(|batch| (images(batch, 16, 16) + batch as f64).unwrap())
+            .collect();
         // One training step from statistics (0, 1) moves them a tenth of the way: that tells those of a batch.
         let of_batch = |batch: &Tensor| -> Vec<Vec<f32>> {
             let fresh = build(&architecture, 7);
@@ -236,7 +238,12 @@ fn recalibration_averages_over_batches() {
         let network = build(&architecture, 7);
         // Earlier statistics leave no trace.
         network.forward(&images(3, 16, 16), Mode::Train).unwrap();
-        let weights: Vec<f32> = network.parameters().trainable().iter().flat_map(|(_, var)| flat(var)).collect();
+        let weights: Vec<f32> = network
+            .parameters()
+            .trainable()
+            .iter()
+            .flat_map(|(_, var)| flat(var))
+            .collect();
         for (before, batch) in (0..).zip(&batches) {
             let output = network.forward(batch, Mode::Recalibrate { before }).unwrap();
             assert!(!output.track_op());
@@ -245,10 +252,18 @@ fn recalibration_averages_over_batches() {
             for (channel, found) in flat(var.as_tensor()).into_iter().enumerate() {
                 let expected = single.iter().map(|batch| batch[layer][channel]).sum::<f32>() / 3.0;
                 let tolerance = 2e-4 * expected.abs().max(1.0);
-                assert!((found - expected).abs() < tolerance, "{name}: {found}, expected {expected}");
+                assert!(
+                    (found - expected).abs() < tolerance,
+                    "{name}: {found}, expected {expected}"
+                );
             }
         }
-        let after: Vec<f32> = network.parameters().trainable().iter().flat_map(|(_, var)| flat(var)).collect();
+        let after: Vec<f32> = network
+            .parameters()
+            .trainable()
+            .iter()
+            .flat_map(|(_, var)| flat(var))
+            .collect();
         assert_eq!(weights, after);
     }
 }

@@ -68,11 +68,20 @@ impl MaskSet {
             let mut generator = generator(name, seed);
             let drawn: Vec<f64> = values.iter().map(|_| StandardNormal.sample(&mut generator)).collect();
             let size = drawn.iter().map(|value| value * value).sum::<f64>();
-            let scale = if size > 0.0 { (taken_away(&values, &keep) / size).sqrt() } else { 0.0 };
+            let scale = if size > 0.0 {
+                (taken_away(&values, &keep) / size).sqrt()
+            } else {
+                0.0
+            };
             let noise = drawn.into_iter().map(|value| value * scale).collect();
-            let weight = weights.get(name).ok_or_else(|| PruneError::MissingWeight { name: name.into() })?;
+            let weight = weights
+                .get(name)
+                .ok_or_else(|| PruneError::MissingWeight { name: name.into() })?;
             let noise = Tensor::from_vec(noise, weight.shape(), &Device::Cpu)?;
-            Ok((name.to_string(), noise.to_dtype(weight.dtype())?.to_device(weight.device())?))
+            Ok((
+                name.to_string(),
+                noise.to_dtype(weight.dtype())?.to_device(weight.device())?,
+            ))
         };
         self.iter().map(noise).collect()
     }
@@ -86,9 +95,15 @@ fn generator(name: &str, seed: u64) -> ChaCha8Rng {
 }
 
 fn of_mask(weights: &WeightSet, name: &str, mask: &Mask) -> Result<(Vec<f64>, Vec<u8>), PruneError> {
-    let weight = weights.get(name).ok_or_else(|| PruneError::MissingWeight { name: name.into() })?;
+    let weight = weights
+        .get(name)
+        .ok_or_else(|| PruneError::MissingWeight { name: name.into() })?;
     mask.check_shape(name, weight)?;
-    let values = weight.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?;
+    let values = weight
+        .to_device(&Device::Cpu)?
+        .to_dtype(DType::F64)?
+        .flatten_all()?
+        .to_vec1()?;
     let keep = mask.as_tensor().to_device(&Device::Cpu)?.flatten_all()?.to_vec1()?;
     Ok((values, keep))
 }

@@ -72,6 +72,16 @@ pub enum ReportError {
         /// What is wrong.
         source: Box<MetricError>,
     },
+    /// The worst group of an arm cannot be found.
+    #[error("{setting}: worst group of `{arm}`: {source}")]
+    WorstGroup {
+        /// The setting.
+        setting: String,
+        /// The arm.
+        arm: String,
+        /// What is wrong.
+        source: Box<MetricError>,
+    },
     /// A buffer's length does not fit the shape it came with.
     #[error("{what} of {height} x {width} pixels needs {expected} bytes, found {found}")]
     Buffer {

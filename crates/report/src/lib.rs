@@ -16,7 +16,9 @@
 //! assert!(page.contains("The baseline reaches Jaccard 0.790 (mean of 2 seeds)."));
 //! # Ok::<(), htl_report::ReportError>(())
 //! ```
+mod arm_table;
 mod axis;
+mod contrasts;
 mod error;
 mod markdown;
 mod numbers;
@@ -26,12 +28,13 @@ mod panels;
 mod report;
 mod run;
 mod summary;
+mod weak;
 mod words;
 
 pub use error::ReportError;
 pub use htl_vocabulary::results::{
-    Arm, Dataset, Gain, HtlSet, Metrics, PRIMARY_METRIC, Results, SIGNIFICANT_DIGITS, SeedResult, Setting,
-    round_significant,
+    Arm, Contrast, Dataset, Gain, HtlSet, Metrics, PRIMARY_METRIC, PrimaryGain, Results, SIGNIFICANT_DIGITS,
+    SeedResult, Setting, Subset, SubsetGain, Weak, WorstGroup, round_significant,
 };
 pub use htl_vocabulary::{Estimate, PerformanceRow, RateRow};
 pub use markdown::markdown_table;

@@ -3,7 +3,7 @@ use std::fmt::Write;
 use htl_vocabulary::results::{Arm, PRIMARY_METRIC, Results, comparison_arms};
 use htl_vocabulary::setting;
 
-use crate::summary::{Verdict, arms_in_order};
+use crate::summary::{Verdict, arms_in_order, verdict_of};
 use crate::words;
 
 /// Printed beside the primary metric.
@@ -12,7 +12,8 @@ const SECOND: &str = "threshold_jaccard";
 /// The results as two Markdown tables for a README: a row per arm and per predictor that learns nothing, then a row per
 /// paired gain in the primary metric.
 ///
-/// Means are over seeds, with the standard deviation where there are several. The same results give the same text, so
+/// Means are over seeds, ± their standard deviation over seeds where there are several: not an interval. Intervals of gains
+/// are for further seeds and images. The same results give the same text, so
 /// that a test can hold a README against the committed `results.json`. An interval of fewer than five seeds is marked
 /// `descriptive`.
 pub fn markdown_table(results: &Results) -> String {
@@ -60,7 +61,7 @@ pub fn markdown_table(results: &Results) -> String {
             };
             let comparison = format!("{} against {}", words::arm(a), words::arm_in_sentence(b));
             let mut interval = words::interval(PRIMARY_METRIC, gain.ci95);
-            if Verdict::of(PRIMARY_METRIC, gain) == Verdict::Descriptive {
+            if verdict_of(setting, pair, PRIMARY_METRIC, gain) == Verdict::Descriptive {
                 interval.push_str(" (descriptive)");
             }
             let change = words::difference(PRIMARY_METRIC, gain.mean);

@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use htl_metrics::{BootstrapParams, ImageScores, PerImage, paired_gain};
+use htl_metrics::PerImage;
 use htl_mining::ScoreTable;
-use htl_vocabulary::results::{Arm, Gain, HtlSet, Metrics, PRIMARY_METRIC, Results, Setting, comparison_key};
+use htl_vocabulary::results::{Arm, Contrast, HtlSet, Metrics, PRIMARY_METRIC, Results, Setting, comparison_key};
 use htl_vocabulary::run_file::{ArmSeed, RunFile, Setting as SettingFiles};
 use htl_vocabulary::{SparsityChoice, arm, file, read_history, read_json, setting};
 use indexmap::IndexMap;
 
 use crate::ReportError;
+use crate::arm_table::ArmTable;
+use crate::contrasts::{self, Pair};
 
 /// The metrics whose gains are reported, in the order in which they are written.
 const GAINS: [&str; 3] = [PRIMARY_METRIC, "threshold_jaccard", "dice"];
@@ -29,8 +31,10 @@ pub fn results(run: &RunFile, root: &Path) -> Result<Results, ReportError> {
     keys.sort_by_key(|key| setting::position(key));
     let mut settings = IndexMap::new();
     for key in keys {
-        settings.insert(key.clone(), of_setting(key, &run.settings[key], root)?);
+        let declared = run.primary.get(key);
+        settings.insert(key.clone(), of_setting(key, &run.settings[key], declared, root)?);
     }
+    contrasts::adjust_primary(&mut settings);
     let mut trivial = IndexMap::new();
     for (name, files) in &run.trivial {
         trivial.insert(name.clone(), summary(&root.join(&files.summary))?);
@@ -44,10 +48,12 @@ pub fn results(run: &RunFile, root: &Path) -> Result<Results, ReportError> {
     })
 }
 
-/// Test results of an arm's images, by seed and sorted by image.
-type BySeed = BTreeMap<u64, Vec<ImageScores>>;
-
-fn of_setting(key: &str, files: &SettingFiles, root: &Path) -> Result<Setting, ReportError> {
+fn of_setting(
+    key: &str,
+    files: &SettingFiles,
+    declared: Option<&Contrast>,
+    root: &Path,
+) -> Result<Setting, ReportError> {
     let scores = ScoreTable::read(root.join(&files.scores))?;
     let choice = SparsityChoice::read(&root.join(&files.sparsity))?;
     let hard_test: BTreeSet<String> = ScoreTable::read(root.join(&files.test_scores))?
@@ -56,20 +62,22 @@ fn of_setting(key: &str, files: &SettingFiles, root: &Path) -> Result<Setting, R
         .collect();
     let mut arms = IndexMap::new();
     let mut oracle_tuned = IndexMap::new();
-    let mut tables: BTreeMap<&str, BySeed> = BTreeMap::new();
+    let mut tables: BTreeMap<&str, ArmTable> = BTreeMap::new();
     for (name, seeds) in in_order(&files.arms) {
         let mut of_arm = Vec::new();
         for seed in seeds {
             let mut metrics = summary(&root.join(&seed.summary))?;
-            let images = per_image(&root.join(&seed.per_image))?;
-            if let Some(mean) = mean_jaccard(&images, &hard_test) {
+            let table = tables.entry(name).or_default();
+            let images = table.read(seed.seed, &root.join(&seed.per_image))?;
+            if let Some(mean) = mean_jaccard(images, &hard_test) {
                 metrics.insert("htl_subset_jaccard".into(), mean);
             }
-            tables.entry(name).or_default().insert(seed.seed, images);
             of_arm.push((seed.seed, metrics));
         }
+        let table = tables.entry(name).or_default();
         let entry = Arm {
             gradient_steps: gradient_steps(seeds, root)?,
+            worst_group: contrasts::worst_of_arm(key, name, table)?,
             ..Arm::new(of_arm)
         };
         let into = if name == arm::ORACLE_TUNED.key {
@@ -79,13 +87,40 @@ fn of_setting(key: &str, files: &SettingFiles, root: &Path) -> Result<Setting, R
         };
         into.insert(name.to_owned(), entry);
     }
+    let declared_arms = declared.map(|contrast| [contrast.method.clone(), contrast.control.clone()]);
     let mut gain = IndexMap::new();
-    for [method, control] in &files.compare {
-        if let (Some(a), Some(b)) = (tables.get(method.as_str()), tables.get(control.as_str())) {
-            gain.insert(comparison_key(method, control), gains(key, [method, control], [a, b])?);
+    let further = declared_arms.as_ref().filter(|arms| !files.compare.contains(arms));
+    for [method, control] in files.compare.iter().chain(further) {
+        let Some(pair) = pair_of(key, &tables, method, control)? else {
+            continue;
+        };
+        let mut gains = IndexMap::new();
+        let declared = declared.iter().map(|contrast| contrast.metric.as_str());
+        let further = declared.filter(|metric| !GAINS.contains(metric));
+        for metric in GAINS.into_iter().chain(further) {
+            if let Some(found) = pair.gain(metric)? {
+                gains.insert(metric.to_owned(), found);
+            }
         }
+        gain.insert(comparison_key(method, control), gains);
     }
+    let weak = match declared {
+        None => None,
+        Some(contrast) => match pair_of(key, &tables, &contrast.method, &contrast.control)? {
+            None => None,
+            Some(pair) => {
+                let outside = contrasts::outside(contrast, tables.iter().map(|(name, table)| (*name, table)));
+                pair.weak(contrast, outside, &hard_test, files.mined_arm.as_deref())?
+            }
+        },
+    };
     let mut notes = Vec::new();
+    if files.arms.contains_key(arm::HTL.key) {
+        notes.push(
+            "Every seed of HTL attention attends to the same mined set: its gains are conditional on that one set."
+                .to_owned(),
+        );
+    }
     if !choice.within {
         notes.push(format!(
             "No candidate sparsity kept the validation quality within {} of the dense network; the smallest was taken.",
@@ -101,31 +136,33 @@ fn of_setting(key: &str, files: &SettingFiles, root: &Path) -> Result<Setting, R
             selection: "hardest by dense-sparse disagreement".into(),
         }),
         arms,
+        primary: declared.and_then(|contrast| contrasts::primary(contrast, &gain)),
+        weak,
         gain,
         oracle_tuned,
         notes,
     })
 }
 
-fn per_image(path: &Path) -> Result<Vec<ImageScores>, ReportError> {
-    let bytes = std::fs::read(path).map_err(|source| ReportError::Io {
-        path: path.to_owned(),
-        action: "read",
-        source,
-    })?;
-    let table = PerImage::from_csv(&bytes).map_err(|source| ReportError::PerImage {
-        path: path.to_owned(),
-        source: Box::new(source),
-    })?;
-    let mut images: Vec<ImageScores> = table.rows.into_iter().map(|row| row.scores).collect();
-    images.sort_by(|a, b| a.image_id.cmp(&b.image_id));
-    Ok(images)
+/// Two arms of a setting; `None` where one of them was not run.
+fn pair_of<'a>(
+    key: &'a str,
+    tables: &'a BTreeMap<&'a str, ArmTable>,
+    method: &str,
+    control: &str,
+) -> Result<Option<Pair<'a>>, ReportError> {
+    match (tables.get_key_value(method), tables.get_key_value(control)) {
+        (Some((method, a)), Some((control, b))) => Pair::of(key, [*method, *control], [a, b]).map(Some),
+        _ => Ok(None),
+    }
 }
 
 /// Mean over the images of a set; `None` if it holds none of them.
-fn mean_jaccard(images: &[ImageScores], among: &BTreeSet<String>) -> Option<f64> {
+fn mean_jaccard(images: &PerImage, among: &BTreeSet<String>) -> Option<f64> {
     let values: Vec<f64> = images
+        .rows
         .iter()
+        .map(|row| &row.scores)
         .filter(|image| among.contains(&image.image_id))
         .map(|image| image.jaccard)
         .collect();
@@ -151,41 +188,13 @@ fn in_order(arms: &BTreeMap<String, Vec<ArmSeed>>) -> Vec<(&str, &[ArmSeed])> {
     all
 }
 
-/// Paired gains over the seeds that both arms have.
-fn gains(key: &str, names: [&String; 2], tables: [&BySeed; 2]) -> Result<IndexMap<String, Gain>, ReportError> {
-    let [setting, method, control] = [key, names[0], names[1]].map(str::to_owned);
-    let [of_method, of_control] = tables;
-    let pairs: Vec<_> = of_method
-        .iter()
-        .filter_map(|(seed, a)| Some((a, of_control.get(seed)?)))
-        .collect();
-    let same = |a: &[ImageScores], b: &[ImageScores]| a.iter().map(|i| &i.image_id).eq(b.iter().map(|i| &i.image_id));
-    if !pairs.iter().all(|(a, b)| same(a, b)) {
-        return Err(ReportError::DifferentImages {
-            setting,
-            method,
-            control,
-        });
-    }
-    let mut gains = IndexMap::new();
-    for metric in GAINS {
-        let column = |images: &[ImageScores]| images.iter().filter_map(|i| i.metric(metric)).collect::<Vec<f64>>();
-        let a: Vec<Vec<f64>> = pairs.iter().map(|(a, _)| column(a)).collect();
-        let b: Vec<Vec<f64>> = pairs.iter().map(|(_, b)| column(b)).collect();
-        let gain = paired_gain(&a, &b, &BootstrapParams::default()).map_err(|source| ReportError::Gain {
-            setting: setting.clone(),
-            method: method.clone(),
-            control: control.clone(),
-            source: Box::new(source),
-        })?;
-        gains.insert(metric.to_owned(), Gain::new(gain.mean, gain.ci95, gain.p, gain.seeds));
-    }
-    Ok(gains)
-}
-
-/// The numbers of a `summary.json`, those of [`GAINS`] first.
+/// The numbers of a `summary.json`, those of [`GAINS`] first; what it holds beside numbers stands in other places.
 fn summary(path: &Path) -> Result<Metrics, ReportError> {
-    let all: BTreeMap<String, f64> = read_json(path, file::SUMMARY)?;
+    let document: BTreeMap<String, serde_json::Value> = read_json(path, file::SUMMARY)?;
+    let all: BTreeMap<String, f64> = document
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value.as_f64()?)))
+        .collect();
     let mut metrics = Metrics::new();
     for metric in GAINS {
         let value = all.get(metric).ok_or_else(|| ReportError::NoMetric {

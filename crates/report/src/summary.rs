@@ -2,10 +2,12 @@
 
 use htl_metrics::{Better, Metric};
 use htl_vocabulary::arm;
-use htl_vocabulary::results::{Arm, Gain, PRIMARY_METRIC, Results, Setting, comparison_arms, comparison_key};
+use htl_vocabulary::results::{
+    Arm, Gain, PRIMARY_METRIC, PrimaryGain, Results, Setting, comparison_arms, comparison_key,
+};
 use indexmap::IndexMap;
 
-use crate::words;
+use crate::{weak, words};
 
 /// Arms that are compared with the main one by their means where no paired gain was computed.
 const REFERENCES: [arm::Arm; 3] = [arm::LABELLED_ONLY, arm::FILLED_BOX, arm::ELLIPSE];
@@ -73,6 +75,23 @@ impl Verdict {
     }
 }
 
+/// The declared comparison of a setting, if it is this one.
+pub(crate) fn primary<'a>(setting: &'a Setting, pair: &str, metric: &str) -> Option<&'a PrimaryGain> {
+    setting.primary.as_ref().filter(|primary| {
+        let contrast = &primary.contrast;
+        contrast.metric == metric && comparison_key(&contrast.method, &contrast.control) == pair
+    })
+}
+
+/// What a gain of a setting allows one to say: of the declared comparison once its p is adjusted over the settings.
+pub(crate) fn verdict_of(setting: &Setting, pair: &str, metric: &str, gain: &Gain) -> Verdict {
+    weak::verdict(
+        metric,
+        gain,
+        primary(setting, pair, metric).and_then(|primary| primary.p_holm),
+    )
+}
+
 /// Arms in the order of the registry; others follow as they come.
 pub(crate) fn arms_in_order(arms: &IndexMap<String, Arm>) -> impl Iterator<Item = (&str, &Arm)> {
     let mut all: Vec<_> = arms.iter().map(|(name, arm)| (name.as_str(), arm)).collect();
@@ -133,17 +152,21 @@ pub(crate) fn sentences(results: &Results, key: &str, setting: &Setting) -> Vec<
     said.extend(against_nothing(results, setting));
     for (pair_key, gains) in &setting.gain {
         if let (Some(pair), Some(gain)) = (comparison_arms(pair_key), gains.get(PRIMARY_METRIC)) {
+            let adjusted = primary(setting, pair_key, PRIMARY_METRIC)
+                .and_then(|primary| Some((primary.p_holm?, primary.settings)));
             said.push(gain_sentence(
                 pair,
                 PRIMARY_METRIC,
                 gain,
                 seeds_of(setting, pair_key, gain),
+                adjusted,
             ));
         }
     }
     for reference in REFERENCES {
         said.extend(against_reference(setting, reference.key));
     }
+    said.extend(setting.weak.iter().flat_map(weak::sentences));
     said.extend(conclusion(setting));
     if said.is_empty() {
         said.push(format!("No arm of the setting “{key}” has a test result."));
@@ -196,10 +219,25 @@ fn against_nothing(results: &Results, setting: &Setting) -> Option<String> {
     Some(text)
 }
 
-fn gain_sentence((a, b): (&str, &str), metric: &str, gain: &Gain, seeds: usize) -> String {
+/// `adjusted`: p after Holm's adjustment, and over how many settings, of the declared comparison.
+fn gain_sentence(
+    (a, b): (&str, &str),
+    metric: &str,
+    gain: &Gain,
+    seeds: usize,
+    adjusted: Option<(f64, usize)>,
+) -> String {
     let (a, b) = (words::capital(&words::arm_in_sentence(a)), words::arm_in_sentence(b));
     let name = words::metric_in_sentence(metric);
-    let verdict = Verdict::of(metric, gain);
+    let verdict = weak::verdict(metric, gain, adjusted.map(|(p, _)| p));
+    let p = match adjusted {
+        Some((adjusted, settings)) if settings > 1 => format!(
+            "{}, adjusted over {settings} settings {}",
+            p_text(gain.p),
+            words::p(Some(adjusted))
+        ),
+        _ => p_text(gain.p),
+    };
     let change = words::difference(metric, gain.mean);
     let interval = words::interval(metric, gain.ci95);
     let unit = words::points(metric);
@@ -217,12 +255,12 @@ fn gain_sentence((a, b): (&str, &str), metric: &str, gain: &Gain, seeds: usize) 
         }
         Verdict::NoDirection => format!(
             "{a} changed test {name} by {change}{unit} against {b} (95\u{a0}% interval {interval}{seeds}, {}).",
-            p_text(gain.p)
+            p
         ),
         Verdict::NotShown => format!(
             "{a} changed test {name} by {change}{unit} against {b} (95\u{a0}% interval {interval}{seeds}, {}): no \
              difference is shown.",
-            p_text(gain.p)
+            p
         ),
         Verdict::Better | Verdict::Worse => {
             let verb = if verdict == Verdict::Better {
@@ -233,7 +271,7 @@ fn gain_sentence((a, b): (&str, &str), metric: &str, gain: &Gain, seeds: usize) 
             let change = change.trim_start_matches(['+', '−']);
             format!(
                 "{a} {verb} test {name} by {change}{unit} against {b} (95\u{a0}% interval {interval}{seeds}, {}).",
-                p_text(gain.p)
+                p
             )
         }
     }
@@ -277,7 +315,7 @@ pub(crate) fn control_verdict(setting: &Setting) -> Option<Verdict> {
 
 fn verdict(setting: &Setting, comparison: &str) -> Option<Verdict> {
     let gain = setting.gain.get(comparison)?.get(PRIMARY_METRIC)?;
-    Some(Verdict::of(PRIMARY_METRIC, gain))
+    Some(verdict_of(setting, comparison, PRIMARY_METRIC, gain))
 }
 
 /// What may be said about attending to hard-to-learn samples: a gain counts only above baseline and control alike.

@@ -87,11 +87,18 @@ fn a_full_report_has_every_part() {
         "Supervised: the baseline is furthest below for age 75+",
         "What HTL attention gains over the baseline",
         "cargo xtask reproduce --profile embedded",
+        "Declared before the run",
+        "Lesion size: small",
+        "HTL attention against random attention improves Jaccard on hard to learn (24 images)",
     ] {
         assert!(text.to_lowercase().contains(&part.to_lowercase()), "missing: {part}");
     }
     assert_eq!(all(&html, "table.arms").len(), 4);
     assert_eq!(all(&html, ".forest .line:not(.axis)").len(), 10);
+    assert_eq!(all(&html, "table.declared tbody tr").len(), 4);
+    assert_eq!(all(&html, "table.weak").len(), 4);
+    assert_eq!(all(&html, "table.weak tbody tr").len(), 20);
+    assert_eq!(all(&html, "table.worst").len(), 4);
     assert_eq!(all(&html, "svg.chart").len(), 8);
     assert_eq!(all(&html, "#hard article").len(), 6);
     assert_eq!(all(&html, "#hard img").len(), 24);

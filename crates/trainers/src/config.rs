@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     TrainError,
     attention::{self, Attention},
+    dynamics::DynamicsParams,
     objective::{Boxes, MeanTeacher, OBJECTIVES, Objective, objective},
     samples::Unlisted,
 };
@@ -48,6 +49,9 @@ pub struct TrainConfig {
     /// Attention to a set of samples.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attention: Option<Attention>,
+    /// Whether `dynamics.csv` is written, and how often the training images are judged for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dynamics: Option<DynamicsParams>,
     /// Mean teacher, for `semi-supervised`.
     pub mean_teacher: MeanTeacher,
     /// Box supervision, for `weakly-supervised-boxes`.
@@ -71,6 +75,7 @@ impl Default for TrainConfig {
             labelled: None,
             init: None,
             attention: None,
+            dynamics: None,
             mean_teacher: MeanTeacher::default(),
             boxes: Boxes::default(),
         }
@@ -197,6 +202,10 @@ impl TrainConfig {
         }
         if let Some(attention) = &c.attention {
             attention::check(attention)?;
+        }
+        if let Some(dynamics) = &c.dynamics {
+            let found = dynamics.every;
+            need(found >= 1, "dynamics.every", "at least 1", found.to_string())?;
         }
         let m = &c.mean_teacher;
         need(
@@ -332,6 +341,7 @@ mod tests {
             ("learning_rate", "0.0"),
             ("weight_decay", "1.0"),
             ("validate_every", "0"),
+            ("dynamics.every", "0"),
             ("mean_teacher.decay", "1.0"),
             ("mean_teacher.confidence", "0.2"),
             ("mean_teacher.unlabelled_batch", "0"),

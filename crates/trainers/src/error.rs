@@ -48,6 +48,32 @@ pub enum TrainError {
         /// Shape of the targets.
         targets: Vec<usize>,
     },
+    /// Outputs of a network and labels do not belong together.
+    #[error(
+        "outputs {outputs:?} cannot be judged against labels {labels:?}: expected masks of the outputs' shape, or [n, classes] and [n] class numbers under it"
+    )]
+    Judged {
+        /// Shape of the outputs.
+        outputs: Vec<usize>,
+        /// Shape of the labels.
+        labels: Vec<usize>,
+    },
+    /// Not as many judgements as samples.
+    #[error("{found} judgements of {expected} samples: judge every sample, in the order of the ids")]
+    Judgements {
+        /// Judgements given.
+        found: usize,
+        /// Samples there are.
+        expected: usize,
+    },
+    /// The network's outputs for a training image are not finite.
+    #[error("the network's outputs for `{image_id}` are not finite after epoch {epoch}: lower `learning_rate`")]
+    NotJudged {
+        /// The image.
+        image_id: String,
+        /// The epoch, from 1.
+        epoch: usize,
+    },
     /// No sample is left to train on.
     #[error("{data}: no training sample {what}; check the split column and the files named in the configuration")]
     NothingToTrainOn {

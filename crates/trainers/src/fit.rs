@@ -40,6 +40,11 @@ pub(crate) trait Task {
         Ok(())
     }
 
+    /// Called after the last step of each epoch, counted from 1.
+    fn after_epoch(&mut self, _epoch: usize, _place: EpochPlace) -> Result<(), TrainError> {
+        Ok(())
+    }
+
     /// Quality on held-out data, if there are any, after so many steps; higher is better.
     fn validate(&mut self, _step: usize) -> Result<Option<f64>, TrainError> {
         Ok(None)
@@ -49,6 +54,15 @@ pub(crate) trait Task {
     fn save(&mut self, _position: &Position<'_>) -> Result<(), TrainError> {
         Ok(())
     }
+}
+
+/// Whether more epochs follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EpochPlace {
+    /// There are more.
+    Inner,
+    /// It was the last.
+    Last,
 }
 
 /// Position of the loop between two steps.
@@ -120,6 +134,11 @@ impl Loop {
                 let epoch = done.div_ceil(self.per_epoch);
                 let validated = epoch % self.validate_every == 0 || done == steps;
                 let train_loss = losses.mean()?;
+                let place = match done == steps {
+                    true => EpochPlace::Last,
+                    false => EpochPlace::Inner,
+                };
+                task.after_epoch(epoch, place)?;
                 let row = HistoryRow {
                     epoch,
                     step: done,

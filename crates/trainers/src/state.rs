@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     TrainError,
     attention::ExtraTerm,
+    dynamics::{Dynamics, Recorder},
     files::write,
     finite::{check_finite, check_parameters},
     fit::{Position, Resume},
@@ -21,7 +22,7 @@ use crate::{
 
 /// The state of a training between two steps, as kept in `state.safetensors`.
 ///
-/// Keys: `network.<name>`, `optimizer.<name>`, `objective.<name>`, `attention.<name>`; `__metadata__` holds the configuration that the state
+/// Keys: `network.<name>`, `optimizer.<name>`, `objective.<name>`, `attention.<name>`, `dynamics.<name>`; `__metadata__` holds the configuration that the state
 /// belongs to, the hashes of its inputs, and a [`Record`].
 pub(crate) struct State {
     path: PathBuf,
@@ -54,6 +55,7 @@ const NETWORK: &str = "network";
 const OPTIMIZER: &str = "optimizer";
 const OBJECTIVE: &str = "objective";
 const ATTENTION: &str = "attention";
+const DYNAMICS: &str = "dynamics";
 
 const RECORD: &str = "record";
 const CONFIG: &str = "config";
@@ -70,6 +72,7 @@ pub(crate) fn save(
     network: &Network,
     training: &dyn Training,
     extra: &ExtraTerm,
+    recorder: Option<&Recorder>,
 ) -> Result<(), TrainError> {
     let bad = |message: String| TrainError::State {
         path: path.to_owned(),
@@ -88,6 +91,7 @@ pub(crate) fn save(
         (OPTIMIZER, position.optimizer.state()?),
         (OBJECTIVE, training.state()?),
         (ATTENTION, extra.state()?),
+        (DYNAMICS, recorder.map(Recorder::state).transpose()?.unwrap_or_default()),
     ];
     let mut tensors = Vec::new();
     for (part, named) in parts {
@@ -168,6 +172,25 @@ impl State {
         &self.record.history
     }
 
+    /// What the training saw of its images so far.
+    ///
+    /// # Errors
+    /// [`TrainError::State`] if it cannot be read.
+    pub fn dynamics(&self) -> Result<Dynamics, TrainError> {
+        Dynamics::restored(&self.part(DYNAMICS))?.ok_or_else(|| TrainError::State {
+            path: self.path.clone(),
+            message: "its dynamics cannot be read".into(),
+        })
+    }
+
+    /// The tensors of a part, by their names in it.
+    fn part(&self, part: &str) -> BTreeMap<String, Tensor> {
+        let of_part = |(key, tensor): (&String, &Tensor)| {
+            Some((key.strip_prefix(part)?.strip_prefix('.')?.to_owned(), tensor.clone()))
+        };
+        self.tensors.iter().filter_map(of_part).collect()
+    }
+
     /// Restores network, objective and attention; the loop continues from the result.
     ///
     /// # Errors
@@ -177,13 +200,9 @@ impl State {
         network: &Network,
         training: &mut dyn Training,
         extra: &mut ExtraTerm,
+        recorder: Option<&mut Recorder>,
     ) -> Result<Resume, TrainError> {
-        let part = |part: &str| -> BTreeMap<String, Tensor> {
-            let of_part = |(key, tensor): (&String, &Tensor)| {
-                Some((key.strip_prefix(part)?.strip_prefix('.')?.to_owned(), tensor.clone()))
-            };
-            self.tensors.iter().filter_map(of_part).collect()
-        };
+        let part = |part: &str| self.part(part);
         let bad = |message: String| TrainError::State {
             path: self.path.clone(),
             message,
@@ -193,6 +212,11 @@ impl State {
         network.parameters().load(&parameters).map_err(|e| bad(e.to_string()))?;
         training.load_state(&part(OBJECTIVE))?;
         extra.load_state(network, &part(ATTENTION))?;
+        if let Some(recorder) = recorder
+            && !recorder.load_state(&part(DYNAMICS))?
+        {
+            return Err(bad("its dynamics are not those of the training images".into()));
+        }
         Ok(Resume {
             step: self.record.step,
             losses: Losses::restored(self.record.loss_sum, self.record.loss_count),

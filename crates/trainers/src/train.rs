@@ -4,15 +4,16 @@ use candle_core::{Device, Tensor};
 use htl_datasets::{DataFolder, ImageSet};
 use htl_inference::{NetworkPredictor, Validator};
 use htl_models::Checkpoint;
-use htl_vocabulary::{HistoryRow, file, read_history, write_history};
+use htl_vocabulary::{HistoryRow, file, read_dynamics, read_history, write_history};
 
 use crate::{
     StopFlag, TrainError,
     attention::{self, ExtraTerm},
     config::{TrainConfig, ValidTrainConfig},
+    dynamics::Recorder,
     files::{make_folder, write},
     finite,
-    fit::{Loop, Position, Resume, Task},
+    fit::{EpochPlace, Loop, Position, Resume, Task},
     inputs::Inputs,
     objective::{Parts, Training},
     observe::{End, HistoryCsv, Observer, Observers},
@@ -52,7 +53,8 @@ impl Outcome {
     }
 }
 
-/// Trains as `config` says and writes checkpoint, state and history into the folder `out`.
+/// Trains as `config` says and writes checkpoint, state and history into the folder `out`, and `dynamics.csv` if the
+/// configuration asks for it.
 ///
 /// A folder with an unfinished training of the same configuration and inputs is continued, bit for bit as if it had not
 /// been interrupted; a finished one is left as it is. Inputs are compared by content: the training and validation samples
@@ -92,6 +94,12 @@ pub fn train(
         if !read_history(&history_path).is_ok_and(|found| found == rows) {
             write_history(&history_path, &rows)?;
         }
+        if config.dynamics.is_some() {
+            let (dynamics, path) = (saved.dynamics()?, out.join(file::DYNAMICS));
+            if !read_dynamics(&path).is_ok_and(|found| found == dynamics.rows()) {
+                dynamics.write(&path)?;
+            }
+        }
         return Ok(Outcome::AlreadyFinished(rows));
     }
     write(&out.join(file::CONFIG), identity.config.as_bytes())?;
@@ -107,7 +115,7 @@ pub fn train(
         "images read"
     );
     let start = Start::of(config, &data, device)?;
-    let mut training = objective.start(&Parts {
+    let parts = Parts {
         seed: config.seed,
         batch: config.batch,
         steps: config.steps(),
@@ -120,10 +128,14 @@ pub fn train(
         network: &start.network,
         preprocessing: &start.preprocessing,
         device,
-    })?;
+    };
+    let mut training = objective.start(&parts)?;
+    let mut recorder = config
+        .dynamics
+        .map(|params| Recorder::new(params, &samples.labelled, objective.given(&parts)));
     let mut extra = attention::extra_term(config.attention.as_ref())?;
     let resume = match saved {
-        Some(saved) => saved.restore(&start.network, training.as_mut(), &mut extra)?,
+        Some(saved) => saved.restore(&start.network, training.as_mut(), &mut extra, recorder.as_mut())?,
         None => Resume::default(),
     };
     tracing::info!(
@@ -149,12 +161,16 @@ pub fn train(
         training: training.as_mut(),
         extra: &mut extra,
         validation: validation.as_ref(),
+        recorder: recorder.as_mut(),
     };
     let mut observers = Observers::new()
         .with(HistoryCsv::new(out.join(file::HISTORY)))
         .with(observer);
     let variables = start.network.parameters().trainable();
     let (end, history) = looped.run(variables, &mut task, resume, &mut observers, stop)?;
+    if let Some(recorder) = &recorder {
+        recorder.dynamics().write(&out.join(file::DYNAMICS))?;
+    }
     if let End::Stopped { step } = end {
         let steps = config.steps();
         tracing::info!(step, "stopped, state saved");
@@ -208,6 +224,7 @@ struct Configured<'a> {
     training: &'a mut dyn Training,
     extra: &'a mut ExtraTerm,
     validation: Option<&'a (ImageSet, Validator)>,
+    recorder: Option<&'a mut Recorder>,
 }
 
 impl Task for Configured<'_> {
@@ -223,6 +240,14 @@ impl Task for Configured<'_> {
             masks.apply(network.parameters().trainable())?;
         }
         self.training.after_step(network, step)
+    }
+
+    fn after_epoch(&mut self, epoch: usize, place: EpochPlace) -> Result<(), TrainError> {
+        let Some(recorder) = &mut self.recorder else {
+            return Ok(());
+        };
+        let start = self.start;
+        recorder.judge(epoch, place, &start.network, &start.preprocessing, self.device)
     }
 
     fn validate(&mut self, step: usize) -> Result<Option<f64>, TrainError> {
@@ -244,6 +269,7 @@ impl Task for Configured<'_> {
             network,
             self.training,
             self.extra,
+            self.recorder.as_deref(),
         )
     }
 }

@@ -4,7 +4,9 @@ use htl_vocabulary::HistoryRow;
 
 use crate::{
     StopFlag, TrainError,
-    fit::{Loop, Resume, Task},
+    dynamics::{Dynamics, DynamicsParams},
+    fit::{EpochPlace, Loop, Resume, Task},
+    judge::Judgement,
     observe::{Observer, Observers},
 };
 
@@ -89,6 +91,13 @@ pub struct TrainerValidParams(TrainerParams);
 
 type Validate<'a> = Box<dyn FnMut() -> Result<f64, TrainError> + 'a>;
 
+/// What judges every sample, how often, and where its judgements go.
+struct Judging<'a> {
+    params: DynamicsParams,
+    judge: Box<dyn FnMut() -> Result<Vec<Judgement>, TrainError> + 'a>,
+    into: &'a mut Dynamics,
+}
+
 /// Trains any candle network on samples in memory, by the loop of [`train`](crate::train): AdamW, a one-cycle learning
 /// rate, clipped gradients. It reads and writes no files.
 ///
@@ -115,6 +124,7 @@ pub struct Trainer<'a> {
     observers: Observers<'a>,
     stop: StopFlag,
     validate: Option<Validate<'a>>,
+    judging: Option<Judging<'a>>,
 }
 
 impl<'a> Trainer<'a> {
@@ -126,6 +136,7 @@ impl<'a> Trainer<'a> {
             observers: Observers::new(),
             stop: StopFlag::default(),
             validate: None,
+            judging: None,
         }
     }
 
@@ -147,6 +158,48 @@ impl<'a> Trainer<'a> {
     #[must_use]
     pub fn validate(mut self, quality: impl FnMut() -> Result<f64, TrainError> + 'a) -> Self {
         self.validate = Some(Box::new(quality));
+        self
+    }
+
+    /// Judges every sample, not augmented, every so many epochs and after the last, and adds what it sees to `into`: the
+    /// history of each sample, from which [`htl_mining::dynamics_scores`] tells the hard ones.
+    ///
+    /// `judge` gives a judgement for each id of `into`, in that order; [`judge_masks`](crate::judge_masks) and
+    /// [`judge_classes`](crate::judge_classes) make them of outputs and labels.
+    ///
+    /// ```
+    /// use candle_core::{Device, Tensor, Var};
+    /// use htl_trainers::{Dynamics, DynamicsParams, Trainer, TrainerParams, judge_classes};
+    ///
+    /// // Two classes on a line; the last label is wrong.
+    /// let x = Tensor::new(&[[-2f32], [-1.], [1.], [2.], [1.5]], &Device::Cpu)?;
+    /// let labels = Tensor::new(&[0u32, 0, 1, 1, 0], &Device::Cpu)?;
+    /// let weight = Var::from_tensor(&Tensor::new(&[[-0.1f32, 0.1]], &Device::Cpu)?)?;
+    /// let network = |x: &Tensor| x.matmul(&weight);
+    ///
+    /// let mut dynamics = Dynamics::new(["a", "b", "c", "d", "e"]);
+    /// let params = TrainerParams { steps: 60, batch: 5, learning_rate: 0.1, ..Default::default() };
+    /// Trainer::new(params.check()?)
+    ///     .judge(DynamicsParams { every: 2 }, || judge_classes(&network(&x)?, &labels), &mut dynamics)
+    ///     .fit(&network, &[("weight".into(), weight.clone())], &x, &labels, |z, y| htl_ops::cross_entropy(z, y)?.mean_all())?;
+    ///
+    /// assert_eq!(dynamics.rows().len(), 30 * 5);
+    /// let scores = htl_mining::dynamics_scores(&[dynamics.rows().to_vec()])?;
+    /// assert_eq!(htl_mining::rank(&scores, "aum", 0)?.ids()[0], "e");
+    /// # Ok::<(), htl_trainers::TrainError>(())
+    /// ```
+    #[must_use]
+    pub fn judge(
+        mut self,
+        params: DynamicsParams,
+        judge: impl FnMut() -> Result<Vec<Judgement>, TrainError> + 'a,
+        into: &'a mut Dynamics,
+    ) -> Self {
+        self.judging = Some(Judging {
+            params,
+            judge: Box::new(judge),
+            into,
+        });
         self
     }
 
@@ -251,6 +304,7 @@ impl<'a> Trainer<'a> {
         let mut task = Minimised {
             loss,
             validate: self.validate,
+            judging: self.judging,
         };
         let start = Resume::default();
         let (_, history) = looped.run(variables, &mut task, start, &mut self.observers, &self.stop)?;
@@ -262,11 +316,19 @@ impl<'a> Trainer<'a> {
 struct Minimised<'a, L> {
     loss: L,
     validate: Option<Validate<'a>>,
+    judging: Option<Judging<'a>>,
 }
 
 impl<L: FnMut(usize) -> Result<Tensor, TrainError>> Task for Minimised<'_, L> {
     fn loss(&mut self, step: usize) -> Result<Tensor, TrainError> {
         (self.loss)(step)
+    }
+
+    fn after_epoch(&mut self, epoch: usize, place: EpochPlace) -> Result<(), TrainError> {
+        match &mut self.judging {
+            Some(judging) if judging.params.includes(epoch, place) => judging.into.add(epoch, &(judging.judge)()?),
+            _ => Ok(()),
+        }
     }
 
     fn validate(&mut self, _step: usize) -> Result<Option<f64>, TrainError> {

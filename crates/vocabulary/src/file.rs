@@ -21,6 +21,8 @@ pub const CHECKPOINT: &str = "checkpoint.safetensors";
 pub const STATE: &str = "state.safetensors";
 /// A row per epoch of a training.
 pub const HISTORY: &str = "history.csv";
+/// A row per training image and judged epoch of a training: see [`DynamicsRow`](crate::DynamicsRow).
+pub const DYNAMICS: &str = "dynamics.csv";
 /// The configuration of a training.
 pub const CONFIG: &str = "config.toml";
 /// A score table.

@@ -10,7 +10,9 @@
 //! assert_eq!(file::RESULTS, "results.json");
 //! ```
 pub mod arm;
+mod contrast;
 mod duration;
+pub mod dynamics;
 mod error;
 pub mod file;
 pub mod history;
@@ -28,6 +30,7 @@ mod whole;
 
 pub use arm::Arm;
 pub use duration::duration_in_words;
+pub use dynamics::{DYNAMICS_COLUMNS, DynamicsRow, read_dynamics, write_dynamics};
 pub use error::{FormatError, read_json};
 pub use history::{HistoryRow, read_history, write_history};
 pub use lock::lock_file;

@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::FormatError;
+pub use crate::contrast::{Contrast, PrimaryGain, Subset, SubsetGain, Weak, WorstGroup};
 use crate::error::read_json;
 use crate::whole::write_whole;
 
@@ -72,6 +73,12 @@ pub struct Setting {
     /// [`comparison_key`] to metric to the paired gain of the first arm over the second.
     #[serde(default)]
     pub gain: IndexMap<String, IndexMap<String, Gain>>,
+    /// The one comparison that was declared before the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub primary: Option<PrimaryGain>,
+    /// The same comparison on the images where help is needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weak: Option<Weak>,
     /// Rows whose threshold was tuned with masks that the setting does not have: an upper bound, never a result.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty", rename = "oracle-tuned")]
     pub oracle_tuned: IndexMap<String, Arm>,
@@ -99,6 +106,9 @@ pub struct Arm {
     /// Gradient steps per training.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gradient_steps: Option<u64>,
+    /// The group with the worst mean of the primary metric over all seeds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worst_group: Option<WorstGroup>,
 }
 
 /// Test metrics of one seed.
@@ -111,7 +121,7 @@ pub struct SeedResult {
     pub test: Metrics,
 }
 
-/// A paired difference between two arms (first minus second) with its crossed-bootstrap interval.
+/// A paired difference between two arms (first minus second) with its interval for further seeds and images: a crossed t.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Gain {
     /// Mean difference over seeds and images, in the metric's own unit.
@@ -120,12 +130,23 @@ pub struct Gain {
     /// 95 % interval: low, high.
     #[serde(serialize_with = "rounded_pair", deserialize_with = "nullable_pair")]
     pub ci95: [f64; 2],
+    /// Percentile interval of the crossed bootstrap, to be read beside `ci95`.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "rounded_pair_option",
+        deserialize_with = "nullable_pair_option"
+    )]
+    pub bootstrap_ci95: Option<[f64; 2]>,
     /// Two-sided p; `None` with fewer than five seeds, where the interval is only descriptive.
     #[serde(default, serialize_with = "rounded_option")]
     pub p: Option<f64>,
     /// Paired seeds behind the interval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seeds: Option<usize>,
+    /// Independent images behind the interval: lesions or patients, where images of one were averaged first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub units: Option<usize>,
     /// A remark: `descriptive`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -183,8 +204,10 @@ impl Gain {
         Self {
             mean,
             ci95,
+            bootstrap_ci95: None,
             p: if descriptive { None } else { p },
             seeds: Some(seeds),
+            units: None,
             note: descriptive.then(|| "descriptive".to_owned()),
         }
     }
@@ -235,24 +258,33 @@ fn finite(value: f64) -> Option<f64> {
     value.is_finite().then(|| round_significant(value, SIGNIFICANT_DIGITS))
 }
 
-fn rounded<S: Serializer>(value: &f64, s: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn rounded<S: Serializer>(value: &f64, s: S) -> Result<S::Ok, S::Error> {
     finite(*value).serialize(s)
 }
 
-fn rounded_option<S: Serializer>(value: &Option<f64>, s: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn rounded_option<S: Serializer>(value: &Option<f64>, s: S) -> Result<S::Ok, S::Error> {
     value.and_then(finite).serialize(s)
 }
 
-fn rounded_pair<S: Serializer>(value: &[f64; 2], s: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn rounded_pair<S: Serializer>(value: &[f64; 2], s: S) -> Result<S::Ok, S::Error> {
     value.map(finite).serialize(s)
 }
 
-fn nullable<'de, D: Deserializer<'de>>(d: D) -> Result<f64, D::Error> {
+pub(crate) fn nullable<'de, D: Deserializer<'de>>(d: D) -> Result<f64, D::Error> {
     Ok(Option::deserialize(d)?.unwrap_or(f64::NAN))
 }
 
-fn nullable_pair<'de, D: Deserializer<'de>>(d: D) -> Result<[f64; 2], D::Error> {
+pub(crate) fn nullable_pair<'de, D: Deserializer<'de>>(d: D) -> Result<[f64; 2], D::Error> {
     Ok(<[Option<f64>; 2]>::deserialize(d)?.map(|v| v.unwrap_or(f64::NAN)))
+}
+
+fn rounded_pair_option<S: Serializer>(value: &Option<[f64; 2]>, s: S) -> Result<S::Ok, S::Error> {
+    value.map(|pair| pair.map(finite)).serialize(s)
+}
+
+fn nullable_pair_option<'de, D: Deserializer<'de>>(d: D) -> Result<Option<[f64; 2]>, D::Error> {
+    let pair = Option::<[Option<f64>; 2]>::deserialize(d)?;
+    Ok(pair.map(|pair| pair.map(|v| v.unwrap_or(f64::NAN))))
 }
 
 mod metrics {

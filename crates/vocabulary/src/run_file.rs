@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::error::read_json;
-use crate::results::Dataset;
+use crate::results::{Contrast, Dataset};
 use crate::{FormatError, file};
 
 /// The whole file.
@@ -25,6 +25,9 @@ pub struct RunFile {
     pub dataset: Dataset,
     /// By setting.
     pub settings: BTreeMap<String, Setting>,
+    /// The one comparison of each setting that was declared before the run; empty in run files of before there were any.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub primary: BTreeMap<String, Contrast>,
     /// By predictor that learns nothing.
     pub trivial: BTreeMap<String, Results>,
     /// Who is hard to learn.
@@ -49,6 +52,10 @@ pub struct Setting {
     pub arms: BTreeMap<String, Vec<ArmSeed>>,
     /// Pairs (arm, against which arm) whose paired gains are reported.
     pub compare: Vec<[String; 2]>,
+    /// The arm whose networks, dense and pruned, say which images are hard to learn; `None` in run files of before it was
+    /// written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mined_arm: Option<String>,
     /// Score table of the training images.
     pub scores: String,
     /// How the sparsity was chosen.

@@ -4,9 +4,37 @@ use std::fs;
 
 use htl_vocabulary::FormatError;
 use htl_vocabulary::results::{
-    Arm, Gain, Metrics, Results, Setting, comparison_arms, comparison_key, round_significant,
+    Arm, Contrast, Gain, Metrics, PrimaryGain, Results, Setting, Subset, SubsetGain, Weak, WorstGroup, comparison_arms,
+    comparison_key, round_significant,
 };
 use indexmap::IndexMap;
+
+fn weak(seeds: usize) -> Weak {
+    let gain = Gain {
+        bootstrap_ci95: Some([f64::NAN, 0.0123]),
+        units: Some(11),
+        ..Gain::new(0.01, [-0.02, 0.04], Some(0.4), seeds)
+    };
+    let group = Subset::Group {
+        attribute: "sex".into(),
+        level: "female".into(),
+    };
+    Weak {
+        contrast: Contrast::new("htl", "random"),
+        subsets: [Subset::WorstDecile, Subset::Htl, group]
+            .map(|subset| SubsetGain {
+                subset,
+                n: 12,
+                gain: gain.clone(),
+                p_holm: None,
+            })
+            .into(),
+        tested: 0,
+        worst_decile_by: Some("baseline".into()),
+        htl_by: Some("baseline".into()),
+        interaction: Some(gain),
+    }
+}
 
 /// Two settings: one tested with six seeds, one described with three.
 fn example() -> Results {
@@ -39,6 +67,13 @@ fn example() -> Results {
                 )
             })
             .into(),
+        primary: Some(PrimaryGain {
+            contrast: Contrast::new("htl", "random"),
+            gain: Gain::new(0.008, [0.002, 0.0146], Some(0.012), seeds),
+            p_holm: (seeds >= 5).then_some(0.012),
+            settings: 1,
+        }),
+        weak: Some(weak(seeds)),
         ..Setting::default()
     };
     Results {
@@ -106,6 +141,12 @@ fn results_have_the_documented_names() {
         "/settings/supervised/gain/htl-vs-baseline/jaccard/mean",
         "/settings/supervised/gain/htl-vs-random/jaccard/ci95/1",
         "/settings/supervised/gain/htl-vs-baseline/jaccard/p",
+        "/settings/supervised/primary/contrast/control",
+        "/settings/supervised/primary/gain/mean",
+        "/settings/supervised/primary/p_holm",
+        "/settings/supervised/weak/subsets/2/subset/group/level",
+        "/settings/supervised/weak/subsets/0/gain/bootstrap_ci95/1",
+        "/settings/supervised/weak/interaction/ci95/0",
         "/trivial/otsu/jaccard",
     ] {
         assert!(json.pointer(pointer).is_some(), "{pointer}");
@@ -115,6 +156,35 @@ fn results_have_the_documented_names() {
             .unwrap()
             .is_null()
     );
+}
+
+/// Files of before there were declared comparisons and worst groups are read.
+#[test]
+fn older_files_are_read() {
+    let mut older = example();
+    older.settings["supervised"].arms["htl"].worst_group = Some(WorstGroup {
+        attribute: "dx".into(),
+        level: "sk".into(),
+        n: 14,
+        mean: 0.51,
+        ci95: [0.31, 0.71],
+        of: 13,
+    });
+    let mut json: serde_json::Value = serde_json::from_str(&older.to_json()).unwrap();
+    let setting = json
+        .pointer_mut("/settings/supervised")
+        .unwrap()
+        .as_object_mut()
+        .unwrap();
+    assert!(setting.remove("primary").is_some() && setting.remove("weak").is_some());
+    let arm = json
+        .pointer_mut("/settings/supervised/arms/htl")
+        .unwrap()
+        .as_object_mut()
+        .unwrap();
+    assert!(arm.remove("worst_group").is_some());
+    let setting: Setting = serde_json::from_value(json["settings"]["supervised"].clone()).unwrap();
+    assert!(setting.primary.is_none() && setting.weak.is_none() && setting.arms["htl"].worst_group.is_none());
 }
 
 #[test]

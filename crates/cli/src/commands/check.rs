@@ -6,27 +6,38 @@ use std::{
 use anyhow::{Context, bail};
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use htl_metrics::{BandParams, Baseline, Metric, PerImage, Runs};
+use htl_metrics::{
+    BASELINE_VERSION, BandParams, Baseline, GOOD_BASELINE_RUNS, LEAST_BASELINE_RUNS, Metric, MetricError, PerImage,
+    Runs,
+};
 use htl_vocabulary::write_whole;
 
 use super::print;
 
 /// `htl check`.
 #[derive(Args)]
+#[command(
+    after_help = "Exit code: 0 for no worse, 1 for worse in the mean or in a group of at least 20 images, 2 for \
+    \"cannot tell\" (a baseline of fewer than 3 runs) and for bad input."
+)]
 pub struct Check {
-    /// per_image.csv of `htl evaluate`; several for several seeds
+    /// per_image.csv of `htl evaluate`; several for several seeds, whose median is compared
     #[arg(long, required = true, num_args = 1..)]
     results: Vec<PathBuf>,
+    /// Seeds of the results, in the same order; five or more that the baseline has too are compared seed by seed
+    #[arg(long, num_args = 1..)]
+    seeds: Option<Vec<u64>>,
     /// The baseline, JSON
     #[arg(long)]
     baseline: PathBuf,
     /// The column that is compared, with --update; else the baseline's own
     #[arg(long, requires = "update", default_value = "jaccard", value_parser = metrics_of_images())]
     metric: &'static Metric,
-    /// Makes the results the new baseline; give several seeds, their spread becomes the noise band
+    /// Makes the results the new baseline; give five seeds or more, their spread becomes the noise band
     #[arg(long)]
     update: bool,
-    /// How often an unchanged program may be called worse, in (0, 0.5) (with --update)
+    /// How often the mean of an unchanged program may be called worse, and once more any of its groups, in (0, 0.5)
+    /// (with --update)
     #[arg(long)]
     false_alarm: Option<f64>,
     /// The band is never narrower than this (with --update)
@@ -34,8 +45,21 @@ pub struct Check {
     floor: Option<f64>,
 }
 
+/// Exit code for "cannot tell", as for a command line that cannot be read.
+const CANNOT_TELL: u8 = 2;
+
 impl Check {
-    pub fn run(self) -> anyhow::Result<ExitCode> {
+    pub fn run(self) -> ExitCode {
+        match self.judge() {
+            Ok(code) => code,
+            Err(error) => {
+                eprintln!("error: {}", crate::causes(&error));
+                ExitCode::from(CANNOT_TELL)
+            }
+        }
+    }
+
+    fn judge(&self) -> anyhow::Result<ExitCode> {
         let tables = self
             .results
             .iter()
@@ -45,12 +69,15 @@ impl Check {
             return self.update(&tables);
         }
         let baseline = read_baseline(&self.baseline)?;
-        let runs = runs(&tables, &baseline.metric)?;
+        let runs = self.runs(&tables, &baseline.metric)?;
         let groups = tables.first().map(PerImage::attributes).unwrap_or_default();
         let outcome = baseline
             .check(&runs, &groups)
             .with_context(|| format!("comparing with {}", self.baseline.display()))?;
         print(&outcome.to_string())?;
+        if let Some(warning) = outcome.warning() {
+            eprintln!("warning: {warning}");
+        }
         Ok(if outcome.passed() {
             ExitCode::SUCCESS
         } else {
@@ -59,31 +86,55 @@ impl Check {
     }
 
     fn update(&self, tables: &[PerImage]) -> anyhow::Result<ExitCode> {
-        let runs = runs(tables, self.metric.key)?;
+        let key = self.metric.key;
+        let runs = self.runs(tables, key)?;
         let defaults = BandParams::default();
         let params = BandParams {
             false_alarm: self.false_alarm.unwrap_or(defaults.false_alarm),
             floor: self.floor.unwrap_or(defaults.floor),
         };
-        let key = self.metric.key;
         let better = self
             .metric
             .better
             .with_context(|| format!("--metric {key}: it has no better or worse"))?;
         let baseline = Baseline::from_runs(key, better, &runs, params)?;
         write_whole(&self.baseline, serde_json::to_vec_pretty(&baseline)?)?;
+        let (mean, count) = (baseline.mean, tables.len());
         match baseline.band {
-            Some(band) => eprintln!(
-                "baseline: {key} {:.4}, band {band:.4} from {} seeds",
-                baseline.mean,
-                tables.len()
-            ),
-            None => eprintln!(
-                "baseline: {key} {:.4} from one run; give several seeds to --results for a band that measures their noise",
-                baseline.mean
-            ),
+            Some(band) => eprintln!("baseline: {key} {mean:.4}, band {band:.4} from {count} runs"),
+            None => eprintln!("baseline: {key} {mean:.4} from {count} run(s)"),
+        }
+        if count < LEAST_BASELINE_RUNS {
+            eprintln!(
+                "warning: nothing can be checked against fewer than {LEAST_BASELINE_RUNS} runs; train more seeds and give the \
+                 results of all of them, {GOOD_BASELINE_RUNS} or more"
+            );
+        } else if count < GOOD_BASELINE_RUNS {
+            eprintln!(
+                "warning: with fewer than {GOOD_BASELINE_RUNS} runs the band is wide and small losses are not found"
+            );
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// The metric's values in every table, with the seeds that were named.
+    fn runs(&self, tables: &[PerImage], metric: &str) -> anyhow::Result<Runs> {
+        let mut runs = Vec::with_capacity(tables.len());
+        for (table, path) in tables.iter().zip(&self.results) {
+            let mut run = Vec::with_capacity(table.rows.len());
+            for row in &table.rows {
+                let Some(value) = row.scores.metric(metric) else {
+                    bail!("{}: no column `{metric}`", path.display());
+                };
+                run.push((row.scores.image_id.clone(), value));
+            }
+            runs.push(run);
+        }
+        let runs = Runs::new(&runs)?;
+        match &self.seeds {
+            None => Ok(runs),
+            Some(seeds) => runs.with_seeds(seeds.clone()).context("--seeds"),
+        }
     }
 }
 
@@ -104,25 +155,19 @@ fn read_table(path: &Path) -> anyhow::Result<PerImage> {
 fn read_baseline(path: &Path) -> anyhow::Result<Baseline> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read {}; make one with --update", path.display()))?;
-    let baseline: Baseline =
-        serde_json::from_str(&text).with_context(|| format!("{} is not a baseline", path.display()))?;
+    let not_one = || format!("{} is not a baseline", path.display());
+    // A file of another version has other fields: its version says so better than the first of them would.
+    let document: serde_json::Value = serde_json::from_str(&text).with_context(not_one)?;
+    if let Some(found) = document.get("version").and_then(serde_json::Value::as_u64)
+        && found != u64::from(BASELINE_VERSION)
+    {
+        let found = u32::try_from(found).unwrap_or(u32::MAX);
+        let expected = BASELINE_VERSION;
+        return Err(MetricError::BaselineVersion { found, expected }).with_context(|| path.display().to_string());
+    }
+    let baseline: Baseline = serde_json::from_value(document).with_context(not_one)?;
     baseline.validate().with_context(|| path.display().to_string())?;
     Ok(baseline)
-}
-
-fn runs(tables: &[PerImage], metric: &str) -> anyhow::Result<Runs> {
-    let mut runs = Vec::with_capacity(tables.len());
-    for table in tables {
-        let mut run = Vec::with_capacity(table.rows.len());
-        for row in &table.rows {
-            let Some(value) = row.scores.metric(metric) else {
-                bail!("--metric {metric}: the results have no such column");
-            };
-            run.push((row.scores.image_id.clone(), value));
-        }
-        runs.push(run);
-    }
-    Ok(Runs::new(&runs)?)
 }
 
 #[cfg(test)]

@@ -59,16 +59,17 @@ impl Evaluate {
     pub fn run(self, device: &Device) -> anyhow::Result<()> {
         let data = DataFolder::open(&self.data)?;
         let samples = with_masks(&data, self.split)?;
-        let (table, mut numbers) = match (&self.checkpoint, self.predictor) {
+        let (table, numbers) = match (&self.checkpoint, self.predictor) {
             (Some(path), _) => self.evaluate_network(path, &data, &samples, device)?,
             (None, Some(predictor)) => (evaluate_trivial(predictor, &data, &samples)?, BTreeMap::new()),
             (None, None) => bail!("give --checkpoint or --predictor"),
         };
-        numbers.extend(summary(&table)?);
+        let mut summary = summary(&table)?;
+        summary.numbers.extend(numbers);
         write_whole(&self.out, table.to_csv()?)?;
         write_whole(
             &self.out.with_file_name("summary.json"),
-            serde_json::to_vec_pretty(&numbers)?,
+            serde_json::to_vec_pretty(&summary)?,
         )?;
         Ok(())
     }

@@ -1,14 +1,21 @@
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{
+    collections::{BTreeSet, HashMap},
+    path::PathBuf,
+};
 
 use anyhow::{bail, ensure};
 use candle_core::Device;
 use clap::Args;
 use htl_datasets::{DataFolder, Sample, Split, read_ids};
-use htl_inference::{CurveParams, PopulationPrediction, consensus_pair, forgetting_curves, stored_mask};
+use htl_inference::{
+    CurveParams, PopulationPrediction, consensus_pair, contrast_within, forgetting_curves, stored_mask,
+};
+use htl_metrics::Mask;
 use htl_mining::{
     Comparison, Damage, Encoding, ForgettingCurves, MapKind, MiningError, ScoreParams, ScoreTable, ScoreValidParams,
-    SeedHalves, Selection, TruthError, adaptive, class_scores, column, scores, top, write_reliability,
+    SeedHalves, Selection, TruthError, adaptive, class_scores, column, dynamics_scores, scores, top, write_reliability,
 };
+use htl_vocabulary::{DynamicsRow, read_dynamics};
 
 use super::{choices, parse_split};
 use crate::progress::Progress;
@@ -33,6 +40,9 @@ pub struct Mine {
     /// Sparsities of the curves, ascending; 0 to 0.95 in steps of 0.05 if left out
     #[arg(long, value_delimiter = ',', requires = "curve")]
     sparsities: Vec<f64>,
+    /// Histories of trainings (dynamics.csv of `htl train --dynamics`), one per seed, in the order of the dense checkpoints
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    dynamics: Vec<PathBuf>,
     /// The data folder
     #[arg(long)]
     data: PathBuf,
@@ -58,7 +68,7 @@ pub struct Mine {
     /// the tolerated share of false discoveries
     #[arg(long, default_value_t = 0.2)]
     top: f64,
-    /// The score that selects; forgetting with --curve, else disagreement
+    /// The score that selects; forgetting_raw with --curve, else disagreement
     #[arg(long, value_parser = choices::score())]
     by: Option<String>,
     /// Puts equal scores in order
@@ -77,7 +87,9 @@ pub struct Mine {
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Curve {
-    /// Pruned by magnitude, with normalisation statistics re-estimated and with those of the dense network
+    /// Pruned by magnitude, normalisation statistics kept: enough to select
+    Raw,
+    /// Also with the statistics re-estimated on training images
     Pruned,
     /// Also two shams of the same dose, random pruning and weight noise
     All,
@@ -121,6 +133,8 @@ struct Judged {
     sparse: Option<PopulationPrediction>,
     sham: Option<PopulationPrediction>,
     curves: Option<ForgettingCurves>,
+    /// Histories of trainings.
+    dynamics: Vec<Vec<DynamicsRow>>,
 }
 
 impl Mine {
@@ -171,7 +185,7 @@ impl Mine {
     fn by(&self) -> &str {
         match (&self.by, self.curve) {
             (Some(by), _) => by,
-            (None, Some(_)) => column::FORGETTING,
+            (None, Some(_)) => column::FORGETTING_RAW,
             (None, None) => column::DISAGREEMENT,
         }
     }
@@ -235,7 +249,22 @@ impl Mine {
             sparse,
             sham,
             curves,
+            dynamics: self.histories(samples)?,
         })
+    }
+
+    fn histories(&self, samples: &[&Sample]) -> anyhow::Result<Vec<Vec<DynamicsRow>>> {
+        let read = |path: &PathBuf| -> anyhow::Result<Vec<DynamicsRow>> {
+            let rows = read_dynamics(path)?;
+            let judged: BTreeSet<&str> = rows.iter().map(|row| row.image_id.as_str()).collect();
+            ensure!(
+                samples.iter().any(|sample| judged.contains(sample.image_id.as_str())),
+                "{}: it has judged none of the images to score: histories are of training images",
+                path.display()
+            );
+            Ok(rows)
+        };
+        self.dynamics.iter().map(read).collect()
     }
 
     fn curves(
@@ -254,6 +283,7 @@ impl Mine {
                 self.sparsities.clone()
             },
             damages: match damages {
+                Curve::Raw => vec![Damage::PrunedRaw],
                 Curve::Pruned => vec![Damage::Pruned, Damage::PrunedRaw],
                 Curve::All => usual.damages,
             },
@@ -327,7 +357,7 @@ impl Judged {
     }
 
     fn table(&self, params: &ScoreValidParams, labels: Labels, samples: &[&Sample]) -> anyhow::Result<ScoreTable> {
-        let with_masks: std::collections::HashMap<&str, &Sample> = samples
+        let with_masks: HashMap<&str, &Sample> = samples
             .iter()
             .filter(|sample| sample.mask.is_some())
             .map(|sample| (sample.image_id.as_str(), *sample))
@@ -341,6 +371,12 @@ impl Judged {
         if labels == Labels::Masks && self.dense.maps.kind() == MapKind::Probability {
             comparison = comparison.with_truth(&truth);
         }
+        let photographs: HashMap<&str, &Sample> = samples.iter().map(|s| (s.image_id.as_str(), *s)).collect();
+        let contrast = |id: &str, mask: &Mask| -> Result<_, TruthError> {
+            let measured = photographs.get(id).map(|sample| contrast_within(sample, mask));
+            Ok(measured.transpose()?.flatten())
+        };
+        comparison = comparison.with_contrast(&contrast);
         let mut table = scores(&comparison, params)?;
         if let Some(dense) = &self.dense.classes {
             let classes = |other: &Option<PopulationPrediction>| other.as_ref().and_then(|other| other.classes.clone());
@@ -349,6 +385,9 @@ impl Judged {
                 &class_scores(dense, sparse.as_ref(), sham.as_ref(), self.curves.as_ref())?,
                 "",
             )?;
+        }
+        if !self.dynamics.is_empty() {
+            table.join(&dynamics_scores(&self.dynamics)?, "")?;
         }
         Ok(table)
     }
@@ -381,6 +420,10 @@ impl Judged {
                     .as_ref()
                     .map(|curves| curves.with_seeds(chosen))
                     .transpose()?,
+                dynamics: match self.dynamics.len() == seeds {
+                    true => chosen.iter().map(|&seed| self.dynamics[seed].clone()).collect(),
+                    false => Vec::new(),
+                },
             };
             let mut table = scores(&half.comparison(), params)?;
             if let Some(dense) = &half.dense.classes {
@@ -391,6 +434,9 @@ impl Judged {
                     &class_scores(dense, sparse.as_ref(), sham.as_ref(), half.curves.as_ref())?,
                     "",
                 )?;
+            }
+            if !half.dynamics.is_empty() {
+                table.join(&dynamics_scores(&half.dynamics)?, "")?;
             }
             Ok(table)
         })?;

@@ -17,8 +17,8 @@ pub struct Query {
     /// How they are chosen: drawn from the hardest fifth, the hardest, or at random
     #[arg(long, default_value = "top-fifth")]
     strategy: Strategy,
-    /// The score that ranks: any column of the table; `htl mine --help` lists those it writes. Left out: forgetting where the
-    /// table has it, else disagreement
+    /// The score that ranks: any column of the table; `htl mine --help` lists those it writes. Left out: forgetting_raw where
+    /// the table has it, else disagreement
     #[arg(long)]
     by: Option<String>,
     /// The setting, where the table holds several

@@ -11,6 +11,11 @@ use super::print;
 
 /// `htl score`.
 #[derive(Args)]
+#[command(
+    after_help = "Masks are binarised with > 128, as the official scorer does. Two kinds of file that it would binarise \
+    too are refused here, since they are seldom meant as masks: those whose largest value is 1 to 128, and those of which more \
+    than a quarter is mid-grey (64 to 191)."
+)]
 pub struct Score {
     /// Folder of truth masks
     #[arg(long)]

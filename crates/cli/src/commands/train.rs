@@ -25,6 +25,10 @@ pub struct Train {
     /// The folder for checkpoint, state and history; an unfinished training there is resumed
     #[arg(long)]
     out: PathBuf,
+    /// Also writes dynamics.csv: how the network sees each training image after every epoch (`dynamics.every` of the
+    /// configuration: every so many). `htl mine --dynamics` makes scores of it
+    #[arg(long)]
+    dynamics: bool,
     /// Also writes loss, learning rate and validation quality for TensorBoard, into this folder
     ///
     /// It should be the training's own: `--tensorboard runs/first`, and `tensorboard --logdir runs` shows several side by
@@ -45,7 +49,11 @@ fn after_help() -> String {
 
 impl Train {
     pub fn run(self, device: &Device) -> anyhow::Result<ExitCode> {
-        let config = TrainConfig::read(&self.config, &self.set)?.check()?;
+        let mut config = TrainConfig::read(&self.config, &self.set)?;
+        if self.dynamics {
+            config.dynamics.get_or_insert_default();
+        }
+        let config = config.check()?;
         let stop = StopFlag::default();
         raise_on_signals(&stop.shared()).context("cannot install signal handlers")?;
         let progress = Progress::new("train");

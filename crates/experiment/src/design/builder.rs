@@ -222,8 +222,16 @@ impl Builder<'_> {
                 },
             )
             .flag("--setting", setting.key)
-            .flag("--curve", if curve == Curve::Alone { "pruned" } else { "all" })
-            .flag("--sparsities", self.profile.curve.iter().map(f64::to_string).collect::<Vec<_>>().join(","))
+            .flag("--curve", if curve == Curve::Alone { "raw" } else { "all" })
+            .flag(
+                "--sparsities",
+                self.profile
+                    .curve
+                    .iter()
+                    .map(f64::to_string)
+                    .collect::<Vec<_>>()
+                    .join(","),
+            )
             .flag("--top", self.profile.top)
             .flag("--labels", if masks == Masks::Read { "masks" } else { "ignore" });
         call = match images {
@@ -235,7 +243,7 @@ impl Builder<'_> {
         call = call
             .flag("--out", Value::Own(file::SCORES.into()))
             .flag("--maps", Value::Own(file::MAPS.into()));
-        let damages = if curve == Curve::Alone { 2 } else { 6 };
+        let damages = if curve == Curve::Alone { 1 } else { 6 };
         let passes = 1 + population.dense.len() * (1 + damages * self.profile.curve.len());
         self.plan.call(name, Kind::Mine, SMALL * passes as f64, call)
     }
@@ -313,7 +321,14 @@ impl Builder<'_> {
         let sparsity = self.sparsity(&prefix, &dense[0], &config);
         let population = self.population(&prefix, dense, &config, &sparsity);
         let images = Images::Candidates(lists.first_half());
-        let mined = self.mine(&format!("{prefix}/mine"), setting, &population, images, Masks::Ignore, Curve::Alone);
+        let mined = self.mine(
+            &format!("{prefix}/mine"),
+            setting,
+            &population,
+            images,
+            Masks::Ignore,
+            Curve::Alone,
+        );
         let mut arm = Vec::new();
         for seed in 0..seeds {
             let call = HtlCall::new("query")

@@ -21,9 +21,23 @@ pub(super) fn setting(row: &SettingPlan, builder: &mut Builder, lists: &Lists) -
         Mining::LabelFree => (Images::Train, Masks::Ignore),
         Mining::Unlabelled => (Images::Except(lists.labelled()), Masks::Ignore),
     };
-    let mined = builder.mine(&format!("{key}/mine"), &row.setting, &population, images, masks, Curve::Alone);
+    let mined = builder.mine(
+        &format!("{key}/mine"),
+        &row.setting,
+        &population,
+        images,
+        masks,
+        Curve::Alone,
+    );
     let name = format!("{key}/mine-test");
-    let test_mined = builder.mine(&name, &row.setting, &population, Images::Test, Masks::Ignore, Curve::Alone);
+    let test_mined = builder.mine(
+        &name,
+        &row.setting,
+        &population,
+        Images::Test,
+        Masks::Ignore,
+        Curve::Alone,
+    );
 
     let own = builder.config(&row.own, Some(lists));
     let mut arms = BTreeMap::new();
@@ -53,6 +67,7 @@ pub(super) fn setting(row: &SettingPlan, builder: &mut Builder, lists: &Lists) -
     SettingOutline {
         arms,
         compare: compare.map(|pair| pair.map(|arm| arm.key.to_owned())).collect(),
+        mined_arm: row.mined_arm.key.to_owned(),
         mined,
         test_mined,
         sparsity,
@@ -100,7 +115,14 @@ pub(super) fn cross_fit(builder: &mut Builder, lists: &Lists, sparsity: &StageRe
         let population = builder.population(&prefix, dense, &config, sparsity);
         let images = Images::Fold(lists.fold(fold), fold as u64);
         let name = format!("{prefix}/mine");
-        mined.push(builder.mine(&name, &setting::SUPERVISED, &population, images, Masks::Read, Curve::WithShams));
+        mined.push(builder.mine(
+            &name,
+            &setting::SUPERVISED,
+            &population,
+            images,
+            Masks::Read,
+            Curve::WithShams,
+        ));
     }
     let tables: Vec<Value> = mined.iter().map(|stage| stage.file(file::SCORES)).collect();
     let scores = builder.plan.native("cross-fit/scores", Native::Concatenate { tables });

@@ -90,6 +90,7 @@ pub fn design(profile: &Profile, base: Base, data: DataOf) -> Experiment {
             data_given: data.given,
             dataset: data.dataset,
             settings,
+            primary: profile.primary.clone(),
             trivial,
             analysis,
         },

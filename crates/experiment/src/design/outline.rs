@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use htl_vocabulary::file;
-use htl_vocabulary::results::Dataset;
+use htl_vocabulary::results::{Contrast, Dataset};
 use htl_vocabulary::run_file::{Analysis, ArmSeed, Results, RunFile, Setting};
 
 use crate::plan::StageRef;
@@ -21,6 +21,8 @@ pub struct Outline {
     pub dataset: Dataset,
     /// By setting.
     pub settings: BTreeMap<String, SettingOutline>,
+    /// The comparison of each setting that the profile declares.
+    pub primary: BTreeMap<String, Contrast>,
     /// By predictor that learns nothing.
     pub trivial: BTreeMap<String, StageRef>,
     /// Who is hard to learn, where that was asked.
@@ -34,6 +36,8 @@ pub struct SettingOutline {
     pub arms: BTreeMap<String, Vec<SeedOutline>>,
     /// Pairs (arm, against which arm) whose paired gains are reported.
     pub compare: Vec<[String; 2]>,
+    /// The arm whose networks are mined.
+    pub mined_arm: String,
     /// Scores of the training images.
     pub mined: StageRef,
     /// Scores of the test images.
@@ -90,6 +94,7 @@ impl SettingOutline {
                 .map(|(arm, seeds)| (arm.clone(), seeds.iter().map(seed).collect()))
                 .collect(),
             compare: self.compare.clone(),
+            mined_arm: Some(self.mined_arm.clone()),
             scores: self.mined.relative(file::SCORES),
             sparsity: self.sparsity.relative(file::SPARSITY),
             maps: self.mined.relative(file::MAPS),
@@ -133,6 +138,7 @@ impl Outline {
                 .iter()
                 .map(|(name, setting)| (name.clone(), setting.run_file()))
                 .collect(),
+            primary: self.primary.clone(),
             trivial: self.trivial.iter().map(trivial).collect(),
             analysis: Analysis {
                 scores: format!("{}/{}", file::HTL_FOLDER, file::SCORES),

@@ -147,10 +147,7 @@ const MINED: Attending = Attending {
 
 /// The method and its controls, the same in every setting.
 pub(super) const HTL: ArmPlan = ArmPlan::new(arm::HTL, Networks::Attending(MINED));
-pub(super) const RANDOM: ArmPlan = ArmPlan::new(
-    arm::RANDOM,
-    Networks::Attending(Attending { set: "random", ..MINED }),
-);
+pub(super) const RANDOM: ArmPlan = ArmPlan::new(arm::RANDOM, Networks::Attending(Attending { set: "random", ..MINED }));
 /// The set by what pruning and fine-tuning leave.
 pub(super) const HTL_FINE_TUNED: ArmPlan = ArmPlan::new(
     arm::HTL_FINE_TUNED,

@@ -186,7 +186,7 @@ fn seeds_are_cut_from_the_arms_only() {
         stages.filter(|stage| stage.name.starts_with(name)).count()
     };
     // Five dense trainings, of which one is tested; one attended training and its test.
-    let found = ["supervised/baseline", "supervised/htl", "cross-fit"].map(count);
+    let found = ["supervised/baseline", "supervised/htl-0", "cross-fit"].map(count);
     assert_eq!(found, [6, 2, 0]);
 }
 

@@ -1,7 +1,8 @@
-//! The peers' results, made by `make.py` beside this file, against ours.
+//! The peers' results, made by `make.py` and `crossed.R` beside this file, against ours.
 
 mod fairlearn;
 mod isic;
+mod lmertest;
 mod scipy;
 mod skimage;
 mod torch;

@@ -3,10 +3,10 @@ use super::contingency::TwoByTwo;
 use crate::attribute::{Attribute, Scale, UNKNOWN};
 
 /// Groups with fewer images are counted, and their rates are not shown: they say more about single people than about a group.
-pub const LEAST_SHOWN: u64 = 10;
+pub const LEAST_SHOWN: u64 = htl_metrics::LEAST_SHOWN as u64;
 
 /// Groups with fewer images are not tested, and neither are comparisons with fewer images on the other side.
-pub const LEAST_TESTED: u64 = 20;
+pub const LEAST_TESTED: u64 = htl_metrics::LEAST_TESTED as u64;
 
 /// The levels of one attribute in a cohort, as numbers.
 #[derive(Debug, Clone)]

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use htl_metrics::SEEDS_FOR_INFERENCE;
-use htl_metrics::{Against, Better, Confusion, ImageScores, JACCARD_THRESHOLD, MetricByGroup, PerImage};
+use htl_metrics::{Against, Better, Confusion, ImageScores, JACCARD_THRESHOLD, MetricByGroup, PerImage, PerImageRow};
 use htl_vocabulary::{DisparityRow, PerformanceRow};
 
 use super::adjust::Adjustment;
@@ -81,9 +81,6 @@ pub const GROUP_METRICS: [GroupMetric; 7] = [
     },
 ];
 
-/// Columns of `per_image.csv` that name the lesion or the patient.
-const CLUSTER_COLUMNS: [&str; 2] = ["lesion_id", "patient_id"];
-
 /// The same images judged by several arms of one or more seeds.
 #[derive(Debug, Clone)]
 pub struct Performance {
@@ -139,10 +136,10 @@ impl Performance {
                 tables: (0..GROUP_METRICS.len()).map(by_metric).collect(),
             });
         }
-        let own_keys: Vec<HashMap<String, String>> = CLUSTER_COLUMNS
-            .iter()
-            .map(|column| cells(first, column).collect())
-            .collect();
+        let own_keys = [
+            own_key(first, |row| row.lesion_id.as_ref()),
+            own_key(first, |row| row.patient_id.as_ref()),
+        ];
         let keys: Vec<Vec<Option<String>>> = keys
             .iter()
             .chain(&own_keys)
@@ -408,4 +405,11 @@ fn adjust(rows: &mut [PerformanceRow]) {
             }
         }
     }
+}
+
+/// What a table says of the lesion or the patient of its images.
+fn own_key(table: &PerImage, of: impl Fn(&PerImageRow) -> Option<&String>) -> HashMap<String, String> {
+    let rows = table.rows.iter();
+    rows.filter_map(|row| Some((row.scores.image_id.clone(), of(row)?.clone())))
+        .collect()
 }

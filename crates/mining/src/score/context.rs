@@ -1,4 +1,5 @@
 use htl_metrics::{Mask, resize_bilinear};
+use htl_vocabulary::DynamicsRow;
 
 use crate::error::Result;
 use crate::forgetting::{ClassForgetting, Forgetting};
@@ -11,6 +12,8 @@ use crate::view::{Disagreement, View};
 /// All that scores may look at of one image: what the populations see, and what is shared by several scores.
 #[derive(Debug, Clone)]
 pub struct ImageContext<'a> {
+    /// The image's id; empty if it was not [named](ImageContext::named).
+    pub image_id: String,
     /// What the numbers of the maps mean.
     pub kind: MapKind,
     /// Thresholds of the scores.
@@ -31,6 +34,10 @@ pub struct ImageContext<'a> {
     pub forgetting: Option<Forgetting>,
     /// Against the true mask.
     pub errors: Option<Errors>,
+    /// The true mask, at its stored size.
+    pub truth: Option<Mask>,
+    /// CIE 1976 colour distance between the inside of the dense consensus mask and the skin around it.
+    pub contrast: Option<f64>,
 }
 
 /// Errors against the true mask, as 1 - IoU.
@@ -70,7 +77,22 @@ impl<'a> ImageContext<'a> {
             sham_disagreement: None,
             forgetting: None,
             errors: None,
+            image_id: String::new(),
+            truth: None,
+            contrast: None,
         })
+    }
+
+    /// Says which image it is.
+    pub fn named(mut self, image_id: &str) -> Self {
+        self.image_id = image_id.to_owned();
+        self
+    }
+
+    /// Adds the lesion's colour distance to the skin around it, as the networks see the lesion.
+    pub fn with_contrast(mut self, contrast: Option<f64>) -> Self {
+        self.contrast = contrast;
+        self
     }
 
     /// Adds the maps of the sparse population.
@@ -112,7 +134,8 @@ impl<'a> ImageContext<'a> {
     /// # Errors
     /// [`crate::MiningError::Metric`] for a mask without pixels.
     pub fn with_truth(mut self, truth: Option<Mask>) -> Result<Self> {
-        self.errors = truth.map(|truth| self.errors_against(&truth)).transpose()?;
+        self.errors = truth.as_ref().map(|truth| self.errors_against(truth)).transpose()?;
+        self.truth = truth;
         Ok(self)
     }
 
@@ -157,7 +180,8 @@ impl<'a> ImageContext<'a> {
             Need::Truth => self.errors.is_some(),
             Need::Seeds => self.spread.is_some(),
             Need::Probabilities => self.kind == MapKind::Probability,
-            Need::Classes => false,
+            Need::Photograph => self.contrast.is_some(),
+            Need::Classes | Need::Dynamics | Need::Gradients => false,
         }
     }
 }
@@ -184,7 +208,14 @@ impl ClassContext {
             Need::Sham => self.sham.is_some(),
             Need::Seeds => self.dense.len() > 1,
             Need::Curve => self.forgetting.is_some(),
-            Need::Truth | Need::Probabilities => false,
+            Need::Truth | Need::Probabilities | Need::Photograph | Need::Dynamics | Need::Gradients => false,
         }
     }
+}
+
+/// The history of one image in the trainings of one or several seeds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DynamicsContext<'a> {
+    /// Of each training, the judgements of the image by rising epoch; at least one.
+    pub runs: Vec<Vec<&'a DynamicsRow>>,
 }

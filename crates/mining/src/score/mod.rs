@@ -1,13 +1,17 @@
 //! The scores of an image: one row each, in files by what they look at.
 mod context;
 mod disagreement;
+mod dynamics;
 mod exemplar;
 mod forgetting;
+mod gradient;
 mod label;
+mod plain;
 mod population;
+mod quality;
 mod votes;
 
-pub use context::{ClassContext, Errors, ImageContext};
+pub use context::{ClassContext, DynamicsContext, Errors, ImageContext};
 
 /// What a score needs beyond maps of a dense population; without it the score is blank.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +30,12 @@ pub enum Need {
     Probabilities,
     /// Class predictions.
     Classes,
+    /// The photograph, measured where the networks see the lesion.
+    Photograph,
+    /// The history of a training: `dynamics.csv`.
+    Dynamics,
+    /// Norms of the gradient of each image's loss.
+    Gradients,
 }
 
 impl Need {
@@ -39,6 +49,9 @@ impl Need {
             Self::Seeds => "two dense seeds",
             Self::Probabilities => "probability maps",
             Self::Classes => "class predictions",
+            Self::Photograph => "the photograph",
+            Self::Dynamics => "`dynamics.csv`",
+            Self::Gradients => "gradients",
         }
     }
 }
@@ -50,6 +63,23 @@ pub enum Measure {
     Maps(fn(&ImageContext) -> Option<f64>),
     /// From class predictions.
     Classes(fn(&ClassContext) -> Option<f64>),
+    /// From the history of a training.
+    Dynamics(fn(&DynamicsContext) -> Option<f64>),
+    /// From the norm of the gradient of the image's loss, one per network.
+    Gradients(fn(&[f64]) -> Option<f64>),
+}
+
+/// What a score is computed from, and so in which tables it is a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Input {
+    /// Maps and masks: a column of every table of localizers or classifiers.
+    Maps,
+    /// Class predictions: a column where the networks are classifiers.
+    Classes,
+    /// The history of a training: a column where `dynamics.csv` is given.
+    Dynamics,
+    /// Gradients: a column where a program gives them.
+    Gradients,
 }
 
 /// A score: a column of `scores.csv`. In every one higher = harder.
@@ -68,9 +98,14 @@ pub struct Score {
 }
 
 impl Score {
-    /// Whether it is computed from class predictions.
-    pub const fn is_of_classes(&self) -> bool {
-        matches!(self.of, Measure::Classes(_))
+    /// What it is computed from.
+    pub const fn input(&self) -> Input {
+        match self.of {
+            Measure::Maps(_) => Input::Maps,
+            Measure::Classes(_) => Input::Classes,
+            Measure::Dynamics(_) => Input::Dynamics,
+            Measure::Gradients(_) => Input::Gradients,
+        }
     }
 
     /// The score of an image by its maps; `None` if a need is unmet, and for a score of classes.
@@ -88,10 +123,26 @@ impl Score {
             _ => None,
         }
     }
+
+    /// The score of an image by its training's history; `None` for any other score.
+    pub fn of_dynamics(&self, context: &DynamicsContext) -> Option<f64> {
+        match self.of {
+            Measure::Dynamics(of) => of(context),
+            _ => None,
+        }
+    }
+
+    /// The score of an image by the norms of its gradients, one per network; `None` for any other score.
+    pub fn of_gradients(&self, norms: &[f64]) -> Option<f64> {
+        match self.of {
+            Measure::Gradients(of) => of(norms),
+            _ => None,
+        }
+    }
 }
 
-/// Every score, in the order of the columns of `scores.csv`: those of maps, then those of classes, which are there only
-/// where the networks are classifiers.
+/// Every score, in the order of the columns of `scores.csv`: those of maps; those of classes, which are there only where the
+/// networks are classifiers; those of a training's history and of gradients, where these are given.
 pub const SCORES: &[Score] = &[
     disagreement::DISAGREEMENT,
     disagreement::SOFT_DISAGREEMENT,
@@ -123,27 +174,38 @@ pub const SCORES: &[Score] = &[
     label::IOU_DROP,
     label::LABEL_CONFLICT,
     label::SUSPECT_LABEL,
+    quality::SOFTMIN,
+    plain::SIZE,
+    plain::CONTRAST,
+    plain::RANDOM,
     votes::CLASS_PIE,
     votes::CLASS_DISAGREEMENT,
     votes::CLASS_SHAM,
     forgetting::CLASS_FORGETTING,
     forgetting::CLASS_ORDER_LOST,
+    dynamics::LOSS,
+    dynamics::EL2N,
+    dynamics::FORGETTING_EVENTS,
+    dynamics::AUM,
+    dynamics::CONFIDENCE,
+    dynamics::VARIABILITY,
+    gradient::GRAND,
 ];
 
-const fn count(of_classes: bool) -> usize {
+const fn count(input: Input) -> usize {
     let (mut i, mut count) = (0, 0);
     while i < SCORES.len() {
-        count += (SCORES[i].is_of_classes() == of_classes) as usize;
+        count += (SCORES[i].input() as u8 == input as u8) as usize;
         i += 1;
     }
     count
 }
 
-const fn columns<const N: usize>(of_classes: bool) -> [&'static str; N] {
+const fn columns<const N: usize>(input: Input) -> [&'static str; N] {
     let mut columns = [""; N];
     let (mut i, mut filled) = (0, 0);
     while i < SCORES.len() {
-        if SCORES[i].is_of_classes() == of_classes {
+        if SCORES[i].input() as u8 == input as u8 {
             columns[filled] = SCORES[i].key;
             filled += 1;
         }
@@ -153,10 +215,16 @@ const fn columns<const N: usize>(of_classes: bool) -> [&'static str; N] {
 }
 
 /// Columns of the scores that are computed from maps, in order.
-pub const SCORE_COLUMNS: [&str; count(false)] = columns(false);
+pub const SCORE_COLUMNS: [&str; count(Input::Maps)] = columns(Input::Maps);
 
 /// Columns of the scores that are computed from class predictions, in order.
-pub const CLASS_COLUMNS: [&str; count(true)] = columns(true);
+pub const CLASS_COLUMNS: [&str; count(Input::Classes)] = columns(Input::Classes);
+
+/// Columns of the scores that are computed from a training's history, in order.
+pub const DYNAMICS_SCORE_COLUMNS: [&str; count(Input::Dynamics)] = columns(Input::Dynamics);
+
+/// Columns of the scores that are computed from gradients, in order.
+pub const GRADIENT_COLUMNS: [&str; count(Input::Gradients)] = columns(Input::Gradients);
 
 /// The score of that key.
 pub fn score_named(key: &str) -> Option<&'static Score> {
@@ -171,6 +239,7 @@ fn flag(value: bool) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use htl_metrics::Mask;
+    use htl_vocabulary::DynamicsRow;
 
     use super::*;
     use crate::{ClassForgetting, Forgetting, MapKind, ScoreParams};
@@ -186,15 +255,19 @@ mod tests {
                 score.label
             );
             assert!(!score.about.ends_with('.') && !score.about.is_empty(), "{}", score.key);
-            assert_eq!(
-                score.is_of_classes(),
-                score.needs.contains(&Need::Classes),
-                "{}",
-                score.key
-            );
+            for (input, need) in [
+                (Input::Classes, Need::Classes),
+                (Input::Dynamics, Need::Dynamics),
+                (Input::Gradients, Need::Gradients),
+            ] {
+                assert_eq!(score.input() == input, score.needs.contains(&need), "{}", score.key);
+            }
             assert_eq!(score_named(score.key).map(|found| found.label), Some(score.label));
         }
-        let columns: Vec<&str> = SCORE_COLUMNS.into_iter().chain(CLASS_COLUMNS).collect();
+        let mut columns = SCORE_COLUMNS.to_vec();
+        columns.extend(CLASS_COLUMNS);
+        columns.extend(DYNAMICS_SCORE_COLUMNS);
+        columns.extend(GRADIENT_COLUMNS);
         let keys: Vec<&str> = SCORES.iter().map(|score| score.key).collect();
         assert_eq!(columns, keys);
     }
@@ -224,6 +297,8 @@ mod tests {
             };
             ImageContext::new(kind, (4, 4), &params, dense)
                 .unwrap()
+                .named("a")
+                .with_contrast((!is(Need::Photograph)).then_some(20.0))
                 .with_sparse((!is(Need::Sparse)).then(|| vec![plane(3)]))
                 .unwrap()
                 .with_forgetting((!is(Need::Curve)).then_some(Forgetting {
@@ -246,9 +321,19 @@ mod tests {
                 order_lost: Some(0.5),
             }),
         };
+        let row = DynamicsRow {
+            image_id: "a".into(),
+            epoch: 1,
+            loss: 0.5,
+            margin: 1.0,
+            el2n: 0.3,
+            correct: true,
+        };
         let value = |score: &Score, missing| match score.of {
             Measure::Maps(_) => score.of_maps(&image(missing)),
             Measure::Classes(_) => score.of_classes(&classes(missing)),
+            Measure::Dynamics(_) => score.of_dynamics(&DynamicsContext { runs: vec![vec![&row]] }),
+            Measure::Gradients(_) => score.of_gradients(&[1.0]),
         };
         for score in SCORES {
             assert!(value(score, None).is_some(), "{}", score.key);
@@ -259,6 +344,7 @@ mod tests {
                 Need::Truth,
                 Need::Seeds,
                 Need::Probabilities,
+                Need::Photograph,
             ] {
                 let needed = score.needs.contains(&missing);
                 assert_eq!(

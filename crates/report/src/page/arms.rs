@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::axis::{Axis, Tick};
 use crate::summary::arms_in_order;
-use crate::words;
+use crate::{weak, words};
 
 use super::style_of;
 
@@ -21,6 +21,8 @@ pub(super) struct SettingTable {
     arms: Vec<Row>,
     oracle: Vec<Row>,
     trivial: Vec<Row>,
+    /// Each arm's worst group.
+    worst: Vec<WorstRow>,
     /// Further metrics, and the same rows' values of them.
     more: Vec<String>,
 }
@@ -38,6 +40,17 @@ struct Row {
     beyond: Option<&'static str>,
     second: Vec<String>,
     more: Vec<String>,
+}
+
+/// An arm's worst group: its name, images, mean and interval.
+#[derive(Serialize)]
+struct WorstRow {
+    arm: String,
+    group: String,
+    n: usize,
+    mean: String,
+    interval: String,
+    of: usize,
 }
 
 pub(super) fn view(results: &Results) -> Vec<SettingTable> {
@@ -67,8 +80,22 @@ fn table(results: &Results, key: &str, setting: &Setting) -> SettingTable {
         arms: arms_in_order(&setting.arms).map(row).collect(),
         oracle: arms_in_order(&setting.oracle_tuned).map(row).collect(),
         trivial,
+        worst: arms_in_order(&setting.arms).filter_map(worst_row).collect(),
         more: more.iter().map(|m| words::metric(m)).collect(),
     }
+}
+
+fn worst_row((name, arm): (&str, &Arm)) -> Option<WorstRow> {
+    let worst = arm.worst_group.as_ref()?;
+    let [low, high] = worst.ci95.map(|end| words::value(PRIMARY_METRIC, Some(end)));
+    Some(WorstRow {
+        arm: words::arm(name),
+        group: weak::group(&worst.attribute, &worst.level),
+        n: worst.n,
+        mean: words::value(PRIMARY_METRIC, Some(worst.mean)),
+        interval: format!("{low} to {high}"),
+        of: worst.of,
+    })
 }
 
 /// An axis on which the seeds of the arms can be told apart: predictors far away from them do not stretch it.

@@ -1,9 +1,9 @@
-use htl_vocabulary::results::{Gain, PRIMARY_METRIC, Results, comparison_arms};
+use htl_vocabulary::results::{Gain, PRIMARY_METRIC, Results, Setting, comparison_arms, comparison_key};
 use serde::Serialize;
 
 use crate::axis::{Axis, Tick};
 use crate::summary::{self, Verdict};
-use crate::words;
+use crate::{weak, words};
 
 use super::style_of;
 
@@ -14,6 +14,8 @@ pub(super) struct Forest {
     ticks: Vec<Tick>,
     zero: String,
     groups: Vec<Group>,
+    /// The comparisons declared before the run.
+    declared: Vec<Declared>,
     /// Every metric's gains, as a table.
     table: Vec<TableRow>,
 }
@@ -28,6 +30,8 @@ struct Group {
 struct Row {
     label: String,
     style: usize,
+    /// Whether it was declared before the run.
+    primary: bool,
     /// Positions in percent; `None` where the gain is undefined.
     mark: Option<Mark>,
     change: String,
@@ -44,12 +48,26 @@ struct Mark {
 }
 
 #[derive(Serialize)]
+struct Declared {
+    setting: String,
+    comparison: String,
+    metric: String,
+    change: String,
+    interval: String,
+    p: String,
+    p_holm: String,
+    verdict: &'static str,
+    class: &'static str,
+}
+
+#[derive(Serialize)]
 struct TableRow {
     setting: String,
     comparison: String,
     metric: String,
     change: String,
     interval: String,
+    bootstrap: String,
     p: String,
     seeds: String,
     verdict: &'static str,
@@ -73,7 +91,7 @@ pub(super) fn view(results: &Results) -> Forest {
     for (key, setting) in &results.settings {
         let rows: Vec<Row> = primary()
             .filter(|(k, _, _)| *k == key)
-            .map(|(_, pair, gain)| row(results, pair, gain, &axis, summary::seeds_of(setting, pair, gain)))
+            .map(|(_, pair, gain)| row(results, setting, pair, gain, &axis))
             .collect();
         if !rows.is_empty() {
             groups.push(Group {
@@ -88,12 +106,13 @@ pub(super) fn view(results: &Results) -> Forest {
         ticks: axis.ticks(|share| share * 100.0),
         zero: axis.percent(0.0),
         groups,
+        declared: declared(results),
         table: table(results),
     }
 }
 
 /// `HTL attention vs random attention`: the second name in lower case, unless it is an abbreviation.
-fn comparison(pair: &str) -> String {
+pub(super) fn comparison(pair: &str) -> String {
     let Some((a, b)) = comparison_arms(pair) else {
         return words::spell(pair);
     };
@@ -106,8 +125,9 @@ fn comparison(pair: &str) -> String {
     format!("{a} vs {}", if abbreviated { b } else { lower })
 }
 
-fn row(results: &Results, pair: &str, gain: &Gain, axis: &Axis, seeds: usize) -> Row {
-    let verdict = Verdict::of(PRIMARY_METRIC, gain);
+fn row(results: &Results, setting: &Setting, pair: &str, gain: &Gain, axis: &Axis) -> Row {
+    let seeds = summary::seeds_of(setting, pair, gain);
+    let verdict = summary::verdict_of(setting, pair, PRIMARY_METRIC, gain);
     let at = |v: f64| axis.percent(v * 100.0);
     let mark = (verdict != Verdict::Undefined).then(|| Mark {
         lo: at(gain.ci95[0]),
@@ -117,6 +137,7 @@ fn row(results: &Results, pair: &str, gain: &Gain, axis: &Axis, seeds: usize) ->
     Row {
         label: comparison(pair),
         style: comparison_arms(pair).map_or(0, |(a, _)| style_of(results, a)),
+        primary: summary::primary(setting, pair, PRIMARY_METRIC).is_some(),
         mark,
         change: words::difference(PRIMARY_METRIC, gain.mean),
         interval: words::interval(PRIMARY_METRIC, gain.ci95),
@@ -127,6 +148,26 @@ fn row(results: &Results, pair: &str, gain: &Gain, axis: &Axis, seeds: usize) ->
         },
         class: verdict.class(),
     }
+}
+
+fn declared(results: &Results) -> Vec<Declared> {
+    let of = |(key, setting): (&String, &Setting)| {
+        let primary = setting.primary.as_ref()?;
+        let (contrast, gain) = (&primary.contrast, &primary.gain);
+        let verdict = weak::verdict(&contrast.metric, gain, primary.p_holm);
+        Some(Declared {
+            setting: words::setting(key),
+            comparison: comparison(&comparison_key(&contrast.method, &contrast.control)),
+            metric: words::metric(&contrast.metric),
+            change: words::difference(&contrast.metric, gain.mean),
+            interval: words::interval(&contrast.metric, gain.ci95),
+            p: words::p(gain.p),
+            p_holm: words::p(primary.p_holm),
+            verdict: verdict.label(),
+            class: verdict.class(),
+        })
+    };
+    results.settings.iter().filter_map(of).collect()
 }
 
 fn table(results: &Results) -> Vec<TableRow> {
@@ -145,9 +186,12 @@ fn table(results: &Results) -> Vec<TableRow> {
                     },
                     change: words::difference(metric, gain.mean),
                     interval: words::interval(metric, gain.ci95),
+                    bootstrap: gain
+                        .bootstrap_ci95
+                        .map_or_else(|| words::UNDEFINED.to_owned(), |ends| words::interval(metric, ends)),
                     p: words::p(gain.p),
                     seeds: summary::seeds_of(setting, pair, gain).to_string(),
-                    verdict: Verdict::of(metric, gain).label(),
+                    verdict: summary::verdict_of(setting, pair, metric, gain).label(),
                 });
             }
         }

@@ -7,6 +7,7 @@ mod gallery;
 mod quality;
 mod rates;
 mod summary;
+mod weak;
 
 use htl_vocabulary::arm::{self, Arm};
 use minijinja::syntax::SyntaxConfig;
@@ -43,6 +44,7 @@ struct Page<'a> {
     arms: Vec<arms::Term>,
     settings: Vec<arms::SettingTable>,
     gains: forest::Forest,
+    weak: Vec<weak::WeakTable>,
     curves: Vec<curves::SettingCurves>,
     quality: Vec<quality::Quality>,
     gallery: Vec<gallery::Group>,
@@ -150,6 +152,7 @@ pub(crate) fn render(report: &Report) -> Result<String, ReportError> {
         arms: arms::terms(results),
         settings: arms::view(results),
         gains: forest::view(results),
+        weak: weak::view(results),
         curves: curves::view(results, &report.curves),
         quality: quality::view(&report.quality),
         gallery: gallery::view(&report.gallery),

@@ -1,4 +1,4 @@
-use htl_vocabulary::results::{Gain, PRIMARY_METRIC, Results, comparison_arms};
+use htl_vocabulary::results::{Gain, PRIMARY_METRIC, Results, comparison_arms, comparison_key};
 use serde::Serialize;
 
 use crate::axis::Axis;
@@ -49,12 +49,15 @@ pub(super) fn view(results: &Results, quality: &[QualityTable], tables: &[RateTa
     }
 }
 
-/// The gain that the card shows: HTL against baseline, else the first.
+/// The gain that the card shows: the declared comparison, else HTL against baseline, else the first.
 fn main_gain<'a>(results: &'a Results, key: &str) -> Option<(&'a str, &'a Gain)> {
     let setting = results.settings.get(key)?;
-    let (name, gains) = setting
-        .gain
-        .get_key_value(&summary::main_comparison())
+    let declared = setting.primary.as_ref().and_then(|primary| {
+        let (method, control) = (&primary.contrast.method, &primary.contrast.control);
+        setting.gain.get_key_value(&comparison_key(method, control))
+    });
+    let (name, gains) = declared
+        .or_else(|| setting.gain.get_key_value(&summary::main_comparison()))
         .or_else(|| setting.gain.first())?;
     Some((name, gains.get(PRIMARY_METRIC)?))
 }
@@ -63,7 +66,7 @@ fn card(results: &Results, key: &str) -> Option<Card> {
     let (name, gain) = main_gain(results, key)?;
     let setting = results.settings.get(key)?;
     let (a, b) = comparison_arms(name)?;
-    let verdict = Verdict::of(PRIMARY_METRIC, gain);
+    let verdict = summary::verdict_of(setting, name, PRIMARY_METRIC, gain);
     // Above the baseline is not yet better: the control decides.
     let control = || summary::control_verdict(setting);
     let (label, class) = match verdict {

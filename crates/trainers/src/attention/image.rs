@@ -168,7 +168,6 @@ mod tests {
                     image_id: format!("i{i:02}"),
                     setting: String::new(),
                     fold: None,
-                    by: None,
                     scores: vec![Some(f64::from(i)), Some(f64::from(i == 19))],
                     htl: i >= 15,
                 })

@@ -11,7 +11,8 @@ use crate::{
     TrainError,
     attention::{self, Attention, ExtraTerm, ImageAttention, View},
     batches::{Batches, MaskBatch, MaskBatches},
-    samples::{Label, TrainingSamples, Unlisted},
+    dynamics::Given,
+    samples::{self, Label, TrainingSamples, Unlisted},
 };
 
 /// Everything specific to a setting. The defaults describe a localizer that is trained and validated with masks.
@@ -50,6 +51,11 @@ pub(crate) trait Objective: Sync {
         };
         let masks = stored_masks(&images)?;
         Ok(Some((images, Validator::Masks(masks))))
+    }
+
+    /// The labels that the training images are judged against for `dynamics.csv`: those that they are trained with.
+    fn given(&self, parts: &Parts<'_>) -> Given {
+        Given::Masks(samples::mask_targets(&parts.samples.labelled))
     }
 
     /// Prepares a training.

@@ -3,7 +3,7 @@ use htl_inference::Validator;
 use htl_vocabulary::{Setting, setting};
 
 use super::base::{MaskTraining, Objective, Parts, Training, images_with_masks};
-use crate::{TrainError, box_targets::box_targets, samples};
+use crate::{TrainError, box_targets::box_targets, dynamics::Given, samples};
 
 /// Masks made from tight boxes; validated by boxes, too.
 pub(super) struct BoxSupervision;
@@ -22,10 +22,19 @@ impl Objective for BoxSupervision {
         Ok(Some((images, Validator::Boxes(boxes))))
     }
 
+    fn given(&self, parts: &Parts<'_>) -> Given {
+        Given::Masks(targets(parts))
+    }
+
     fn start(&self, parts: &Parts<'_>) -> Result<Box<dyn Training>, TrainError> {
         let images = &parts.samples.labelled;
-        let targets = box_targets(images, &samples::boxes(images), parts.boxes.targets);
-        let batches = parts.labelled(targets, parts.image_attention(images)?)?;
+        let batches = parts.labelled(targets(parts), parts.image_attention(images)?)?;
         Ok(Box::new(MaskTraining { batches }))
     }
+}
+
+/// The pseudo-mask of each image.
+fn targets(parts: &Parts<'_>) -> Vec<Vec<f32>> {
+    let images = &parts.samples.labelled;
+    box_targets(images, &samples::boxes(images), parts.boxes.targets)
 }

@@ -9,6 +9,7 @@ use crate::{
     TrainError,
     attention::{ExtraTerm, View},
     batches::{Batch, Maps},
+    dynamics::Given,
     feed::Feed,
     samples::{Label, classes, labels},
     upload::Staged,
@@ -49,6 +50,10 @@ impl Objective for ImageLabels {
         let labels = labels(data, &images, &classes);
         let classes = classes.len();
         Ok(Some((images, Validator::Classes { labels, classes })))
+    }
+
+    fn given(&self, parts: &Parts<'_>) -> Given {
+        Given::Classes(labels(parts.data, &parts.samples.labelled, parts.classes))
     }
 
     fn start(&self, parts: &Parts<'_>) -> Result<Box<dyn Training>, TrainError> {

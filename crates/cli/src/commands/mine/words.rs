@@ -7,7 +7,8 @@ use htl_vocabulary::write_whole;
 use serde::Serialize;
 
 /// Scores whose reliability is printed; all are in the file.
-const PRINTED: [&str; 5] = [
+const PRINTED: [&str; 6] = [
+    column::FORGETTING_RAW,
     column::FORGETTING,
     column::DISAGREEMENT,
     column::SHAM,
