@@ -35,7 +35,7 @@ fn halves() -> SeedHalves {
     };
     SeedHalves::of(SEEDS, 30, |chosen| {
         let mut table = ScoreTable::new(["dense_spread", "echo", "own", "chance"]);
-        for image in 0..IMAGES {
+        for (image, _) in seeds[0].iter().enumerate() {
             let mean = |score: usize| {
                 let sum: f64 = chosen.iter().map(|&seed| seeds[seed][image][score]).sum();
                 Some(sum / chosen.len() as f64)

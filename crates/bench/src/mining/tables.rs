@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use candle_core::Device;
@@ -122,7 +122,7 @@ impl<'a> Judged<'a> {
     }
 }
 
-fn read_true(path: &PathBuf) -> Result<Mask, TruthError> {
+fn read_true(path: &Path) -> Result<Mask, TruthError> {
     let mask = read_mask(path)?;
     let pixels = mask.as_raw().iter().map(|value| u8::from(*value > 128)).collect();
     Ok(Mask::new(mask.height() as usize, mask.width() as usize, pixels)?)

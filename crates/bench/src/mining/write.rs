@@ -8,6 +8,9 @@ use htl_vocabulary::write_whole;
 use super::evaluate::{Interval, Row};
 use super::settings::Settings;
 
+/// What a row says to a question.
+type Answer = fn(&Row) -> Option<Interval>;
+
 const COLUMNS: [&str; 23] = [
     "scenario",
     "truth",
@@ -79,7 +82,7 @@ pub fn markdown(path: &Path, rows: &[Row], settings: &Settings) -> Result<()> {
         settings.sparsity,
         settings.fine_tune_steps
     )?;
-    let questions: [(&str, &str, fn(&Row) -> Option<Interval>); 5] = [
+    let questions: [(&str, &str, Answer); 5] = [
         (
             "Area under the ROC curve",
             "0.5 is chance. `natural`: the same groups where nothing was planted; a group is found because it is rare only as far as \

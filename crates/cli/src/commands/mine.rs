@@ -238,7 +238,6 @@ impl Mine {
             bail!("--dense: give at least one checkpoint")
         };
         let (sparse, sham) = (predict(&self.sparse)?, predict(&self.sham)?);
-        drop(predict);
         drop(progress);
         let curves = match self.curve {
             None => None,
