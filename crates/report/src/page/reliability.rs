@@ -21,12 +21,27 @@ struct Row {
     cells: Vec<[String; 2]>,
 }
 
+/// The scores that a reader compares; the tables of the stages have all of them.
+const SHOWN: [&str; 11] = [
+    "forgetting_raw",
+    "forgetting_random_raw",
+    "forgetting_noise_raw",
+    "forgetting",
+    "forgetting_random",
+    "forgetting_noise",
+    "disagreement",
+    "sham",
+    "excess",
+    "dense_spread",
+    "entropy",
+];
+
 /// `None` where nothing was split.
 pub(super) fn view(rows: &[Reliability]) -> Option<Table> {
     let first = rows.first()?;
     let mut columns: Vec<&[String]> = Vec::new();
     let mut scores: Vec<&str> = Vec::new();
-    for row in rows {
+    for row in rows.iter().filter(|row| SHOWN.contains(&row.score.as_str())) {
         if !columns.contains(&row.beyond.as_slice()) {
             columns.push(&row.beyond);
         }
@@ -49,6 +64,7 @@ pub(super) fn view(rows: &[Reliability]) -> Option<Table> {
         let names: Vec<String> = beyond.iter().map(|name| words::score(name).to_lowercase()).collect();
         names.join(", ")
     };
+    scores.sort_by_key(|score| SHOWN.iter().position(|shown| shown == score));
     Some(Table {
         seeds: first.seeds,
         splits: first.splits,
