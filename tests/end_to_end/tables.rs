@@ -1,4 +1,5 @@
-//! The tables of the documentation are the registries. `UPDATE_TABLES=1 cargo test -p htl-tests --test tables` writes them.
+//! The tables of the documentation are the registries, and the README's results the committed ones.
+//! `UPDATE_TABLES=1 cargo test --workspace --test tables`, which `cargo xtask readme --write` calls, writes them.
 
 use std::fs;
 
@@ -149,11 +150,51 @@ fn tables_are_the_registries() {
             let name = table.columns[0];
             assert!(
                 found == expected,
-                "the table `{name}` in {} is not the registry: run `UPDATE_TABLES=1 cargo test -p htl-tests --test tables`",
+                "the table `{name}` in {} is not the registry: run `cargo xtask readme --write`",
                 table.file
             );
         }
     }
+}
+
+/// Committed results of the embedded profile.
+const RESULTS: &str = "tests/baselines/embedded-results.json";
+const BEGIN: &str = "<!-- results:begin (cargo xtask readme --write) -->";
+const END: &str = "<!-- results:end -->";
+
+/// The text with everything between the markers replaced; `None` if it does not have both, in this order.
+fn with_results(text: &str, table: &str) -> Option<String> {
+    let (before, rest) = text.split_once(BEGIN)?;
+    let (_, after) = rest.split_once(END)?;
+    Some(format!("{before}{BEGIN}\n\n{table}\n{END}{after}"))
+}
+
+#[test]
+fn results_in_the_readme_are_the_committed_ones() {
+    let path = root().join("README.md");
+    let found = must(fs::read_to_string(&path));
+    let results = must(htl_report::Results::read(&root().join(RESULTS)));
+    let Some(expected) = with_results(&found, &htl_report::markdown_table(&results)) else {
+        panic!("README.md has no lines `{BEGIN}` and `{END}`");
+    };
+    if std::env::var_os("UPDATE_TABLES").is_some() {
+        must(fs::write(&path, &expected));
+    } else {
+        assert!(
+            found == expected,
+            "the results in README.md are not those of {RESULTS}: run `cargo xtask readme --write`"
+        );
+    }
+}
+
+#[test]
+fn only_what_is_between_the_markers_is_replaced() {
+    let text = format!("before\n{BEGIN}\nold\n{END}\nafter\n");
+    let once = with_results(&text, "new\n").unwrap_or_default();
+    assert_eq!(once, format!("before\n{BEGIN}\n\nnew\n\n{END}\nafter\n"));
+    assert_eq!(with_results(&once, "new\n"), Some(once));
+    assert_eq!(with_results("nothing", "new"), None);
+    assert_eq!(with_results(&format!("{END}{BEGIN}"), "new"), None);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! `cargo xtask ci`: everything CI runs, in the order in which a mistake shows soonest.
 
 use crate::workspace::{build_htl, cargo, target};
-use crate::{check_iou, readme, tidy};
+use crate::{check_iou, tidy};
 use anyhow::{Context, Result, anyhow, bail};
 use htl_vocabulary::duration_in_words;
 use std::collections::BTreeMap;
@@ -48,7 +48,7 @@ enum Outcome {
     PassedBut(BTreeMap<String, usize>),
 }
 
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 9] = [
     ("tidy", || tidy::run().map(passed)),
     ("formatting", formatting),
     ("clippy", clippy),
@@ -58,7 +58,6 @@ const STEPS: [Step; 10] = [
     ("packages", packages),
     ("smoke experiment", smoke),
     ("check-iou", || check_iou::run(&check_iou::Args::default()).map(passed)),
-    ("README's results", || readme::check().map(passed)),
 ];
 
 fn passed(_: ()) -> Outcome {

@@ -19,7 +19,7 @@ pub struct MakeOldMasks {
     /// A data folder of isic2018: its images get masks, of their size
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// Folder to write (masks/<id>.png, and revisions.csv with the IoU of the two masks); must not exist
+    /// Folder to write (`masks/ID.png`, and `revisions.csv` with the IoU of the two masks); must not exist
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }
