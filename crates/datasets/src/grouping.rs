@@ -1,5 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
-use std::hash::Hash;
+use htl_metrics::linked;
 
 use crate::Sample;
 use crate::metadata::is_known;
@@ -65,41 +64,10 @@ pub fn groups<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> Vec<Group<'a
     groups
 }
 
-/// Connected components of items, two of which are connected if they share a key: indices, ascending in each component,
-/// components in order of their first.
-///
-/// ```
-/// let keys = [vec!["lesion 1"], vec!["lesion 2"], vec![], vec!["lesion 2", "patient 1"], vec!["patient 1"]];
-/// assert_eq!(htl_datasets::linked(keys), [vec![0], vec![1, 3, 4], vec![2]]);
-/// ```
-pub fn linked<K: Eq + Hash>(items: impl IntoIterator<Item = impl IntoIterator<Item = K>>) -> Vec<Vec<usize>> {
-    fn root(parent: &mut [usize], mut node: usize) -> usize {
-        while parent[node] != node {
-            parent[node] = parent[parent[node]];
-            node = parent[node];
-        }
-        node
-    }
-    // The root of a component is its smallest index.
-    let mut parent: Vec<usize> = Vec::new();
-    let mut owner: HashMap<K, usize> = HashMap::new();
-    for (index, keys) in items.into_iter().enumerate() {
-        parent.push(index);
-        for key in keys {
-            let first = *owner.entry(key).or_insert(index);
-            let (a, b) = (root(&mut parent, first), root(&mut parent, index));
-            parent[a.max(b)] = a.min(b);
-        }
-    }
-    let mut components: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-    for index in 0..parent.len() {
-        components.entry(root(&mut parent, index)).or_default().push(index);
-    }
-    components.into_values().collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
     use crate::Split;
     use proptest::prelude::*;

@@ -53,9 +53,11 @@ pub use error::DatasetError;
 pub use fetch::{Fetched, fetch};
 pub use folder::{DataFolder, OpenOptions};
 pub use geometry::{Border, Geometry, GeometryParams};
-pub use grouping::{Group, groups, linked};
+pub use grouping::{Group, groups};
 /// The box of this crate's interface: rows and columns as [`htl_metrics`] counts them.
 pub use htl_metrics::PixelBox;
+/// Which images belong together, by any keys.
+pub use htl_metrics::linked;
 pub use id_list::{read_ids, write_ids};
 /// The image types of this crate's interface, so that callers need not name the version of `image`.
 pub use image::{GrayImage, RgbImage};

@@ -1,5 +1,6 @@
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
 
 use crate::error::MetricError;
 use crate::table::table_mean;
@@ -39,32 +40,51 @@ impl Units<'_> {
 /// - `ids`: per image its identifiers (lesion, patient, ...), in the same places for every image; `None` where unknown
 /// - result: one number per image, from 0 in the order of first appearance
 pub fn clusters<'a, I: IntoIterator<Item = Option<&'a str>>>(ids: impl IntoIterator<Item = I>) -> Vec<usize> {
-    let mut parents: Vec<usize> = Vec::new();
-    let mut owners: BTreeMap<(usize, &str), usize> = BTreeMap::new();
-    for (image, ids) in ids.into_iter().enumerate() {
-        parents.push(image);
-        for (place, id) in ids.into_iter().enumerate() {
-            let Some(id) = id else { continue };
-            let owner = *owners.entry((place, id)).or_insert(image);
-            let (a, b) = (root(&parents, owner), root(&parents, image));
-            // The smaller number stays the root, so roots appear before their members.
-            parents[a.max(b)] = a.min(b);
+    let keyed = ids.into_iter().map(|ids| {
+        let known = ids.into_iter().enumerate();
+        known.filter_map(|(place, id)| Some((place, id?)))
+    });
+    let components = linked(keyed);
+    let mut numbers = vec![0; components.iter().map(Vec::len).sum()];
+    for (number, images) in components.into_iter().enumerate() {
+        for image in images {
+            numbers[image] = number;
         }
     }
-    let mut numbers: BTreeMap<usize, usize> = BTreeMap::new();
-    (0..parents.len())
-        .map(|image| {
-            let next = numbers.len();
-            *numbers.entry(root(&parents, image)).or_insert(next)
-        })
-        .collect()
+    numbers
 }
 
-fn root(parents: &[usize], mut image: usize) -> usize {
-    while parents[image] != image {
-        image = parents[image];
+/// Connected components of items, two of which are connected if they share a key: indices, ascending in each component,
+/// components in order of their first.
+///
+/// ```
+/// let keys = [vec!["lesion 1"], vec!["lesion 2"], vec![], vec!["lesion 2", "patient 1"], vec!["patient 1"]];
+/// assert_eq!(htl_metrics::linked(keys), [vec![0], vec![1, 3, 4], vec![2]]);
+/// ```
+pub fn linked<K: Eq + Hash>(items: impl IntoIterator<Item = impl IntoIterator<Item = K>>) -> Vec<Vec<usize>> {
+    fn root(parent: &mut [usize], mut node: usize) -> usize {
+        while parent[node] != node {
+            parent[node] = parent[parent[node]];
+            node = parent[node];
+        }
+        node
     }
-    image
+    // The root of a component is its smallest index.
+    let mut parent: Vec<usize> = Vec::new();
+    let mut owner: HashMap<K, usize> = HashMap::new();
+    for (index, keys) in items.into_iter().enumerate() {
+        parent.push(index);
+        for key in keys {
+            let first = *owner.entry(key).or_insert(index);
+            let (a, b) = (root(&mut parent, first), root(&mut parent, index));
+            parent[a.max(b)] = a.min(b);
+        }
+    }
+    let mut components: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for index in 0..parent.len() {
+        components.entry(root(&mut parent, index)).or_default().push(index);
+    }
+    components.into_values().collect()
 }
 
 /// Members of each cluster, by the order of first appearance.

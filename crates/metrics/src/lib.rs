@@ -58,7 +58,7 @@ pub use boundary::BoundaryDistance;
 pub use boxes::{PixelBox, box_iou, optional_box_iou};
 pub use calibration::{CALIBRATION_BINS, Calibration, ReliabilityBin};
 pub use check::{BandVerdict, CheckOutcome, GroupChange, GroupTest, ImageChange, Pairing};
-pub use clusters::{Units, clusters};
+pub use clusters::{Units, clusters, linked};
 pub use confusion::{Confusion, JACCARD_THRESHOLD, threshold_jaccard};
 pub use crossed::{CrossedT, MeanSquares, crossed_t, gain_difference};
 pub use distance::squared_distances;
@@ -67,7 +67,9 @@ pub use groups::{Against, GroupMean, ImageGroup, LEAST_SHOWN, LEAST_TESTED, Metr
 pub use holm::holm;
 pub use map_cut::MapCut;
 pub use mask::Mask;
-pub use noise::{BASELINE_VERSION, BandParams, Baseline, BaselineImage, GOOD_BASELINE_RUNS, LEAST_BASELINE_RUNS};
+pub use noise::{
+    BASELINE_VERSION, BandParams, Baseline, BaselineImage, GOOD_BASELINE_RUNS, LEAST_BASELINE_RUNS, median,
+};
 pub use paired::{Gain, Reading, SEEDS_FOR_INFERENCE, arm_mean, paired_gain};
 pub use per_image::{LESION_COLUMN, PATIENT_COLUMN, PerImage, PerImageRow};
 pub use registry::{IMAGE_SCORE_COLUMNS, ImageScores, METRICS, MeanScores, Metric, OfficialScores, Scope};

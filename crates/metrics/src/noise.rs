@@ -271,7 +271,7 @@ fn median_variance(n: usize) -> f64 {
 }
 
 /// The middle value, or the mean of the two middle ones; 0 of none.
-pub(crate) fn median(values: &[f64]) -> f64 {
+pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let at = |index: usize| sorted.get(index).copied().unwrap_or_default();

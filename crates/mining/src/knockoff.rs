@@ -1,3 +1,5 @@
+use htl_metrics::median;
+
 use crate::error::{MiningError, Result};
 
 /// The fewest dense seeds that can be split for adaptive selection.
@@ -45,7 +47,7 @@ pub fn knockoff_threshold(statistics: &[f64], q: f64) -> Result<Option<f64>> {
 /// [`MiningError::NoScale`] if a median is 0.
 pub fn relative_statistics(distances: &[[f64; 4]]) -> Result<Vec<f64>> {
     let scale = |which: usize| {
-        let median = median(distances.iter().map(|image| image[which]).collect());
+        let median = median(&distances.iter().map(|image| image[which]).collect::<Vec<_>>());
         let population = if which.is_multiple_of(2) { "sparse" } else { "sham" };
         if median > 0.0 {
             Ok(median)
@@ -59,17 +61,6 @@ pub fn relative_statistics(distances: &[[f64; 4]]) -> Result<Vec<f64>> {
         (one - one_sham + other - other_sham) / 2.0
     };
     Ok(distances.iter().map(statistic).collect())
-}
-
-/// The middle value, or the mean of the two middle ones; 0 of none.
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match (values.get(middle), values.len().is_multiple_of(2)) {
-        (Some(upper), true) => (values[middle - 1] + upper) / 2.0,
-        (Some(value), false) => *value,
-        (None, _) => 0.0,
-    }
 }
 
 pub(crate) fn check_q(q: f64) -> Result<()> {

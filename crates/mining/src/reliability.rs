@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use htl_vocabulary::write_whole_with;
+use htl_vocabulary::{FormatError, read_rows, write_whole_with};
 use serde::{Deserialize, Serialize};
 
 use crate::column::{DENSE_SPREAD, FORGETTING_NOISE, FORGETTING_NOISE_RAW, SHAM};
@@ -264,59 +264,31 @@ pub fn write_reliability(path: &Path, rows: &[Reliability], setting: &str, fold:
 /// Reads what [`write_reliability`] wrote, of whatever setting and fold.
 ///
 /// # Errors
-/// [`MiningError::Io`], [`MiningError::Csv`] and [`MiningError::Cell`] with file, row and column.
-pub fn read_reliability(path: &Path) -> Result<Vec<Reliability>> {
-    let file = std::fs::File::open(path).map_err(|source| MiningError::Io {
-        path: path.to_path_buf(),
-        source,
-    })?;
-    let csv_error = |source| MiningError::Csv {
-        path: path.to_path_buf(),
-        source,
-    };
-    let mut reader = csv::Reader::from_reader(std::io::BufReader::new(file));
-    let header = reader.headers().map_err(csv_error)?.clone();
-    let place = |column: &str| header.iter().position(|name| name == column);
-    let mut rows = Vec::new();
-    for record in reader.records() {
-        let record = record.map_err(csv_error)?;
-        let line = record.position().map_or(0, csv::Position::line);
-        let cell = |column: &str| {
-            place(column)
-                .and_then(|at| record.get(at))
-                .unwrap_or_default()
-                .to_string()
-        };
-        let wrong = |column: &str, text: &str| MiningError::Cell {
-            path: path.to_path_buf(),
-            row: line,
-            column: column.to_string(),
-            problem: format!("`{text}` is not a number"),
-        };
-        let count = |column: &str| -> Result<usize> {
-            let text = cell(column);
-            text.parse().map_err(|_| wrong(column, &text))
-        };
-        let number = |column: &str| -> Result<Option<f64>> {
-            match cell(column).as_str() {
-                "" => Ok(None),
-                text => text.parse().map(Some).map_err(|_| wrong(column, text)),
-            }
-        };
-        let [score, beyond, images, seeds, splits, spearman, overlap] = COLUMNS;
-        rows.push(Reliability {
-            score: cell(score),
-            beyond: cell(beyond)
-                .split('+')
-                .filter(|name| !name.is_empty())
-                .map(String::from)
-                .collect(),
-            images: count(images)?,
-            seeds: count(seeds)?,
-            splits: count(splits)?,
-            spearman: number(spearman)?,
-            overlap: number(overlap)?,
-        });
+/// As [`read_rows`].
+pub fn read_reliability(path: &Path) -> std::result::Result<Vec<Reliability>, FormatError> {
+    #[derive(Deserialize)]
+    struct Row {
+        score: String,
+        beyond: String,
+        images: usize,
+        seeds_per_half: usize,
+        splits: usize,
+        spearman: Option<f64>,
+        top_fifth_overlap: Option<f64>,
     }
-    Ok(rows)
+    let reliability = |row: Row| Reliability {
+        score: row.score,
+        beyond: row
+            .beyond
+            .split('+')
+            .filter(|name| !name.is_empty())
+            .map(String::from)
+            .collect(),
+        images: row.images,
+        seeds: row.seeds_per_half,
+        splits: row.splits,
+        spearman: row.spearman,
+        overlap: row.top_fifth_overlap,
+    };
+    Ok(read_rows(path)?.into_iter().map(reliability).collect())
 }

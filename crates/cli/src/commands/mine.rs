@@ -376,14 +376,14 @@ impl Judged {
             Ok(measured.transpose()?.flatten())
         };
         comparison = comparison.with_contrast(&contrast);
-        let mut table = scores(&comparison, params)?;
+        Ok(self.with_further(scores(&comparison, params)?)?)
+    }
+
+    /// Adds the scores of class predictions and of the trainings' histories, where there are any.
+    fn with_further(&self, mut table: ScoreTable) -> Result<ScoreTable, MiningError> {
         if let Some(dense) = &self.dense.classes {
-            let classes = |other: &Option<PopulationPrediction>| other.as_ref().and_then(|other| other.classes.clone());
-            let (sparse, sham) = (classes(&self.sparse), classes(&self.sham));
-            table.join(
-                &class_scores(dense, sparse.as_ref(), sham.as_ref(), self.curves.as_ref())?,
-                "",
-            )?;
+            let [sparse, sham] = [&self.sparse, &self.sham].map(|other| other.as_ref()?.classes.as_ref());
+            table.join(&class_scores(dense, sparse, sham, self.curves.as_ref())?, "")?;
         }
         if !self.dynamics.is_empty() {
             table.join(&dynamics_scores(&self.dynamics)?, "")?;
@@ -424,20 +424,7 @@ impl Judged {
                     false => Vec::new(),
                 },
             };
-            let mut table = scores(&half.comparison(), params)?;
-            if let Some(dense) = &half.dense.classes {
-                let classes =
-                    |other: &Option<PopulationPrediction>| other.as_ref().and_then(|other| other.classes.clone());
-                let (sparse, sham) = (classes(&half.sparse), classes(&half.sham));
-                table.join(
-                    &class_scores(dense, sparse.as_ref(), sham.as_ref(), half.curves.as_ref())?,
-                    "",
-                )?;
-            }
-            if !half.dynamics.is_empty() {
-                table.join(&dynamics_scores(&half.dynamics)?, "")?;
-            }
-            Ok(table)
+            half.with_further(scores(&half.comparison(), params)?)
         })?;
         Ok(Some(halves))
     }

@@ -17,26 +17,22 @@ impl Adjustment {
     ///
     /// Matches `statsmodels.stats.multitest.multipletests` with `holm` and `fdr_bh`.
     pub fn adjust(self, p: &[f64]) -> Vec<f64> {
-        let n = p.len();
-        let mut order: Vec<usize> = (0..n).collect();
-        order.sort_by(|&a, &b| p[a].total_cmp(&p[b]));
-        let mut adjusted = vec![0.0; n];
         match self {
-            Self::Holm => {
-                let mut largest = 0.0f64;
-                for (rank, &i) in order.iter().enumerate() {
-                    largest = largest.max((n - rank) as f64 * p[i]);
-                    adjusted[i] = largest.min(1.0);
-                }
-            }
-            Self::BenjaminiHochberg => {
-                let mut smallest = 1.0f64;
-                for (rank, &i) in order.iter().enumerate().rev() {
-                    smallest = smallest.min(n as f64 / (rank + 1) as f64 * p[i]);
-                    adjusted[i] = smallest;
-                }
-            }
+            Self::Holm => htl_metrics::holm(p),
+            Self::BenjaminiHochberg => benjamini_hochberg(p),
         }
-        adjusted
     }
+}
+
+fn benjamini_hochberg(p: &[f64]) -> Vec<f64> {
+    let n = p.len();
+    let mut order: Vec<usize> = (0..n).collect();
+    order.sort_by(|&a, &b| p[a].total_cmp(&p[b]));
+    let mut adjusted = vec![0.0; n];
+    let mut smallest = 1.0f64;
+    for (rank, &i) in order.iter().enumerate().rev() {
+        smallest = smallest.min(n as f64 / (rank + 1) as f64 * p[i]);
+        adjusted[i] = smallest;
+    }
+    adjusted
 }
