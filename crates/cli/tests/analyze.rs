@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use htl_metrics::IMAGE_SCORE_COLUMNS;
-use htl_vocabulary::{PerformanceRow, read_rates, read_rows};
+use htl_vocabulary::{ForgettingRow, PerformanceRow, read_rates, read_rows};
 
 const HTL: &str = env!("CARGO_BIN_EXE_htl");
 
@@ -48,6 +48,14 @@ fn tables(folder: &Path) {
         metadata += &format!("i{i:03},l{},{},x,{sex},{site},{}\n", i / 2, 20 + i % 70, 17 + i % 20);
     }
     fs::write(folder.join("scores.csv"), scores).unwrap();
+    for fold in 0..2 {
+        let mut curves = String::from("image_id,damage,measure,0,0.9\n");
+        for i in (0..120_u32).filter(|i| i / 6 % 2 == fold) {
+            let kept = if i / 2 % 3 == 0 { 0.25 } else { 0.75 };
+            curves += &format!("i{i:03},pruned-raw,iou,1,{kept}\n");
+        }
+        fs::write(folder.join(format!("curve{fold}.csv")), curves).unwrap();
+    }
     fs::write(folder.join("metadata.csv"), metadata).unwrap();
     for (arm, gain) in [("b", 0.0), ("h", 0.05)] {
         for seed in 0..2 {
@@ -89,7 +97,17 @@ fn hard_groups_are_found_and_said() {
         !refused.status.success() && words.contains("scores.csv") && words.contains("--fold"),
         "{words}"
     );
-    let more = ["--fold", "all", "--column", "bmi:20,30", "--cross", "sex,bmi"];
+    let more = [
+        "--fold",
+        "all",
+        "--column",
+        "bmi:20,30",
+        "--cross",
+        "sex,bmi",
+        "--curve",
+        "curve0.csv",
+        "curve1.csv",
+    ];
     let output = analyze(root, &[&base[..], &more].concat());
     let words = said(&output);
     assert!(output.status.success(), "{words}");
@@ -132,6 +150,14 @@ fn hard_groups_are_found_and_said() {
     ] {
         assert!(root.join("out").join(table).exists(), "{table}");
     }
+    // Women are forgotten first.
+    let forgotten: Vec<ForgettingRow> = read_rows(&root.join("out/forgetting.csv")).unwrap();
+    let late = |level: &str| {
+        let is = |row: &&ForgettingRow| row.attribute == "sex" && row.level == level && row.sparsity == 0.9;
+        forgotten.iter().find(is).unwrap()
+    };
+    assert_eq!((late(&women.level).agreement, late(&women.level).n), (Some(0.25), 40));
+    assert_eq!(late("Male").agreement, Some(0.75));
     let text = fs::read_to_string(root.join("out/analysis.json")).unwrap();
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(json["hard"][0]["both_empty"], 3);

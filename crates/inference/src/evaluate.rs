@@ -42,7 +42,8 @@ impl Evaluation {
         })
     }
 
-    /// The metrics of every image, its maps cut here, with the groups that `data` knows it to be in.
+    /// The metrics of every image, its maps cut here, with the errors of its probabilities and the groups that `data` knows it
+    /// to be in.
     ///
     /// # Errors
     /// [`InferenceError::Metric`] if the metrics refuse a mask.
@@ -52,7 +53,15 @@ impl Evaluation {
         let scores = predictions
             .map(|((id, mask), truth)| ImageScores::of(id, mask, truth))
             .collect::<Result<_, _>>()?;
-        Ok(with_groups(scores, data))
+        let mut table = with_groups(scores, data);
+        if self.kind == MapKind::Probability {
+            for (row, (map, truth)) in table.rows.iter_mut().zip(self.maps.iter().zip(&self.truths)) {
+                let mut calibration = Calibration::new();
+                calibration.add(map, truth)?;
+                row.calibration = Some(calibration.errors()?);
+            }
+        }
+        Ok(table)
     }
 
     /// The quantile with the best mean Jaccard on these images, of 40 %, 42 %, ... 98 %. It is chosen with masks: what is
@@ -107,8 +116,9 @@ impl Evaluation {
             summary.insert("px_ap".to_owned(), precision.px_ap()?);
         }
         if self.kind == MapKind::Probability && !self.maps.is_empty() {
-            summary.insert("calibration_error".to_owned(), calibration.expected_error()?);
-            summary.insert("brier".to_owned(), calibration.brier()?);
+            let errors = calibration.errors()?;
+            summary.insert("calibration_error".to_owned(), errors.calibration_error);
+            summary.insert("brier".to_owned(), errors.brier);
         }
         Ok(summary)
     }
@@ -133,6 +143,7 @@ pub(crate) fn with_groups(scores: Vec<ImageScores>, data: &DataFolder) -> PerIma
                     lesion_id: known(LESION_COLUMN),
                     patient_id: known(PATIENT_COLUMN),
                     scores,
+                    calibration: None,
                     groups,
                 }
             })

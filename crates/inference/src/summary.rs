@@ -69,6 +69,7 @@ mod tests {
         };
         let row = |image: usize, level: &str, from: usize| PerImageRow {
             scores: ImageScores::of(format!("{level}{image}"), &mask(from), &mask(2)).unwrap(),
+            calibration: None,
             lesion_id: None,
             patient_id: None,
             groups: vec![level.to_owned(), String::new()],

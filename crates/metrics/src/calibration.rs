@@ -41,6 +41,15 @@ pub struct ReliabilityBin {
     pub lesion_fraction: f64,
 }
 
+/// Both errors of a set of pixels, as those of one image.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct CalibrationErrors {
+    /// See [`Calibration::brier`].
+    pub brier: f64,
+    /// See [`Calibration::expected_error`].
+    pub calibration_error: f64,
+}
+
 impl Calibration {
     /// Starts with no pixel.
     pub fn new() -> Self {
@@ -94,6 +103,17 @@ impl Calibration {
     /// [`MetricError::Empty`] if nothing was added.
     pub fn brier(&self) -> Result<f64, MetricError> {
         Ok(self.squared_error / self.checked_pixels()?)
+    }
+
+    /// Both errors.
+    ///
+    /// # Errors
+    /// [`MetricError::Empty`] if nothing was added.
+    pub fn errors(&self) -> Result<CalibrationErrors, MetricError> {
+        Ok(CalibrationErrors {
+            brier: self.brier()?,
+            calibration_error: self.expected_error()?,
+        })
     }
 
     /// The bars of a reliability diagram; bins without pixels are left out.

@@ -56,7 +56,7 @@ mod wsol;
 pub use bootstrap::BootstrapParams;
 pub use boundary::BoundaryDistance;
 pub use boxes::{PixelBox, box_iou, optional_box_iou};
-pub use calibration::{CALIBRATION_BINS, Calibration, ReliabilityBin};
+pub use calibration::{CALIBRATION_BINS, Calibration, CalibrationErrors, ReliabilityBin};
 pub use check::{BandVerdict, CheckOutcome, GroupChange, GroupTest, ImageChange, Pairing};
 pub use clusters::{Units, clusters, linked};
 pub use confusion::{Confusion, JACCARD_THRESHOLD, threshold_jaccard};

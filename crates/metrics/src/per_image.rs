@@ -1,13 +1,21 @@
+use crate::calibration::CalibrationErrors;
 use crate::clusters::clusters;
 use crate::error::MetricError;
 use crate::groups::ImageGroup;
 use crate::registry::{IMAGE_SCORE_COLUMNS, ImageScores, Metric};
 use crate::runs::Attribute;
 
+/// The column of [`IMAGE_SCORE_COLUMNS`] that pixel counts begin with.
+const FIRST_COUNT: &str = "tp";
+
 /// Columns of `per_image.csv` that say which images belong together.
 pub const LESION_COLUMN: &str = "lesion_id";
 /// See [`LESION_COLUMN`]; written only where a patient is known.
 pub const PATIENT_COLUMN: &str = "patient_id";
+
+/// Columns of `per_image.csv` about the probabilities of an image's pixels; written, before `tp`, where a predictor gives
+/// probabilities.
+const CALIBRATION_COLUMNS: [&str; 2] = ["brier", "calibration_error"];
 
 /// The table `per_image.csv`: the metrics of each image, the lesion and patient it shows and the groups it belongs to.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -23,6 +31,8 @@ pub struct PerImage {
 pub struct PerImageRow {
     /// The metrics.
     pub scores: ImageScores,
+    /// How far its probabilities are off; `None` for masks and class maps.
+    pub calibration: Option<CalibrationErrors>,
     /// The lesion that the image shows, where known.
     pub lesion_id: Option<String>,
     /// The patient, where known.
@@ -32,8 +42,8 @@ pub struct PerImageRow {
 }
 
 impl PerImage {
-    /// The table as CSV: [`IMAGE_SCORE_COLUMNS`] (but for metrics that no row has), `lesion_id`, `patient_id` (where one is
-    /// known), the group columns.
+    /// The table as CSV: [`IMAGE_SCORE_COLUMNS`] (but for metrics that no row has; before the counts `brier` and
+    /// `calibration_error` where a row has them), `lesion_id`, `patient_id` (where one is known), the group columns.
     ///
     /// # Errors
     /// [`MetricError::Length`] if a row has more or fewer groups than there are columns.
@@ -48,8 +58,15 @@ impl PerImage {
             .filter(|(_, column)| measured(column))
             .collect();
         let patients = self.rows.iter().any(|row| row.patient_id.is_some());
+        let calibrated = self.rows.iter().any(|row| row.calibration.is_some());
+        let counts = kept.iter().position(|(_, column)| *column == FIRST_COUNT);
+        let (metrics, counts) = kept.split_at(counts.unwrap_or(kept.len()));
         let mut writer = csv::Writer::from_writer(Vec::new());
-        let mut header: Vec<&str> = kept.iter().map(|(_, column)| *column).collect();
+        let mut header: Vec<&str> = metrics.iter().map(|(_, column)| *column).collect();
+        if calibrated {
+            header.extend(CALIBRATION_COLUMNS);
+        }
+        header.extend(counts.iter().map(|(_, column)| *column));
         header.push(LESION_COLUMN);
         if patients {
             header.push(PATIENT_COLUMN);
@@ -65,7 +82,18 @@ impl PerImage {
                 });
             }
             let scores = row.scores_record()?;
-            let mut record: csv::StringRecord = kept.iter().filter_map(|(at, _)| scores.get(*at)).collect();
+            let cells = |columns: &[(usize, &str)]| -> Vec<String> {
+                let cells = columns.iter().filter_map(|(at, _)| scores.get(*at));
+                cells.map(str::to_owned).collect()
+            };
+            let mut record = csv::StringRecord::from(cells(metrics));
+            if calibrated {
+                let of = |value: fn(&CalibrationErrors) -> f64| row.calibration.as_ref().map(value);
+                for value in [of(|errors| errors.brier), of(|errors| errors.calibration_error)] {
+                    record.push_field(&value.map(|value| value.to_string()).unwrap_or_default());
+                }
+            }
+            cells(counts).iter().for_each(|cell| record.push_field(cell));
             record.push_field(row.lesion_id.as_deref().unwrap_or_default());
             if patients {
                 record.push_field(row.patient_id.as_deref().unwrap_or_default());
@@ -102,7 +130,11 @@ impl PerImage {
             .filter(|metric| place(metric.key).is_some())
             .collect();
         let among_metrics = place("image_id").zip(place("tn")).map(|(first, last)| first..last);
-        let known = |name: &str| IMAGE_SCORE_COLUMNS.contains(&name) || name == LESION_COLUMN || name == PATIENT_COLUMN;
+        let known = |name: &str| {
+            let further = [LESION_COLUMN, PATIENT_COLUMN];
+            let columns = [&IMAGE_SCORE_COLUMNS[..], &CALIBRATION_COLUMNS, &further];
+            columns.iter().any(|columns| columns.contains(&name))
+        };
         let groups: Vec<(usize, String)> = headers
             .iter()
             .enumerate()
@@ -110,6 +142,7 @@ impl PerImage {
             .map(|(at, name)| (at, name.to_owned()))
             .collect();
         let (lesion, patient) = (place(LESION_COLUMN), place(PATIENT_COLUMN));
+        let errors = CALIBRATION_COLUMNS.map(place);
         let mut rows = Vec::new();
         for (number, record) in reader.records().enumerate() {
             let record = record?;
@@ -128,8 +161,27 @@ impl PerImage {
                 let cell = record.get(column?)?.trim();
                 (!cell.is_empty()).then(|| cell.to_owned())
             };
+            let error = |at: usize| -> Result<Option<f64>, MetricError> {
+                let cell = errors[at].and_then(|column| record.get(column)).unwrap_or_default();
+                if cell.is_empty() {
+                    return Ok(None);
+                }
+                let value = cell.parse::<f64>().ok().filter(|value| (0.0..=1.0).contains(value));
+                let reason = || {
+                    format!(
+                        "{}: expected a number in [0, 1], found `{cell}`",
+                        CALIBRATION_COLUMNS[at]
+                    )
+                };
+                value.map(Some).ok_or_else(|| wrong(reason()))
+            };
+            let both = error(0)?.zip(error(1)?);
             rows.push(PerImageRow {
                 scores,
+                calibration: both.map(|(brier, calibration_error)| CalibrationErrors {
+                    brier,
+                    calibration_error,
+                }),
                 lesion_id: id(lesion),
                 patient_id: id(patient),
                 groups: groups
@@ -227,6 +279,7 @@ mod tests {
         let mask = Mask::new(4, 4, pixels).unwrap();
         PerImageRow {
             scores: ImageScores::of(id, &mask, &mask).unwrap(),
+            calibration: None,
             lesion_id: None,
             patient_id: None,
             groups: vec![group.to_owned()],
@@ -264,6 +317,31 @@ mod tests {
         assert_eq!(again.clusters(), [0, 1, 0]);
         assert_eq!(again.groups(3)[0].images, [0, 1, 2]);
         assert!(again.groups(4).is_empty());
+    }
+
+    /// Errors of probabilities stand before the counts, and only where there are any.
+    #[test]
+    fn calibration_comes_back() {
+        let mut table = PerImage {
+            group_columns: vec!["sex".into()],
+            rows: ["a", "b"].map(|id| row(id, 3, "female")).into(),
+        };
+        let header = |table: &PerImage| String::from_utf8(table.to_csv().unwrap()).unwrap();
+        assert!(!header(&table).contains("brier"));
+        table.rows[0].calibration = Some(CalibrationErrors {
+            brier: 0.0625,
+            calibration_error: 0.25,
+        });
+        let text = header(&table);
+        assert!(
+            text.lines().next().unwrap().contains(",brier,calibration_error,tp,"),
+            "{text}"
+        );
+        assert!(text.contains(",0.0625,0.25,3,0,0,13,"), "{text}");
+        assert_eq!(PerImage::from_csv(text.as_bytes()).unwrap(), table);
+        let broken = text.replace("0.0625", "6.25");
+        let said = PerImage::from_csv(broken.as_bytes()).unwrap_err().to_string();
+        assert!(said.contains("brier") && said.contains("6.25"), "{said}");
     }
 
     /// A table of before `hd95` and lesions, and one with a metric of a later version, are read for what they have.

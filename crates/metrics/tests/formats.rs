@@ -15,6 +15,7 @@ fn per_image_csv() {
         group_columns: vec!["sex".into()],
         rows: vec![PerImageRow {
             scores: ImageScores::of("a", &prediction, &truth).unwrap(),
+            calibration: None,
             lesion_id: Some("L7".into()),
             patient_id: None,
             groups: vec!["female".into()],

@@ -41,6 +41,16 @@ pub struct Attribute {
 }
 
 impl Attribute {
+    /// An attribute of ids that are known to be different ones.
+    pub(crate) fn of_levels(name: &str, scale: Scale, levels: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self {
+            name: name.to_owned(),
+            scale,
+            levels: levels.into_iter().collect(),
+            order: Vec::new(),
+        }
+    }
+
     /// A categorical attribute; levels are shown in alphabetical order.
     ///
     /// # Errors

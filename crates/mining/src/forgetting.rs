@@ -6,6 +6,7 @@ use std::path::Path;
 use htl_vocabulary::write_whole_with;
 
 use crate::correlate::spearman;
+use crate::curve_table::CURVE_COLUMNS;
 use crate::error::{MiningError, Result};
 
 /// What is done to the weights of a dense network, which is not trained any further: three ways of taking the same amount away,
@@ -136,6 +137,16 @@ impl ForgettingCurves {
         Some((0..self.sparsities.len()).map(mean).collect())
     }
 
+    /// Mean over seeds of the common part of the class probabilities before and after pruning, along the grid; `None` if the
+    /// networks tell no classes apart or the image is not known.
+    pub fn classes_of_image(&self, image_id: &str) -> Option<Vec<f64>> {
+        let image = *self.index.get(image_id)?;
+        let change = &self.classes.as_ref()?.change;
+        let kept = |at: usize| mean(change.iter().map(|seed| 1.0 - f64::from(seed[at][image])));
+        let complete = change.iter().all(|seed| seed.len() == self.sparsities.len());
+        complete.then(|| (0..self.sparsities.len()).map(kept).collect())
+    }
+
     /// What becomes of one image; `None` if it is not known.
     pub fn forgetting(&self, image_id: &str) -> Option<Forgetting> {
         let image = *self.index.get(image_id)?;
@@ -216,8 +227,10 @@ impl ForgettingCurves {
         })
     }
 
-    /// Writes `curve.csv`: `image_id`, `damage`, and the IoU at every sparsity (mean over seeds), a row per image and damage.
-    /// Written whole or not at all.
+    /// Writes `curve.csv`, which [`crate::CurveTable`] reads: `image_id`, `damage`, `measure`, and the agreement at every
+    /// sparsity (mean over seeds). A row per image and damage with the IoU of the masks (`iou`); where networks tell classes
+    /// apart, also one with the common part of the class probabilities, one less half the sum of absolute differences
+    /// (`classes`). Written whole or not at all.
     ///
     /// # Errors
     /// [`MiningError::Write`].
@@ -225,14 +238,21 @@ impl ForgettingCurves {
         let written = write_whole_with(path.as_ref(), |file| {
             let mut writer = csv::Writer::from_writer(file);
             let sparsities = self.sparsities.iter().map(f64::to_string);
-            writer.write_record(["image_id".into(), "damage".into()].into_iter().chain(sparsities))?;
+            let columns = CURVE_COLUMNS.map(String::from);
+            writer.write_record(columns.into_iter().chain(sparsities))?;
             for id in &self.ids {
                 for damage in Damage::ALL {
                     let Some(curve) = self.of_image(id, damage) else {
                         continue;
                     };
                     let values = curve.iter().map(|value| format!("{value:.5}"));
-                    writer.write_record([id.clone(), damage.key().into()].into_iter().chain(values))?;
+                    let keys = [id.clone(), damage.key().into(), "iou".into()];
+                    writer.write_record(keys.into_iter().chain(values))?;
+                }
+                if let Some(curve) = self.classes_of_image(id) {
+                    let values = curve.iter().map(|value| format!("{value:.5}"));
+                    let keys = [id.clone(), Damage::Pruned.key().into(), "classes".into()];
+                    writer.write_record(keys.into_iter().chain(values))?;
                 }
             }
             writer.flush()

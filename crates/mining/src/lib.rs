@@ -30,6 +30,7 @@ mod comparison;
 mod correlate;
 #[cfg(feature = "candle")]
 mod curve_builder;
+mod curve_table;
 mod detection;
 mod dynamics;
 mod error;
@@ -60,9 +61,9 @@ mod view;
 pub use adaptive::{adaptive, split_statistics};
 pub use analysis::{
     Adjustment, AttributeTest, COVARIATES, ClusterKeys, Coefficient, Cohort, Covariate, Demographics, Detectable,
-    FurtherColumns, GROUP_METRICS, GroupMetric, LEAST_SHOWN, LEAST_TESTED, Performance, PermutationP, Permutations,
-    RegressionTest, Regressions, TwoByTwo, clusters, demographics, detectable, mantel_haenszel, power, regressions,
-    stratified_p, westfall_young, wilson,
+    GROUP_METRICS, GroupMetric, HARD, LEAST_SHOWN, LEAST_TESTED, Performance, PermutationP, Permutations,
+    RegressionTest, Regressions, TwoByTwo, clusters, demographics, detectable, forgetting_by_group, mantel_haenszel,
+    power, regressions, stratified_p, westfall_young, wilson,
 };
 pub use attribute::{AGE_BANDS, Attribute, Scale, UNKNOWN, age_band};
 pub use attributes::{
@@ -76,6 +77,7 @@ pub use comparison::{Comparison, Contrast, Truth, TruthError, scores};
 pub use correlate::{Correlation, mean_ranks, spearman};
 #[cfg(feature = "candle")]
 pub use curve_builder::CurveBuilder;
+pub use curve_table::{CurveKind, CurveTable};
 pub use detection::{auroc, average_precision};
 pub use dynamics::dynamics_scores;
 pub use error::{MiningError, Result};

@@ -504,6 +504,7 @@ fn judged(jaccard: &[f64], shift: f64) -> PerImage {
         scores.jaccard = (value + shift).clamp(0.0, 1.0);
         PerImageRow {
             scores,
+            calibration: None,
             lesion_id: None,
             patient_id: None,
             groups: Vec::new(),

@@ -36,6 +36,22 @@ impl Axis {
         Self::between(lo - margin, hi + margin, wanted)
     }
 
+    /// The part of the axis within a range of possible values; the whole axis where they do not meet.
+    pub fn within(self, [lowest, highest]: [f64; 2]) -> Self {
+        let (lo, hi) = (self.lo.max(lowest), self.hi.min(highest));
+        if lo >= hi {
+            return self;
+        }
+        // Values are inside by a margin, which is what is cut.
+        let ticks = self.ticks.into_iter().filter(|tick| (lo..=hi).contains(tick));
+        Self {
+            lo,
+            hi,
+            ticks: ticks.collect(),
+            step: self.step,
+        }
+    }
+
     fn between(lo: f64, hi: f64, wanted: usize) -> Self {
         let step = round_step((hi - lo) / wanted.max(1) as f64);
         let (first, last) = ((lo / step).ceil() as i64, (hi / step).floor() as i64);
@@ -109,6 +125,15 @@ mod tests {
                 .iter()
                 .all(|t| (0.0..=1.0).contains(&t.at.parse::<f64>().unwrap()))
         );
+    }
+
+    #[test]
+    fn impossible_values_are_cut() {
+        let axis = Axis::around([0.0, 1.0], 4).within([0.0, 1.0]);
+        assert_eq!((axis.share(0.0), axis.share(1.0)), (0.0, 1.0));
+        assert_eq!(labels(&axis), ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
+        let outside = Axis::around([3.0, 5.0], 4);
+        assert_eq!(outside.clone().within([0.0, 1.0]), outside);
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod arm_table;
 mod axis;
 mod contrasts;
 mod error;
+mod errors;
 mod markdown;
 mod numbers;
 mod overlay;
@@ -32,17 +33,18 @@ mod weak;
 mod words;
 
 pub use error::ReportError;
-pub use htl_mining::Reliability;
+pub use errors::{ErrorTenth, ScoreErrors};
+pub use htl_mining::{AttributeTest, Coefficient, RegressionTest, Reliability};
 pub use htl_vocabulary::results::{
     Arm, Contrast, Dataset, Gain, HtlSet, Metrics, PRIMARY_METRIC, PrimaryGain, Results, SIGNIFICANT_DIGITS,
     SeedResult, Setting, Subset, SubsetGain, Weak, WorstGroup, round_significant,
 };
-pub use htl_vocabulary::{Estimate, PerformanceRow, RateRow};
+pub use htl_vocabulary::{Estimate, ForgettingRow, PerformanceRow, RateRow};
 pub use markdown::markdown_table;
 pub use numbers::results;
 pub use overlay::{Colour, MAX_SCALE, overlay};
-pub use panels::{PanelMaker, Picture};
-pub use report::{CurvePoint, GalleryItem, Panel, QualityTable, RateTable, Report, render};
+pub use panels::{Outline, PanelMaker, Picture};
+pub use report::{CurvePoint, DrawnOutline, GalleryItem, Panel, QualityTable, RateTable, Report, render};
 
 /// The README's example, run as a test.
 #[doc = include_str!("../README.md")]

@@ -6,7 +6,7 @@ use htl_vocabulary::write_whole;
 use sha2::{Digest, Sha256};
 
 use crate::overlay::{Colour, DRAWING_VERSION, overlay};
-use crate::{Panel, ReportError};
+use crate::{DrawnOutline, Panel, ReportError};
 
 /// An RGB image to draw on.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +19,17 @@ pub struct Picture<'a> {
     pub width: usize,
     /// Magnification, from 1 to [`MAX_SCALE`](crate::MAX_SCALE).
     pub scale: usize,
+}
+
+/// A mask to be outlined on a [`Picture`].
+#[derive(Debug, Clone, Copy)]
+pub struct Outline<'a> {
+    /// What it is, for the legend: `truth`, `dense`.
+    pub name: &'a str,
+    /// `height * width` bytes; 0 is background.
+    pub mask: &'a [u8],
+    /// Its colour.
+    pub colour: Colour,
 }
 
 /// Draws the panels of a page, and keeps them in a folder for the next page, which then draws only what changed.
@@ -51,11 +62,25 @@ impl PanelMaker {
         }
     }
 
-    /// One panel: the picture with the outlines of the masks, as [`overlay()`] draws them.
+    /// One panel: the picture with the outlines of masks, as [`overlay()`] draws them.
     ///
     /// # Errors
     /// As [`overlay()`], and [`ReportError::Io`] if the panel cannot be kept.
-    pub fn panel(&self, title: &str, picture: Picture<'_>, masks: &[(&[u8], Colour)]) -> Result<Panel, ReportError> {
+    pub fn panel(&self, title: &str, picture: Picture<'_>, outlines: &[Outline<'_>]) -> Result<Panel, ReportError> {
+        let drawn = |outline: &Outline| DrawnOutline {
+            name: outline.name.to_owned(),
+            colour: outline.colour,
+            empty: outline.mask.iter().all(|pixel| *pixel == 0),
+        };
+        let masks: Vec<(&[u8], Colour)> = outlines.iter().map(|outline| (outline.mask, outline.colour)).collect();
+        Ok(Panel {
+            title: title.to_owned(),
+            png: self.png(picture, &masks)?,
+            outlines: outlines.iter().map(drawn).collect(),
+        })
+    }
+
+    fn png(&self, picture: Picture<'_>, masks: &[(&[u8], Colour)]) -> Result<Vec<u8>, ReportError> {
         let Picture {
             rgb,
             height,
@@ -63,9 +88,8 @@ impl PanelMaker {
             scale,
         } = picture;
         let draw = || overlay(rgb, height, width, masks, scale);
-        let title = title.to_owned();
         let Some(folder) = &self.folder else {
-            return Ok(Panel { title, png: draw()? });
+            return draw();
         };
         let name = name(picture, masks);
         let path = folder.join(&name);
@@ -84,7 +108,7 @@ impl PanelMaker {
         if let Ok(mut used) = self.used.lock() {
             used.insert(name);
         }
-        Ok(Panel { title, png })
+        Ok(png)
     }
 
     /// Deletes kept panels that were not asked for since this was made: those of an earlier state of the run.

@@ -1,10 +1,10 @@
 use std::path::Path;
 
-use htl_mining::Reliability;
-use htl_vocabulary::{PerformanceRow, RateRow, Results, write_whole};
+use htl_mining::{AttributeTest, Coefficient, RegressionTest, Reliability};
+use htl_vocabulary::{ForgettingRow, PerformanceRow, RateRow, Results, write_whole};
 use indexmap::IndexMap;
 
-use crate::ReportError;
+use crate::{Colour, ReportError, ScoreErrors};
 
 /// Everything one page shows. Empty parts are said to be empty, not left out silently.
 #[derive(Debug, Clone, Default)]
@@ -21,8 +21,22 @@ pub struct Report {
     pub rates: Vec<RateTable>,
     /// How well scores come out again over halves of the seeds: one row per score and what it is cleared of.
     pub reliability: Vec<Reliability>,
+    /// Forgetting curves of groups: who is forgotten first.
+    pub forgetting: Vec<ForgettingRow>,
+    /// One test per attribute of who is hard to learn.
+    pub tests: Vec<AttributeTest>,
+    /// The part of every attribute in regressions on people and lesions together.
+    pub regression_tests: Vec<RegressionTest>,
+    /// The coefficients of those regressions.
+    pub coefficients: Vec<Coefficient>,
+    /// What the score that selects says of true errors.
+    pub errors: Option<ScoreErrors>,
     /// The hardest samples, hardest first.
     pub gallery: Vec<GalleryItem>,
+    /// The worst test images, worst first.
+    pub failures: Vec<GalleryItem>,
+    /// Images whose masks are suspected to be wrong, the most suspicious first.
+    pub suspects: Vec<GalleryItem>,
     /// Test images with truth and predictions, chosen beforehand rather than for their looks.
     pub examples: Vec<GalleryItem>,
     /// Limits and remarks, one sentence or two each.
@@ -70,6 +84,8 @@ pub struct RateTable {
     pub title: String,
     /// A sentence on how to read it.
     pub note: String,
+    /// What is counted: `hard images`, `suspected label errors`.
+    pub counted: String,
     /// One row per level of each attribute.
     pub rows: Vec<RateRow>,
 }
@@ -92,10 +108,23 @@ pub struct GalleryItem {
 /// One picture of a gallery item.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Panel {
-    /// Under the picture, and in its text alternative: `image`, `truth`, `dense`, `sparse`.
+    /// Under the picture, and in its text alternative: `image`, `truth`, `outlines`.
     pub title: String,
     /// A PNG.
     pub png: Vec<u8>,
+    /// What is outlined on it.
+    pub outlines: Vec<DrawnOutline>,
+}
+
+/// An outline of a [`Panel`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct DrawnOutline {
+    /// What it is: `truth`, `dense`.
+    pub name: String,
+    /// Its colour.
+    pub colour: Colour,
+    /// Whether there was nothing to outline.
+    pub empty: bool,
 }
 
 impl Report {

@@ -2,13 +2,17 @@
 
 use std::path::Path;
 
-use htl_mining::{Reliability, read_reliability};
+use htl_mining::{FoldChoice, Reliability, ScoreTable, default_score, read_reliability};
 use htl_vocabulary::results::Gain;
 use htl_vocabulary::run_file::RunFile;
 use htl_vocabulary::{read_history, read_rates, read_rows, setting, shell_word};
 use indexmap::IndexMap;
+use serde::de::DeserializeOwned;
 
-use crate::{CurvePoint, QualityTable, RateTable, Report, ReportError, numbers, words};
+use crate::{CurvePoint, QualityTable, RateTable, Report, ReportError, ScoreErrors, numbers, words};
+
+/// What the rates of hard-to-learn sets count.
+const HARD_IMAGES: &str = "hard images";
 
 /// Data sets that need no `--data`: they come with the repository.
 const EMBEDDED: &str = "embedded";
@@ -26,6 +30,11 @@ impl Report {
             curves: curves(run, root)?,
             quality: quality(run, root)?,
             rates: rates(run, root)?,
+            forgetting: table(root, run.analysis.forgetting.as_ref())?,
+            tests: table(root, run.analysis.omnibus.as_ref())?,
+            regression_tests: table(root, run.analysis.regression_tests.as_ref())?,
+            coefficients: table(root, run.analysis.regression.as_ref())?,
+            errors: errors(run, root)?,
             reliability: reliability(run, root)?,
             notes: notes(run),
             reproduce: vec![reproduce(run, root)],
@@ -36,6 +45,26 @@ impl Report {
             ]),
             ..Self::default()
         })
+    }
+}
+
+/// A table of the analysis; no rows where it was not made.
+fn table<T: DeserializeOwned>(root: &Path, name: Option<&String>) -> Result<Vec<T>, ReportError> {
+    let read = name.map(|name| read_rows(&root.join(name)));
+    Ok(read.transpose()?.unwrap_or_default())
+}
+
+/// What the score that selects says of the true errors of training images that its networks did not see.
+fn errors(run: &RunFile, root: &Path) -> Result<Option<ScoreErrors>, ReportError> {
+    let path = root.join(&run.analysis.scores);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let table = ScoreTable::read(path)?;
+    match table.choose(Some(setting::SUPERVISED.key), Some(FoldChoice::OutOfFold)) {
+        Ok(rows) => ScoreErrors::of(&rows, default_score(&rows)),
+        // Nobody was cross-fitted.
+        Err(_) => Ok(None),
     }
 }
 
@@ -89,6 +118,7 @@ fn rates(run: &RunFile, root: &Path) -> Result<Vec<RateTable>, ReportError> {
     let mut tables = vec![RateTable {
         title: "Training images, out-of-fold".into(),
         note: "Each image is judged by the dense and pruned networks of the other fold, which never saw it.".into(),
+        counted: HARD_IMAGES.into(),
         rows: read_rates(&root.join(&run.analysis.demographics))?,
     }];
     if let Some(table) = &run.analysis.demographics_boundary {
@@ -100,6 +130,20 @@ fn rates(run: &RunFile, root: &Path) -> Result<Vec<RateTable>, ReportError> {
                     "As many images of each fold, but those whose outlines move furthest: overlap is lower for small \
                        lesions by arithmetic alone."
                         .into(),
+                counted: HARD_IMAGES.into(),
+                rows,
+            });
+        }
+    }
+    if let Some(table) = &run.analysis.suspect_labels {
+        let rows = read_rates(&root.join(table))?;
+        if !rows.is_empty() {
+            tables.push(RateTable {
+                title: "Suspected label errors".into(),
+                note: "Images whose networks agree with each other and not with the mask. Hard images are not wrong ones: a group \
+                       with many of these may be annotated worse, or look different from the rest."
+                    .into(),
+                counted: "suspected label errors".into(),
                 rows,
             });
         }

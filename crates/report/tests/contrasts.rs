@@ -40,6 +40,7 @@ fn per_image(arm: &str, seed: u64) -> Vec<u8> {
         scores.threshold_jaccard = if scores.jaccard < 0.65 { 0.0 } else { scores.jaccard };
         PerImageRow {
             scores,
+            calibration: None,
             lesion_id: Some(format!("L{}", image / 2)),
             patient_id: None,
             groups: vec![
@@ -90,8 +91,7 @@ fn run(root: &Path) -> RunFile {
         sparsity: write("sparsity.json", choice),
         maps: String::new(),
         test_scores: write("test_scores.csv", scores.as_bytes()),
-        selection: None,
-        performance: None,
+        ..Setting::default()
     };
     RunFile {
         profile: "own".into(),
@@ -113,9 +113,7 @@ fn run(root: &Path) -> RunFile {
         analysis: Analysis {
             scores: files.scores.clone(),
             demographics: write("demographics.csv", (RATE_COLUMNS.join(",") + "\n").as_bytes()),
-            demographics_boundary: None,
-            reliability: Vec::new(),
-            maps: Vec::new(),
+            ..Analysis::default()
         },
     }
 }

@@ -1,6 +1,6 @@
 //! Outlines lie where the mask's edge is, in the mask's colour, and nowhere else.
 
-use htl_report::{Colour, PanelMaker, Picture, ReportError, overlay};
+use htl_report::{Colour, Outline, PanelMaker, Picture, ReportError, overlay};
 
 const H: usize = 20;
 const W: usize = 30;
@@ -170,15 +170,25 @@ fn kept(folder: &std::path::Path) -> Vec<String> {
     names
 }
 
+fn outline(mask: &[u8], colour: Colour) -> Outline<'_> {
+    Outline {
+        name: "dense",
+        mask,
+        colour,
+    }
+}
+
 /// A kept panel is taken as it is, and another made for whatever it is made of differently.
 #[test]
 fn panels_are_drawn_once() {
     let folder = tempfile::tempdir().unwrap();
     let (grey, mask) = (grey(), square());
     let first = PanelMaker::with_cache(folder.path().join("panels"));
-    let panel = first.panel("dense", picture(&grey), &[(&mask, Colour::DENSE)]).unwrap();
+    let panel = first
+        .panel("dense", picture(&grey), &[outline(&mask, Colour::DENSE)])
+        .unwrap();
     let drawn = PanelMaker::without_cache()
-        .panel("dense", picture(&grey), &[(&mask, Colour::DENSE)])
+        .panel("dense", picture(&grey), &[outline(&mask, Colour::DENSE)])
         .unwrap();
     assert_eq!(panel, drawn);
     let names = kept(&folder.path().join("panels"));
@@ -192,7 +202,7 @@ fn panels_are_drawn_once() {
     let again = PanelMaker::with_cache(folder.path().join("panels"));
     assert_eq!(
         again
-            .panel("dense", picture(&grey), &[(&mask, Colour::DENSE)])
+            .panel("dense", picture(&grey), &[outline(&mask, Colour::DENSE)])
             .unwrap()
             .png,
         marked
@@ -201,17 +211,17 @@ fn panels_are_drawn_once() {
     let mut other = grey.clone();
     other[0] = 1;
     again
-        .panel("dense", picture(&other), &[(&mask, Colour::DENSE)])
+        .panel("dense", picture(&other), &[outline(&mask, Colour::DENSE)])
         .unwrap();
     again
-        .panel("dense", picture(&grey), &[(&mask, Colour::SPARSE)])
+        .panel("dense", picture(&grey), &[outline(&mask, Colour::SPARSE)])
         .unwrap();
     again.panel("dense", picture(&grey), &[]).unwrap();
     let wider = Picture {
         scale: 3,
         ..picture(&grey)
     };
-    again.panel("dense", wider, &[(&mask, Colour::DENSE)]).unwrap();
+    again.panel("dense", wider, &[outline(&mask, Colour::DENSE)]).unwrap();
     assert_eq!(kept(&folder.path().join("panels")).len(), 5);
 }
 
@@ -230,7 +240,7 @@ fn the_folder_of_panels_is_kept_tidy() {
 
     let third = PanelMaker::with_cache(folder.path());
     third
-        .panel("image", picture(&grey), &[(&square(), Colour::DENSE)])
+        .panel("image", picture(&grey), &[outline(&square(), Colour::DENSE)])
         .unwrap();
     third.delete_unused().unwrap();
     let left = kept(folder.path());

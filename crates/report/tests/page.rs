@@ -99,9 +99,11 @@ fn a_full_report_has_every_part() {
     assert_eq!(all(&html, "table.weak").len(), 4);
     assert_eq!(all(&html, "table.weak tbody tr").len(), 20);
     assert_eq!(all(&html, "table.worst").len(), 4);
-    assert_eq!(all(&html, "svg.chart").len(), 8);
+    // Four settings with two figures each, and two of groups that are forgotten.
+    assert_eq!(all(&html, "svg.chart").len(), 10);
     assert_eq!(all(&html, "#hard article").len(), 6);
-    assert_eq!(all(&html, "#hard img").len(), 24);
+    assert_eq!(all(&html, "#hard img").len(), 12);
+    assert_eq!(all(&html, "#failures article").len(), 5);
     // A row per score: as it is, and beyond another.
     let reliability: Vec<String> = all(&html, "#hard tbody tr")
         .into_iter()
@@ -153,8 +155,9 @@ fn a_reader_without_eyes_or_a_mouse_gets_it_too() {
     for chart in all(&html, "svg") {
         let e = chart.value();
         // Nested drawings belong to a hidden one.
-        let named =
-            e.attr("role") == Some("img") && e.attr("aria-label").is_some_and(|l| l.contains("Last mean over seeds"));
+        let words = ["Last mean over seeds", "agreement with the pruned copies"];
+        let label = e.attr("aria-label").unwrap_or_default();
+        let named = e.attr("role") == Some("img") && words.iter().any(|words| label.contains(words));
         let nested = chart
             .parent()
             .and_then(scraper::ElementRef::wrap)
@@ -218,6 +221,7 @@ fn names_from_outside_are_text() {
     report.rates.push(RateTable {
         title: evil.to_owned(),
         note: evil.to_owned(),
+        counted: evil.to_owned(),
         rows: vec![RateRow {
             attribute: evil.to_owned(),
             level: evil.to_owned(),
@@ -243,6 +247,52 @@ fn names_from_outside_are_text() {
     assert!(text(&html).contains(evil), "the text itself is shown");
 }
 
+/// The page answers whom it fails: by group along the curve, by attribute, by image.
+#[test]
+fn failures_and_analysis_are_shown() {
+    let (_, html) = page(&fixture::report());
+    let said = text(&html);
+    for words in [
+        "Who is forgotten first?",
+        "Sex: agreement with the pruned copies",
+        "female (120)",
+        "Are hard images localized badly?",
+        "correlation of score and error: 0.57",
+        "hard or not, any difference",
+        "People or lesions?",
+        "Lesion size",
+        "Suspected label errors",
+        "pruned copies found nothing",
+        "no skin type",
+    ] {
+        let labels: String = all(&html, "[aria-label]")
+            .iter()
+            .filter_map(|e| e.attr("aria-label"))
+            .collect();
+        assert!(
+            said.contains(words) || labels.contains(words),
+            "`{words}` is not on the page"
+        );
+    }
+    // A level of eight images has no curve.
+    assert!(!said.contains("unknown (8)"));
+}
+
+/// A picture is enlarged and left again without a script: every link leads somewhere on the page, and no anchor is there twice.
+#[test]
+fn links_lead_to_anchors() {
+    let (_, html) = page(&fixture::report());
+    let ids: Vec<&str> = all(&html, "[id]").iter().filter_map(|e| e.attr("id")).collect();
+    let unique: std::collections::BTreeSet<&&str> = ids.iter().collect();
+    assert_eq!(unique.len(), ids.len());
+    let links = all(&html, "a[href]");
+    assert!(links.iter().any(|link| link.attr("class") == Some("enlarge")));
+    for link in links {
+        let target = link.attr("href").unwrap().trim_start_matches('#');
+        assert!(ids.contains(&target), "#{target}");
+    }
+}
+
 #[test]
 fn an_empty_report_says_what_is_missing() {
     let (_, html) = page(&Report::default());
@@ -255,6 +305,7 @@ fn an_empty_report_says_what_is_missing() {
         "No gallery",
         "No demographic table",
         "No example",
+        "No test image",
     ] {
         assert!(text.contains(part), "{part}");
     }
@@ -344,6 +395,7 @@ fn odd_shapes_are_drawn() {
         panels: vec![Panel {
             title: "x".into(),
             png: vec![1, 2, 3],
+            outlines: Vec::new(),
         }],
         ..GalleryItem::default()
     });
@@ -418,6 +470,7 @@ fn every_row_of_the_registries_is_shown_by_its_label() {
         rates: vec![RateTable {
             title: "Who".to_owned(),
             note: String::new(),
+            counted: "hard images".to_owned(),
             rows: ATTRIBUTES.iter().map(level).collect(),
         }],
         gallery: vec![GalleryItem {

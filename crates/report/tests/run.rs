@@ -69,8 +69,7 @@ fn run(root: &Path) -> RunFile {
         sparsity: write("sparsity.json", choice),
         maps: String::new(),
         test_scores: write("test_scores.csv", scores),
-        selection: None,
-        performance: None,
+        ..Setting::default()
     };
     let keys = [
         "few-shot",
@@ -94,9 +93,7 @@ fn run(root: &Path) -> RunFile {
         analysis: Analysis {
             scores: files.scores.clone(),
             demographics: write("demographics.csv", &(RATE_COLUMNS.join(",") + "\n")),
-            demographics_boundary: None,
-            reliability: Vec::new(),
-            maps: Vec::new(),
+            ..Analysis::default()
         },
     }
 }

@@ -57,6 +57,8 @@ pub const REGRESSION_TESTS: &str = "regression_tests.csv";
 pub const PERFORMANCE: &str = "performance.csv";
 /// How far groups lie apart in quality: see [`DisparityRow`](crate::DisparityRow).
 pub const DISPARITY: &str = "disparity.csv";
+/// Forgetting curves by group: see [`ForgettingRow`](crate::ForgettingRow).
+pub const FORGETTING: &str = "forgetting.csv";
 /// What the analysis found, for programs.
 pub const ANALYSIS: &str = "analysis.json";
 /// The images to annotate next.

@@ -64,6 +64,9 @@ pub struct Setting {
     pub maps: String,
     /// Score table of the test images, for results on the hard ones among them.
     pub test_scores: String,
+    /// Probability maps behind them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_maps: Option<String>,
     /// The rule that selected the hard-to-learn set; `None` in run files of before it was written down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selection: Option<String>,
@@ -100,7 +103,7 @@ pub struct Results {
 }
 
 /// Files about the hard-to-learn images.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Analysis {
     /// All score tables, long.
@@ -110,6 +113,21 @@ pub struct Analysis {
     /// The same by the boundary-normalised score.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub demographics_boundary: Option<String>,
+    /// One test per attribute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub omnibus: Option<String>,
+    /// People and lesions together: every coefficient.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regression: Option<String>,
+    /// People and lesions together: every attribute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regression_tests: Option<String>,
+    /// Rates of suspected label errors by group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspect_labels: Option<String>,
+    /// Forgetting curves by group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forgetting: Option<String>,
     /// How well scores come out again over halves of the seeds, one table per fold.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reliability: Vec<String>,

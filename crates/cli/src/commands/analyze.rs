@@ -25,6 +25,9 @@ pub struct Analyze {
     /// The score table of `htl mine`: whom the hard images show
     #[arg(long, required_unless_present = "performance")]
     scores: Option<PathBuf>,
+    /// Forgetting curves of the scored images (NAME.curve.csv of `htl mine --curve`), one table per fold: who is forgotten first
+    #[arg(long, num_args = 1.., value_name = "FILE", requires = "scores")]
+    curve: Vec<PathBuf>,
     /// Tables of `htl evaluate`, one per seed: how well each group is localized. A word that does not end in .csv names the arm
     /// of the tables after it; the first arm is what the others are compared with, its n-th table with their n-th, e.g.
     /// --performance baseline b0.csv b1.csv htl h0.csv h1.csv
@@ -98,6 +101,7 @@ fn after_help() -> String {
         (file::REGRESSION, "people and lesions together: every coefficient"),
         (file::REGRESSION_TESTS, "people and lesions together: every attribute"),
         (file::SUSPECT_LABELS, "rates of suspected label errors by group"),
+        (file::FORGETTING, "forgetting curves by group"),
         (
             file::PERFORMANCE,
             "quality by group and by pairs of groups, gaps, gains",

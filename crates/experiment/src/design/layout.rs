@@ -124,11 +124,13 @@ pub(super) fn cross_fit(builder: &mut Builder, lists: &Lists, sparsity: &StageRe
             Curve::WithShams,
         ));
     }
-    let tables: Vec<Value> = mined.iter().map(|stage| stage.file(file::SCORES)).collect();
+    let of_folds = |name: &str| -> Vec<Value> { mined.iter().map(|stage| stage.file(name)).collect() };
+    let (tables, curves) = (of_folds(file::SCORES), of_folds(file::CURVE));
     let scores = builder.plan.native("cross-fit/scores", Native::Concatenate { tables });
     let metadata = builder.metadata();
     let call = HtlCall::new("analyze")
         .flag("--scores", scores.file(file::SCORES))
+        .flags("--curve", curves)
         .flag("--metadata", metadata)
         .flag("--data", builder.data.clone())
         .flag("--out", Value::Own(String::new()));

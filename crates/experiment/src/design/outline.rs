@@ -101,6 +101,7 @@ impl SettingOutline {
             sparsity: self.sparsity.relative(file::SPARSITY),
             maps: self.mined.relative(file::MAPS),
             test_scores: self.test_mined.relative(file::SCORES),
+            test_maps: Some(self.test_mined.relative(file::MAPS)),
             selection: Some(self.mined.relative(file::SELECTION)),
             performance: self.performance.as_ref().map(|stage| stage.relative(file::PERFORMANCE)),
         }
@@ -149,10 +150,20 @@ impl Outline {
                 scores: format!("{}/{}", file::HTL_FOLDER, file::SCORES),
                 demographics: file::DEMOGRAPHICS.into(),
                 demographics_boundary: self.analysis.as_ref().map(|_| file::DEMOGRAPHICS_BOUNDARY.into()),
+                omnibus: self.analysis_table(file::OMNIBUS),
+                regression: self.analysis_table(file::REGRESSION),
+                regression_tests: self.analysis_table(file::REGRESSION_TESTS),
+                suspect_labels: self.analysis_table(file::SUSPECT_LABELS),
+                forgetting: self.analysis_table(file::FORGETTING),
                 reliability: halved.map(|stage| stage.relative(file::RELIABILITY)).collect(),
                 maps: mined().map(|stage| stage.relative(file::MAPS)).collect(),
             },
         }
+    }
+
+    /// A table of the out-of-fold analysis.
+    fn analysis_table(&self, name: &str) -> Option<String> {
+        self.analysis.as_ref().map(|analysis| analysis.rates.relative(name))
     }
 
     /// Files to copy beside `run.json`: (from, to), relative to the output folder.

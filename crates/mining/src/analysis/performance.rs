@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use htl_metrics::SEEDS_FOR_INFERENCE;
-use htl_metrics::{Against, Better, Confusion, ImageScores, JACCARD_THRESHOLD, MetricByGroup, PerImage, PerImageRow};
+use htl_metrics::{Against, Better, Confusion, JACCARD_THRESHOLD, MetricByGroup, PerImage, PerImageRow};
 use htl_vocabulary::{DisparityRow, PerformanceRow};
 
 use super::adjust::Adjustment;
@@ -22,13 +22,9 @@ pub struct GroupMetric {
     pub label: &'static str,
     /// Which way it improves.
     pub better: Better,
-    /// Its value for one image; `None` where it is not defined or not known. The second argument gives further columns of
-    /// `per_image.csv`.
-    pub of: fn(&ImageScores, &FurtherColumns) -> Option<f64>,
+    /// Its value for one image; `None` where it is not defined or not known.
+    pub of: fn(&PerImageRow) -> Option<f64>,
 }
-
-/// Numbers in further columns of a row of `per_image.csv`, by name.
-pub type FurtherColumns<'a> = dyn Fn(&str) -> Option<f64> + 'a;
 
 /// Lesion pixels of the truth, whether one was found.
 fn missed(counts: &Confusion) -> Option<f64> {
@@ -41,43 +37,43 @@ pub const GROUP_METRICS: [GroupMetric; 7] = [
         key: "jaccard",
         label: "Jaccard",
         better: Better::Higher,
-        of: |image, _| Some(image.jaccard),
+        of: |image| Some(image.scores.jaccard),
     },
     GroupMetric {
         key: "sensitivity",
         label: "Sensitivity",
         better: Better::Higher,
-        of: |image, _| Some(image.sensitivity),
+        of: |image| Some(image.scores.sensitivity),
     },
     GroupMetric {
         key: "specificity",
         label: "Specificity",
         better: Better::Higher,
-        of: |image, _| Some(image.specificity),
+        of: |image| Some(image.scores.specificity),
     },
     GroupMetric {
         key: "below_65",
         label: "Jaccard under 0.65",
         better: Better::Lower,
-        of: |image, _| Some(f64::from(u8::from(image.jaccard < JACCARD_THRESHOLD))),
+        of: |image| Some(f64::from(u8::from(image.scores.jaccard < JACCARD_THRESHOLD))),
     },
     GroupMetric {
         key: "missed",
         label: "Missed lesions",
         better: Better::Lower,
-        of: |image, _| missed(&image.confusion()),
+        of: |image| missed(&image.scores.confusion()),
     },
     GroupMetric {
         key: "brier",
         label: "Brier score",
         better: Better::Lower,
-        of: |_, column| column("brier"),
+        of: |image| Some(image.calibration?.brier),
     },
     GroupMetric {
         key: "calibration_error",
         label: "Calibration error",
         better: Better::Lower,
-        of: |_, column| column("calibration_error"),
+        of: |image| Some(image.calibration?.calibration_error),
     },
 ];
 
@@ -338,17 +334,8 @@ fn columns(table: &PerImage, ids: &[String], arm: &str) -> Result<Vec<Vec<Option
     let mut columns = vec![Vec::with_capacity(ids.len()); GROUP_METRICS.len()];
     for id in ids {
         let row = rows.get(id.as_str()).ok_or_else(|| missing(id, place()))?;
-        let further = |name: &str| {
-            let column = table.group_columns.iter().position(|column| column == name)?;
-            row.groups
-                .get(column)?
-                .trim()
-                .parse::<f64>()
-                .ok()
-                .filter(|value| value.is_finite())
-        };
         for (column, metric) in columns.iter_mut().zip(&GROUP_METRICS) {
-            column.push((metric.of)(&row.scores, &further));
+            column.push((metric.of)(row));
         }
     }
     Ok(columns)

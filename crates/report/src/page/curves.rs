@@ -2,19 +2,11 @@ use htl_vocabulary::Results;
 use indexmap::IndexMap;
 use serde::Serialize;
 
-use crate::axis::{Axis, Tick};
 use crate::summary::arms_in_order;
 use crate::{CurvePoint, words};
 
+use super::chart::{Chart, Entry, Frame};
 use super::style_of;
-
-/// The figure's own units; the browser scales them to the room there is.
-const WIDTH: f64 = 440.0;
-const HEIGHT: f64 = 260.0;
-const LEFT: f64 = 46.0;
-const RIGHT: f64 = 12.0;
-const TOP: f64 = 12.0;
-const BOTTOM: f64 = 40.0;
 
 /// More points than this along one line cannot be told apart; they are averaged in groups.
 const MOST_POINTS: usize = 120;
@@ -24,36 +16,6 @@ pub(super) struct SettingCurves {
     title: String,
     charts: Vec<Chart>,
     legend: Vec<Entry>,
-}
-
-#[derive(Serialize)]
-struct Entry {
-    name: String,
-    style: usize,
-}
-
-#[derive(Serialize)]
-struct Chart {
-    title: String,
-    /// The last mean of every arm, for those who cannot see the figure.
-    words: String,
-    x_ticks: Vec<Tick>,
-    y_ticks: Vec<Tick>,
-    /// Single seeds first, so that means lie over them.
-    lines: Vec<Line>,
-    left: f64,
-    right: f64,
-    top: f64,
-    bottom: f64,
-    width: f64,
-    height: f64,
-}
-
-#[derive(Serialize)]
-struct Line {
-    style: usize,
-    kind: &'static str,
-    path: String,
 }
 
 /// (step, value) along one seed's training.
@@ -92,11 +54,11 @@ fn setting(results: &Results, key: &str, points: &[&CurvePoint]) -> SettingCurve
     for measure in measures {
         let arms = series(&order, points, |p| p.validation.filter(|_| p.measure == measure));
         let name = if measure.is_empty() { "quality" } else { measure };
-        charts.push(chart(results, format!("Validation {name}"), &arms));
+        charts.push(chart(results, format!("Validation {name}"), &arms, Some([0.0, 1.0])));
     }
     let losses = series(&order, points, |p| p.train_loss);
     if !losses.is_empty() {
-        charts.push(chart(results, "Training loss".to_owned(), &losses));
+        charts.push(chart(results, "Training loss".to_owned(), &losses, None));
     }
     let shown = series(&order, points, |p| p.validation.or(p.train_loss));
     let legend = shown
@@ -154,58 +116,28 @@ fn mean_line(seeds: &IndexMap<u64, Series>) -> Series {
     first.iter().filter_map(|(step, _)| mean(*step)).collect()
 }
 
-fn chart(results: &Results, title: String, arms: &Arms) -> Chart {
-    let all = || arms.values().flat_map(IndexMap::values).flatten();
-    let x = Axis::around(all().map(|(step, _)| *step as f64), 5);
-    let y = Axis::around(all().map(|(_, v)| *v), 4);
-    let place_x = |share: f64| LEFT + share * (WIDTH - LEFT - RIGHT);
-    let place_y = |share: f64| HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM);
-    let path = |line: &Series| {
-        let points = line
-            .iter()
-            .map(|(s, v)| format!("{:.1} {:.1}", place_x(x.share(*s as f64)), place_y(y.share(*v))));
-        let joined = points.collect::<Vec<_>>().join("L");
-        // A line of no length shows its round ends.
-        format!("M{joined}{}", if line.len() == 1 { "h0" } else { "" })
-    };
-    let kind = |line: &Series, kind: &'static str| if line.len() == 1 { "dot" } else { kind };
+fn chart(results: &Results, title: String, arms: &Arms, range: Option<[f64; 2]>) -> Chart {
+    let points = |line: &Series| -> Vec<(f64, f64)> { line.iter().map(|(step, v)| (*step as f64, *v)).collect() };
+    let all: Vec<(f64, f64)> = arms.values().flat_map(IndexMap::values).flat_map(points).collect();
+    let frame = Frame::around(all.into_iter(), range);
     let mut lines = Vec::new();
     let mut last = Vec::new();
     for (arm, seeds) in arms {
         let style = style_of(results, arm);
         if seeds.len() > 1 {
-            lines.extend(seeds.values().map(|line| Line {
-                style,
-                kind: kind(line, "seed"),
-                path: path(line),
-            }));
+            lines.extend(seeds.values().map(|line| frame.line(&points(line), style, "seed")));
         }
     }
     for (arm, seeds) in arms {
         let mean = mean_line(seeds);
         if let Some((_, v)) = mean.last() {
-            lines.push(Line {
-                style: style_of(results, arm),
-                kind: kind(&mean, "mean"),
-                path: path(&mean),
-            });
+            lines.push(frame.line(&points(&mean), style_of(results, arm), "mean"));
             last.push(format!("{} {}", words::arm(arm), words::minus(words::compact(*v))));
         }
     }
-    Chart {
-        words: format!(
-            "{title} over gradient steps. Last mean over seeds: {}.",
-            last.join(", ")
-        ),
-        title,
-        x_ticks: x.ticks(place_x),
-        y_ticks: y.ticks(place_y),
-        lines,
-        left: LEFT,
-        right: WIDTH - RIGHT,
-        top: TOP,
-        bottom: HEIGHT - BOTTOM,
-        width: WIDTH,
-        height: HEIGHT,
-    }
+    let words = format!(
+        "{title} over gradient steps. Last mean over seeds: {}.",
+        last.join(", ")
+    );
+    frame.chart(title, words, "gradient steps", lines)
 }

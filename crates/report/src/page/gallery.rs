@@ -13,6 +13,8 @@ pub(super) struct Group {
 
 #[derive(Serialize)]
 struct Item {
+    /// Anchor of the card.
+    anchor: String,
     id: String,
     caption: String,
     scores: Vec<(String, String)>,
@@ -21,15 +23,30 @@ struct Item {
 
 #[derive(Serialize)]
 struct Picture {
+    /// Anchor under which the picture is shown large.
+    anchor: String,
     title: String,
+    /// Outlines of which there was nothing to draw.
+    empty: Vec<String>,
     /// Base64, which needs no escaping.
     data: Value,
     size: Option<(u32, u32)>,
 }
 
-pub(super) fn view(items: &[GalleryItem]) -> Vec<Group> {
+/// What an outline's colour stands for.
+#[derive(Serialize)]
+pub(super) struct Swatch {
+    name: String,
+    colour: String,
+}
+
+/// Cards by setting; `prefix` tells the anchors of this gallery from those of others.
+pub(super) fn view(prefix: &str, items: &[GalleryItem]) -> Vec<Group> {
     let mut groups: IndexMap<&str, Vec<Item>> = IndexMap::new();
-    for item in items {
+    for (number, item) in items.iter().enumerate() {
+        let anchor = format!("{prefix}-{}", number + 1);
+        let panels = item.panels.iter().enumerate();
+        let panels = panels.map(|(place, panel)| picture(panel, format!("{anchor}-{}", place + 1)));
         groups.entry(&item.setting).or_default().push(Item {
             id: item.image_id.clone(),
             caption: item.caption.clone(),
@@ -38,7 +55,8 @@ pub(super) fn view(items: &[GalleryItem]) -> Vec<Group> {
                 .iter()
                 .map(|(name, v)| (words::score(name), score(*v)))
                 .collect(),
-            panels: item.panels.iter().map(picture).collect(),
+            panels: panels.collect(),
+            anchor,
         });
     }
     let title = |key: &str| {
@@ -57,15 +75,21 @@ pub(super) fn view(items: &[GalleryItem]) -> Vec<Group> {
         .collect()
 }
 
-/// Which of the outlines with a colour of their own appear, to be explained once.
-pub(super) fn outlines(items: &[GalleryItem]) -> Vec<&'static str> {
-    let shown = |name: &&str| {
-        items
-            .iter()
-            .flat_map(|i| &i.panels)
-            .any(|p| p.title.eq_ignore_ascii_case(name))
+/// The outlines that appear, to be explained once.
+pub(super) fn outlines(items: &[GalleryItem]) -> Vec<Swatch> {
+    let mut known: IndexMap<&str, [u8; 3]> = IndexMap::new();
+    for outline in items
+        .iter()
+        .flat_map(|item| &item.panels)
+        .flat_map(|panel| &panel.outlines)
+    {
+        known.entry(&outline.name).or_insert(outline.colour.0);
+    }
+    let swatch = |(name, [r, g, b]): (&str, [u8; 3])| Swatch {
+        name: name.to_owned(),
+        colour: format!("#{r:02x}{g:02x}{b:02x}"),
     };
-    ["truth", "dense", "sparse"].into_iter().filter(shown).collect()
+    known.into_iter().map(swatch).collect()
 }
 
 fn score(value: f64) -> String {
@@ -76,10 +100,13 @@ fn score(value: f64) -> String {
     }
 }
 
-fn picture(panel: &Panel) -> Picture {
+fn picture(panel: &Panel, anchor: String) -> Picture {
+    let empty = panel.outlines.iter().filter(|outline| outline.empty);
     let data = base64::engine::general_purpose::STANDARD.encode(&panel.png);
     Picture {
+        anchor,
         title: words::capital(&panel.title),
+        empty: empty.map(|outline| outline.name.clone()).collect(),
         data: Value::from_safe_string(data),
         size: png_size(&panel.png),
     }

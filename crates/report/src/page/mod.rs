@@ -1,13 +1,17 @@
 //! From the report's tables to what the template shows: every number placed and printed here, every text escaped there.
 
 mod arms;
+mod chart;
 mod curves;
+mod errors;
 mod forest;
+mod forgetting;
 mod gallery;
 mod quality;
 mod rates;
 mod reliability;
 mod summary;
+mod tests;
 mod weak;
 
 use htl_vocabulary::arm::{self, Arm};
@@ -16,7 +20,7 @@ use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior, Value};
 use serde::Serialize;
 
-use crate::{Dataset, Report, ReportError, Results};
+use crate::{Dataset, GalleryItem, Report, ReportError, Results};
 
 const TEMPLATE: &str = include_str!("../../templates/report.html");
 const STYLE: &str = include_str!("../../templates/style.css");
@@ -40,7 +44,7 @@ struct Page<'a> {
     profile: &'a str,
     device: &'a str,
     dataset: &'a Dataset,
-    links: [Link; 10],
+    links: [Link; 11],
     summary: summary::Summary,
     arms: Vec<arms::Term>,
     settings: Vec<arms::SettingTable>,
@@ -48,16 +52,35 @@ struct Page<'a> {
     weak: Vec<weak::WeakTable>,
     curves: Vec<curves::SettingCurves>,
     quality: Vec<quality::Quality>,
+    failures: Gallery,
+    suspects: Gallery,
     reliability: Option<reliability::Table>,
-    gallery: Vec<gallery::Group>,
+    errors: Option<errors::Errors>,
+    forgetting: Vec<forgetting::Forgetting>,
+    hardest: Gallery,
     rates: Vec<rates::Rates>,
-    examples: Vec<gallery::Group>,
-    gallery_outlines: Vec<&'static str>,
-    example_outlines: Vec<&'static str>,
+    tests: Option<tests::Tests>,
+    examples: Gallery,
     notes: &'a [String],
     commands: &'a [String],
     attribution: &'a [String],
     provenance: Vec<Fact<'a>>,
+}
+
+/// Cards with pictures, and what their outlines are.
+#[derive(Serialize)]
+struct Gallery {
+    groups: Vec<gallery::Group>,
+    outlines: Vec<gallery::Swatch>,
+}
+
+impl Gallery {
+    fn of(prefix: &str, items: &[GalleryItem]) -> Self {
+        Self {
+            groups: gallery::view(prefix, items),
+            outlines: gallery::outlines(items),
+        }
+    }
 }
 
 /// A heading and the anchor it can be reached by.
@@ -118,6 +141,10 @@ pub(crate) fn render(report: &Report) -> Result<String, ReportError> {
             title: "Whom it fails",
         },
         Link {
+            id: "failures",
+            title: "Failures",
+        },
+        Link {
             id: "hard",
             title: "Hard to learn",
         },
@@ -158,11 +185,14 @@ pub(crate) fn render(report: &Report) -> Result<String, ReportError> {
         curves: curves::view(results, &report.curves),
         quality: quality::view(&report.quality),
         reliability: reliability::view(&report.reliability),
-        gallery: gallery::view(&report.gallery),
+        failures: Gallery::of("failure", &report.failures),
+        suspects: Gallery::of("suspect", &report.suspects),
+        errors: report.errors.as_ref().map(errors::view),
+        forgetting: forgetting::view(&report.forgetting),
+        hardest: Gallery::of("hardest", &report.gallery),
         rates: rates::view(&report.rates),
-        examples: gallery::view(&report.examples),
-        gallery_outlines: gallery::outlines(&report.gallery),
-        example_outlines: gallery::outlines(&report.examples),
+        tests: tests::view(&report.tests, &report.regression_tests, &report.coefficients),
+        examples: Gallery::of("example", &report.examples),
         notes: &report.notes,
         commands: &report.reproduce,
         attribution: &report.attribution,

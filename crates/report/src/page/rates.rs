@@ -9,6 +9,7 @@ use crate::{Estimate, RateRow, RateTable, words};
 pub(super) struct Rates {
     title: String,
     note: String,
+    counted: String,
     ticks: Vec<Tick>,
     attributes: Vec<Attribute>,
     /// Any ratio, odds ratio or p at all.
@@ -76,6 +77,7 @@ fn rates(table: &RateTable) -> Rates {
     Rates {
         title: table.title.clone(),
         note: table.note.clone(),
+        counted: table.counted.clone(),
         ticks: axis.ticks(|share| share * 100.0),
         attributes: attributes.collect(),
         compared: table.rows.iter().any(|r| ratio(r).or(r.p).is_some_and(f64::is_finite)),
@@ -163,6 +165,7 @@ fn sentence(table: &RateTable) -> String {
     } else {
         format!("{}: ", table.title)
     };
+    let counted = &table.counted;
     let tested = || table.rows.iter().filter(|r| r.p_adjusted.is_some_and(f64::is_finite));
     let describe = |r: &RateRow| {
         let (name, rate) = (
@@ -173,11 +176,11 @@ fn sentence(table: &RateTable) -> String {
     };
     let apart: Vec<&RateRow> = tested().filter(|r| r.p_adjusted.is_some_and(|p| p < 0.05)).collect();
     if tested().next().is_none() {
-        return format!("{start}rates are described without a test.");
+        return format!("{start}rates of {counted} are described without a test.");
     }
     if apart.is_empty() {
         return format!(
-            "{start}no group is shown to be hard to learn more or less often than the others (all adjusted p\u{a0}≥ 0.05)."
+            "{start}no group is shown to have more or fewer {counted} than the others (all adjusted p\u{a0}≥ 0.05)."
         );
     }
     let side = |more: bool| {
@@ -186,10 +189,10 @@ fn sentence(table: &RateTable) -> String {
             .filter(|r| ratio(r).is_some_and(|x| x.is_finite() && (x > 1.0) == more));
         of.map(|r| describe(r)).collect::<Vec<_>>().join(", ")
     };
-    let groups = [("more", side(true)), ("less", side(false))];
+    let groups = [("more", side(true)), ("fewer", side(false))];
     let parts = groups.iter().filter(|(_, list)| !list.is_empty());
     let parts: Vec<String> = parts
-        .map(|(word, list)| format!("hard to learn {word} often than the others are {list}"))
+        .map(|(word, list)| format!("{word} {counted} than elsewhere: {list}"))
         .collect();
     if parts.is_empty() {
         return format!("{start}{} groups differ from the others; see the table.", apart.len());

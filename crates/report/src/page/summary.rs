@@ -81,6 +81,11 @@ fn card(results: &Results, key: &str) -> Option<Card> {
         .filter_map(|k| main_gain(results, k))
         .flat_map(|(_, g)| [g.ci95[0], g.ci95[1], g.mean]);
     let axis = Axis::around(all.chain([0.0]), 4);
+    let with_mean = |arm: &str| {
+        let mean = setting.arms.get(arm).and_then(|arm| arm.mean(PRIMARY_METRIC));
+        let known = mean.map(|mean| format!(" ({})", words::value(PRIMARY_METRIC, Some(mean))));
+        words::arm_in_sentence(arm) + &known.unwrap_or_default()
+    };
     let finite = verdict != Verdict::Undefined;
     let at = |v: f64| if finite { axis.percent(v) } else { axis.percent(0.0) };
     Some(Card {
@@ -89,8 +94,8 @@ fn card(results: &Results, key: &str) -> Option<Card> {
         what: format!(
             "{}, {} against {}",
             words::metric(PRIMARY_METRIC),
-            words::arm_in_sentence(a),
-            words::arm_in_sentence(b)
+            with_mean(a),
+            with_mean(b)
         ),
         interval: format!(
             "95\u{a0}% interval {}, {}",

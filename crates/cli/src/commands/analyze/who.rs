@@ -1,9 +1,10 @@
 //! Whom the hard images show.
 
+use anyhow::ensure;
 use htl_mining::column::SUSPECT_LABEL;
 use htl_mining::{
-    Attribute, Cohort, MOST_TIED, Permutations, Regressions, ScoreTable, Source, Subject, attribute_named,
-    demographics, regressions,
+    Attribute, Cohort, CurveTable, MOST_TIED, Permutations, Regressions, ScoreTable, Source, Subject, attribute_named,
+    demographics, forgetting_by_group, regressions,
 };
 use htl_vocabulary::{file, write_rates};
 
@@ -49,6 +50,15 @@ pub(super) fn analyse(
         count: options.permutations,
         seed: options.seed,
     };
+    if !options.curve.is_empty() {
+        let table = CurveTable::read(&options.curve)?;
+        let rows = forgetting_by_group(&table, &cohorts[0].0, attributes);
+        ensure!(
+            !rows.is_empty(),
+            "--curve: none of the scored images has a forgetting curve"
+        );
+        write(out, file::FORGETTING, &rows)?;
+    }
     let by_id = people.subjects();
     let (mut tests, mut coefficients, mut regression_tests) = (Vec::new(), Vec::new(), Vec::new());
     for (cohort, name) in &cohorts {

@@ -1,81 +1,152 @@
-//! Pictures: the hardest training images with both populations' masks, and test images with their predictions.
+//! Pictures: the hardest training images, the worst test images and suspected label errors with both populations' masks, and
+//! test images with their predictions.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
+use std::path::Path;
 
-use anyhow::Context;
 use candle_core::Device;
-use htl_datasets::{DataFolder, RgbImage, Sample, Split};
+use htl_datasets::{DataFolder, Sample, Split};
 use htl_inference::{NetworkPredictor, Predictor, map_of};
-use htl_metrics::resize_bilinear;
-use htl_mining::{Population, ScoreTable, column, default_score};
-use htl_report::{Colour, GalleryItem, Panel, PanelMaker, Picture};
-use htl_vocabulary::{RunFile, arm, file, setting};
-use indexmap::IndexMap;
+use htl_metrics::PerImage;
+use htl_mining::{Population, ScoreRow, ScoreTable, column, default_score};
+use htl_report::{Colour, GalleryItem, PanelMaker};
+use htl_vocabulary::{RunFile, arm, file, run_file, setting};
+
+use super::photo::Photo;
 
 /// Pictures in each gallery.
 const HARDEST: usize = 8;
+const WORST: usize = 24;
+const SUSPECTS: usize = 12;
 const EXAMPLES: usize = 6;
 
-/// Pictures are enlarged to about this many pixels.
-const SIDE: usize = 256;
+/// Score columns under a picture, beside the one that selects.
+const SHOWN: [&str; 3] = [column::DISAGREEMENT, column::DENSE_SPREAD, column::DENSE_ERROR];
 
-/// The hardest images by the score that selects, out of fold.
-pub fn hardest(run: &RunFile, root: &Path, data: &DataFolder, panels: &PanelMaker) -> anyhow::Result<Vec<GalleryItem>> {
-    let populations = run
-        .analysis
-        .maps
-        .iter()
-        .map(|path| Population::load(root.join(path)))
-        .collect::<Result<Vec<_>, _>>()?;
-    let table = ScoreTable::read(root.join(&run.analysis.scores))?;
-    let of_folds = populations.iter().flat_map(Population::ids);
-    let out_of_fold: BTreeMap<&String, IndexMap<String, f64>> = of_folds
-        .filter_map(|id| {
-            let row = table
-                .rows()
+/// Training images with the scores and the maps of networks that did not see them.
+pub struct OutOfFold {
+    populations: Vec<Population>,
+    table: ScoreTable,
+}
+
+impl OutOfFold {
+    pub fn read(run: &RunFile, root: &Path) -> anyhow::Result<Self> {
+        let maps = run.analysis.maps.iter();
+        Ok(Self {
+            populations: maps
+                .map(|path| Population::load(root.join(path)))
+                .collect::<Result<_, _>>()?,
+            table: ScoreTable::read(root.join(&run.analysis.scores))?,
+        })
+    }
+
+    /// The hardest images by the score that selects.
+    pub fn hardest(&self, data: &DataFolder, panels: &PanelMaker) -> anyhow::Result<Vec<GalleryItem>> {
+        let by = default_score(&self.table);
+        self.most(by, HARDEST, |_| true, data, panels)
+    }
+
+    /// Images whose masks are suspected to be wrong, those that networks agree least with first.
+    pub fn suspects(&self, data: &DataFolder, panels: &PanelMaker) -> anyhow::Result<Vec<GalleryItem>> {
+        let suspected = |row: &ScoreRow| self.score(row, column::SUSPECT_LABEL) == Some(1.0);
+        self.most(column::DENSE_ERROR, SUSPECTS, suspected, data, panels)
+    }
+
+    /// The images with the highest scores in a column, highest first.
+    fn most(
+        &self,
+        by: &str,
+        count: usize,
+        wanted: impl Fn(&ScoreRow) -> bool,
+        data: &DataFolder,
+        panels: &PanelMaker,
+    ) -> anyhow::Result<Vec<GalleryItem>> {
+        let rows = self.table.rows().iter().filter(|row| row.fold.is_some() && wanted(row));
+        let mut rows: Vec<(f64, &ScoreRow)> = rows.filter_map(|row| Some((self.score(row, by)?, row))).collect();
+        rows.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.image_id.cmp(&b.1.image_id)));
+        let mut items = Vec::new();
+        for (_, row) in rows.into_iter().take(count) {
+            let id = &row.image_id;
+            let population = self
+                .populations
                 .iter()
-                .find(|row| row.image_id == *id && row.fold.is_some())?;
-            let scores = table.columns().iter().zip(&row.scores);
-            Some((
-                id,
-                scores
-                    .filter_map(|(name, score)| Some((name.clone(), (*score)?)))
+                .find(|population| population.position(id).is_some());
+            let (Some(sample), Some(population)) = (data.get(id), population) else {
+                continue;
+            };
+            let mut shown: Vec<&str> = vec![default_score(&self.table)];
+            shown.extend(SHOWN);
+            items.push(GalleryItem {
+                image_id: id.clone(),
+                caption: caption(sample),
+                scores: shown
+                    .into_iter()
+                    .filter_map(|name| Some((name.to_owned(), self.score(row, name)?)))
                     .collect(),
-            ))
+                panels: Photo::of(sample, panels)?.with_populations(sample, population)?,
+                ..GalleryItem::default()
+            });
+        }
+        Ok(items)
+    }
+
+    fn score(&self, row: &ScoreRow, name: &str) -> Option<f64> {
+        let place = self.table.columns().iter().position(|column| column == name)?;
+        row.scores.get(place).copied().flatten()
+    }
+}
+
+/// The test images with the lowest Jaccard, mean over the seeds of the arm whose networks were mined.
+pub fn failures(
+    run: &RunFile,
+    root: &Path,
+    data: &DataFolder,
+    panels: &PanelMaker,
+) -> anyhow::Result<Vec<GalleryItem>> {
+    let mut settings: Vec<(&String, &run_file::Setting)> = run.settings.iter().collect();
+    settings.sort_by_key(|(key, _)| setting::position(key));
+    let first = settings
+        .into_iter()
+        .find_map(|(_, files)| Some((files, files.test_maps.as_ref()?, files.mined_arm.as_ref()?)));
+    let Some((files, maps, mined)) = first else {
+        return Ok(Vec::new());
+    };
+    let population = Population::load(root.join(maps))?;
+    let mut quality: BTreeMap<String, Vec<(f64, bool)>> = BTreeMap::new();
+    for seed in files.arms.get(mined).into_iter().flatten() {
+        for row in PerImage::from_csv(&std::fs::read(root.join(&seed.per_image))?)?.rows {
+            let missed = row.scores.tp == 0 && row.scores.fn_ > 0;
+            quality
+                .entry(row.scores.image_id)
+                .or_default()
+                .push((row.scores.jaccard, missed));
+        }
+    }
+    let mean = |seeds: &[(f64, bool)]| seeds.iter().map(|(jaccard, _)| jaccard).sum::<f64>() / seeds.len() as f64;
+    let mut worst: Vec<(f64, &String, usize, usize)> = quality
+        .iter()
+        .map(|(id, seeds)| {
+            (
+                mean(seeds),
+                id,
+                seeds.iter().filter(|(_, missed)| *missed).count(),
+                seeds.len(),
+            )
         })
         .collect();
-    let by = default_score(&table);
-    let hardness = |scores: &IndexMap<String, f64>| scores.get(by).copied().unwrap_or(f64::MIN);
-    let mut hardest: Vec<_> = out_of_fold.into_iter().collect();
-    hardest.sort_by(|a, b| hardness(&b.1).total_cmp(&hardness(&a.1)).then(a.0.cmp(b.0)));
+    worst.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| a.1.cmp(b.1)));
     let mut items = Vec::new();
-    for (id, scores) in hardest.into_iter().take(HARDEST) {
-        let Some(sample) = data.get(id) else { continue };
-        let Some((population, position)) = populations.iter().find_map(|p| Some((p, p.position(id)?))) else {
+    for (jaccard, id, missed, seeds) in worst.into_iter().take(WORST) {
+        let (Some(sample), Some(_)) = (data.get(id), population.position(id)) else {
             continue;
         };
-        let planes = population.planes(position)?;
-        let (height, width) = population.size();
-        let photo = Photo::of(sample, panels)?;
-        let mut shown = vec![photo.panel("image", None)?];
-        if let Some(truth) = photo.truth(sample)? {
-            shown.push(photo.panel("truth", Some((&truth, Colour::TRUTH)))?);
-        }
-        for ((title, colour), plane) in [("dense", Colour::DENSE), ("sparse", Colour::SPARSE)]
-            .into_iter()
-            .zip(&planes)
-        {
-            shown.push(photo.panel(title, Some((&photo.mask(plane, height, width)?, colour)))?);
-        }
-        let scores = [by, column::DISAGREEMENT, column::DENSE_SPREAD, column::DENSE_ERROR]
-            .iter()
-            .filter_map(|name| Some(((*name).to_owned(), *scores.get(*name)?)))
-            .collect();
+        let missed = (missed > 0).then(|| format!("missed by {missed} of {seeds} networks"));
+        let known = [Some(caption(sample)).filter(|caption| !caption.is_empty()), missed];
         items.push(GalleryItem {
             image_id: id.clone(),
-            caption: caption(sample),
-            scores,
-            panels: shown,
+            caption: known.into_iter().flatten().collect::<Vec<_>>().join("; "),
+            scores: [("jaccard".to_owned(), jaccard)].into(),
+            panels: Photo::of(sample, panels)?.with_populations(sample, &population)?,
             ..GalleryItem::default()
         });
     }
@@ -101,77 +172,27 @@ pub fn examples(
         let path = root.join(&first.folder).join(file::CHECKPOINT);
         predictors.push((arm, colour, NetworkPredictor::load(&path, device)?));
     }
-    let test: Vec<&Sample> = data
-        .split(Split::Test)
-        .into_iter()
-        .filter(|s| s.mask.is_some())
-        .collect();
+    let with_mask = |sample: &&Sample| sample.mask.is_some();
+    let test: Vec<&Sample> = data.split(Split::Test).into_iter().filter(with_mask).collect();
     let count = EXAMPLES.min(test.len());
     let mut items = Vec::new();
     for index in 0..count {
         let sample = test[index * test.len() / count];
         let photo = Photo::of(sample, panels)?;
-        let mut shown = Vec::new();
-        if let Some(truth) = photo.truth(sample)? {
-            shown.push(photo.panel("truth", Some((&truth, Colour::TRUTH)))?);
-        }
+        let mut masks = vec![("truth", photo.truth(sample)?, Colour::TRUTH)];
         for (arm, colour, predictor) in &predictors {
-            let map = map_of(predictor, &sample.image_id, &photo.rgb)?;
+            let map = map_of(predictor, &sample.image_id, photo.rgb())?;
             let size = predictor.preprocessing().size;
-            shown.push(photo.panel(arm.label, Some((&photo.mask(&map, size, size)?, *colour)))?);
+            masks.push((arm.in_sentence, Some(photo.mask(&map, size, size)?), *colour));
         }
         items.push(GalleryItem {
             image_id: sample.image_id.clone(),
             caption: caption(sample),
-            panels: shown,
+            panels: photo.with_outlines(&masks)?,
             ..GalleryItem::default()
         });
     }
     Ok(items)
-}
-
-/// An image of the data folder, to draw on.
-struct Photo<'a> {
-    rgb: RgbImage,
-    panels: &'a PanelMaker,
-}
-
-impl<'a> Photo<'a> {
-    fn of(sample: &Sample, panels: &'a PanelMaker) -> anyhow::Result<Self> {
-        Ok(Self {
-            rgb: htl_datasets::read_rgb(&sample.image)?,
-            panels,
-        })
-    }
-
-    fn size(&self) -> (usize, usize) {
-        (self.rgb.height() as usize, self.rgb.width() as usize)
-    }
-
-    fn truth(&self, sample: &Sample) -> anyhow::Result<Option<Vec<u8>>> {
-        let Some(path) = &sample.mask else { return Ok(None) };
-        Ok(Some(htl_datasets::read_mask(path)?.into_raw()))
-    }
-
-    /// A map's mask at the image's size.
-    fn mask(&self, map: &[f32], height: usize, width: usize) -> anyhow::Result<Vec<u8>> {
-        let resized = resize_bilinear(map, (height, width), self.size())?;
-        Ok(resized.iter().map(|p| u8::from(*p > 0.5)).collect())
-    }
-
-    fn panel(&self, title: &str, outline: Option<(&[u8], Colour)>) -> anyhow::Result<Panel> {
-        let (height, width) = self.size();
-        let picture = Picture {
-            rgb: self.rgb.as_raw(),
-            height,
-            width,
-            scale: (SIDE / height.max(width).max(1)).clamp(1, htl_report::MAX_SCALE),
-        };
-        let outlines: Vec<_> = outline.into_iter().collect();
-        self.panels
-            .panel(title, picture, &outlines)
-            .with_context(|| format!("panel {title}"))
-    }
 }
 
 /// What is known of the person and the lesion.

@@ -1,6 +1,7 @@
 //! `htl report`: the numbers of a run, and the page that shows them.
 
 mod gallery;
+mod photo;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,6 +12,8 @@ use clap::Args;
 use htl_datasets::{DataFolder, Manifest};
 use htl_report::{PanelMaker, Report};
 use htl_vocabulary::{RunFile, file, lock_file};
+
+use self::gallery::OutOfFold;
 
 /// How long another report is waited for; a page takes seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -47,7 +50,10 @@ impl ReportCommand {
         };
         let data = DataFolder::open(&data_path)?;
         let panels = PanelMaker::with_cache(root.join(file::PANELS_FOLDER));
-        report.gallery = gallery::hardest(&run, root, &data, &panels)?;
+        let out_of_fold = OutOfFold::read(&run, root)?;
+        report.gallery = out_of_fold.hardest(&data, &panels)?;
+        report.suspects = out_of_fold.suspects(&data, &panels)?;
+        report.failures = gallery::failures(&run, root, &data, &panels)?;
         report.examples = gallery::examples(&run, root, &data, device, &panels)?;
         report.attribution = attribution(&data_path);
         let page = root.join(file::REPORT);

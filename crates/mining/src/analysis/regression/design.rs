@@ -15,6 +15,8 @@ pub(super) const FOLD: &str = "fold";
 pub struct Covariate {
     /// Its name in `regression.csv`.
     pub key: &'static str,
+    /// Name for people.
+    pub label: &'static str,
     /// What a coefficient is per.
     pub unit: &'static str,
     /// Its value; `None` where it is not known.
@@ -26,6 +28,7 @@ pub struct Covariate {
 pub const COVARIATES: [Covariate; 4] = [
     Covariate {
         key: "log_size",
+        label: "Lesion size",
         unit: "per doubling of the area",
         of: |subject| {
             subject
@@ -36,16 +39,19 @@ pub const COVARIATES: [Covariate; 4] = [
     },
     Covariate {
         key: "contrast",
+        label: "Lesion contrast",
         unit: "per 10 units of ΔE",
         of: |subject| subject.measurement("delta_e").map(|contrast| contrast / 10.0),
     },
     Covariate {
         key: "skin_tone_ita",
+        label: "Skin tone",
         unit: "per 10 degrees of ITA",
         of: |subject| subject.measurement("ita_degrees").map(|angle| angle / 10.0),
     },
     Covariate {
         key: "border",
+        label: "Border contact",
         unit: "touches the border",
         of: |subject| subject.measurement("touches_border"),
     },
