@@ -53,6 +53,17 @@ fn writes_what_it_promises() {
             "weakly-supervised-boxes",
             vec!["baseline", "htl", "random", "filled-box", "ellipse"],
         ),
+        (
+            "label-free",
+            vec![
+                "baseline",
+                "htl",
+                "random",
+                "next-cycle",
+                "prior-filter",
+                "agreed-pixels",
+            ],
+        ),
     ] {
         let found = &results["settings"][setting];
         for arm in arms {
@@ -67,7 +78,7 @@ fn writes_what_it_promises() {
         }
         assert!(folder.path().join(format!("htl/{setting}.csv")).exists());
     }
-    for predictor in ["whole-image", "centred-disc", "otsu"] {
+    for predictor in ["whole-image", "centred-disc", "otsu", "colour-prior"] {
         assert!(results["trivial"][predictor]["jaccard"].is_f64(), "{predictor}");
     }
     let header = must(fs::read_to_string(folder.path().join("htl/scores.csv")));

@@ -23,6 +23,9 @@ pub enum DatasetError {
     /// A file could not be written; the reason names it.
     #[error(transparent)]
     NotWritten(std::io::Error),
+    /// Pixels or masks that nothing can be measured of.
+    #[error(transparent)]
+    Metric(#[from] htl_metrics::MetricError),
     /// The folder lacks `images/`.
     #[error(
         "{} is not a data folder: it has no folder `images`; expected images/<id>.jpg|png, masks/<id>.png (optional) \

@@ -74,6 +74,9 @@ pub struct Profile {
     pub semi_seeds: u64,
     /// Seeds of the weakly-supervised settings.
     pub weak_seeds: u64,
+    /// Seeds of the label-free setting; 0 leaves it out.
+    #[serde(default)]
+    pub label_free_seeds: u64,
     /// Sparsities to choose from, ascending.
     pub candidates: Vec<f64>,
     /// How far below the dense network a pruned one may fall, in the setting's own validation quality.
@@ -193,6 +196,8 @@ impl Profile {
             ("semi_seeds", self.semi_seeds),
             ("weak_seeds", self.weak_seeds),
         ];
+        let found = self.label_free_seeds;
+        unless(found <= 1000, "label_free_seeds", "from 0 to 1000", found.to_string())?;
         for (field, found) in seeds {
             unless((1..=1000).contains(&found), field, "from 1 to 1000", found.to_string())?;
         }
@@ -282,6 +287,7 @@ fn embedded() -> Profile {
         cross_fit_seeds: 4,
         semi_seeds: 5,
         weak_seeds: 5,
+        label_free_seeds: 0,
         candidates: vec![0.5, 0.6, 0.7, 0.8, 0.9, 0.95],
         tolerance: 0.02,
         curve: vec![0.3, 0.5, 0.6, 0.7, 0.8, 0.9],
@@ -309,6 +315,7 @@ fn smoke() -> Profile {
         cross_fit_seeds: 1,
         semi_seeds: 1,
         weak_seeds: 1,
+        label_free_seeds: 1,
         candidates: vec![0.5, 0.8],
         ..embedded()
     }

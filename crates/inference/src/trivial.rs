@@ -1,4 +1,4 @@
-use htl_datasets::{DataFolder, Sample, Split};
+use htl_datasets::{DataFolder, Sample, Split, colour_prior};
 use htl_metrics::{CentredDisc, ImageScores, Mask, PerImage, otsu_darkness, whole_image};
 use htl_vocabulary::trivial::{self, Trivial};
 
@@ -33,18 +33,30 @@ const ROWS: &[Row] = &[
         trivial: &trivial::OTSU,
         fit: |_| {
             Ok(Box::new(|sample, [height, width]| {
-                let rgb = htl_datasets::read_rgb(&sample.image)?;
-                let planar: Vec<f32> = (0..3)
-                    .flat_map(|c| rgb.pixels().map(move |p| f32::from(p.0[c]) / 255.0))
-                    .collect();
-                otsu_darkness(height, width, &planar).map_err(|source| InferenceError::Image {
+                otsu_darkness(height, width, &planes(sample)?).map_err(|source| InferenceError::Image {
                     path: sample.image.clone(),
                     source,
                 })
             }))
         },
     },
+    Row {
+        trivial: &trivial::COLOUR_PRIOR,
+        fit: |_| {
+            Ok(Box::new(|sample, [height, width]| {
+                let prior = colour_prior(height, width, &planes(sample)?)?;
+                Ok(Mask::new(height, width, prior.mask)?)
+            }))
+        },
+    },
 ];
+
+/// A stored image, `[3 * height * width]`, in [0, 1].
+fn planes(sample: &Sample) -> Result<Vec<f32>, InferenceError> {
+    let rgb = htl_datasets::read_rgb(&sample.image)?;
+    let plane = |c: usize| rgb.pixels().map(move |pixel| f32::from(pixel.0[c]) / 255.0);
+    Ok((0..3).flat_map(plane).collect())
+}
 
 /// The metrics of a predictor that learns nothing, image by image; `samples` all have a mask.
 ///

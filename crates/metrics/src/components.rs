@@ -47,6 +47,24 @@ pub(crate) fn label(height: usize, width: usize, pixels: &[u8], labels: &mut Vec
     components
 }
 
+/// Which connected part each pixel of a mask belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ComponentMap {
+    /// 0 for background, else the part's number from 1, in reading order of their first pixels; `[height * width]`.
+    pub labels: Vec<u32>,
+    /// How many parts there are.
+    pub count: usize,
+}
+
+/// The 8-connected parts of `pixels` (non-zero = set), `[height * width]`, row by row. Pixels that the buffer lacks are not set.
+pub fn label_components(height: usize, width: usize, pixels: &[u8]) -> ComponentMap {
+    let mut padded = pixels.to_vec();
+    padded.resize(height * width, 0);
+    let mut labels = Vec::new();
+    let count = label(height, width, &padded, &mut labels).len();
+    ComponentMap { labels, count }
+}
+
 /// Set pixels of one row from `left` to before `right`.
 struct Run {
     row: usize,

@@ -59,6 +59,7 @@ pub use boxes::{PixelBox, box_iou, optional_box_iou};
 pub use calibration::{CALIBRATION_BINS, Calibration, CalibrationErrors, ReliabilityBin};
 pub use check::{BandVerdict, CheckOutcome, GroupChange, GroupTest, ImageChange, Pairing};
 pub use clusters::{Units, clusters, linked};
+pub use components::{ComponentMap, label_components};
 pub use confusion::{Confusion, JACCARD_THRESHOLD, threshold_jaccard};
 pub use crossed::{CrossedT, MeanSquares, crossed_t, gain_difference};
 pub use distance::squared_distances;

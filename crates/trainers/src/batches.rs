@@ -240,6 +240,17 @@ impl MaskBatches {
             pixels: attention.pixel_masks(Some(&targets), batches.images.size()),
             targets: Some(targets),
         };
+        Self::with_maps(batches, maps, attention, batch, steps)
+    }
+
+    /// The same with weights of pixels that do not come from attention alone.
+    pub(crate) fn with_maps(
+        batches: Batches,
+        maps: Maps,
+        attention: ImageAttention,
+        batch: usize,
+        steps: usize,
+    ) -> Result<Self, TrainError> {
         let maker = batches.maker(maps)?;
         Self::at_pace(maker.pace(), maker, attention, batch, steps)
     }

@@ -10,6 +10,7 @@ use crate::{
     attention::{self, Attention},
     dynamics::DynamicsParams,
     objective::{Boxes, MeanTeacher, OBJECTIVES, Objective, objective},
+    pseudo::PseudoMasks,
     samples::Unlisted,
 };
 
@@ -56,6 +57,8 @@ pub struct TrainConfig {
     pub mean_teacher: MeanTeacher,
     /// Box supervision, for `weakly-supervised-boxes`.
     pub boxes: Boxes,
+    /// Pseudo-masks, for `label-free`.
+    pub pseudo: PseudoMasks,
 }
 
 impl Default for TrainConfig {
@@ -78,6 +81,7 @@ impl Default for TrainConfig {
             dynamics: None,
             mean_teacher: MeanTeacher::default(),
             boxes: Boxes::default(),
+            pseudo: PseudoMasks::default(),
         }
     }
 }
@@ -206,6 +210,16 @@ impl TrainConfig {
         if let Some(dynamics) = &c.dynamics {
             let found = dynamics.every;
             need(found >= 1, "dynamics.every", "at least 1", found.to_string())?;
+        }
+        if let Some(leave_out) = &c.pseudo.leave_out {
+            let found = leave_out.share;
+            let message = "above 0 and under 1";
+            need(
+                found > 0.0 && found < 1.0,
+                "pseudo.leave_out.share",
+                message,
+                found.to_string(),
+            )?;
         }
         let m = &c.mean_teacher;
         need(

@@ -19,7 +19,7 @@ struct Input {
 
 impl Inputs {
     /// Hashes every file that a training of this configuration reads: images, masks and labels of the training and the
-    /// validation split, the checkpoint to start from, the list of labelled images and the score table.
+    /// validation split, the checkpoint to start from, the list of labelled images, score tables and maps.
     pub fn of(config: &TrainConfig, data: &DataFolder) -> Result<Self, TrainError> {
         let mut inputs = BTreeMap::new();
         let mut add = |key: &str, path: &PathBuf, sha256: String| {
@@ -27,10 +27,17 @@ impl Inputs {
             inputs.insert(key.to_owned(), Input { path, sha256 });
         };
         add("data", &config.data, content(data)?);
+        let left_out = config
+            .pseudo
+            .leave_out
+            .as_ref()
+            .and_then(|left_out| left_out.scores.as_ref());
         let files = [
             ("init", config.init.as_ref()),
             ("labelled", config.labelled.as_ref()),
             ("attention.scores", config.attention.as_ref().map(|a| &a.scores)),
+            ("pseudo.maps", config.pseudo.maps.as_ref()),
+            ("pseudo.leave_out.scores", left_out),
         ];
         for (key, path) in files {
             if let Some(path) = path {

@@ -21,6 +21,8 @@ pub(crate) enum Label {
     Mask,
     /// Its diagnosis.
     Diagnosis,
+    /// None at all.
+    None,
 }
 
 impl Label {
@@ -29,6 +31,7 @@ impl Label {
         match self {
             Self::Mask => sample.mask.is_some(),
             Self::Diagnosis => sample.dx.is_some(),
+            Self::None => true,
         }
     }
 
@@ -37,6 +40,7 @@ impl Label {
         match self {
             Self::Mask => "with a mask",
             Self::Diagnosis => "with a diagnosis (column dx)",
+            Self::None => "at all",
         }
     }
 
@@ -44,7 +48,7 @@ impl Label {
     pub fn mask_use(self) -> MaskUse {
         match self {
             Self::Mask => MaskUse::Required,
-            Self::Diagnosis => MaskUse::Ignore,
+            Self::Diagnosis | Self::None => MaskUse::Ignore,
         }
     }
 }

@@ -122,6 +122,7 @@ pub fn train(
         attention: config.attention.as_ref(),
         mean_teacher: config.mean_teacher,
         boxes: config.boxes,
+        pseudo: &config.pseudo,
         data: &data,
         samples: &samples,
         classes: &start.classes,
@@ -130,9 +131,10 @@ pub fn train(
         device,
     };
     let mut training = objective.start(&parts)?;
-    let mut recorder = config
-        .dynamics
-        .map(|params| Recorder::new(params, &samples.labelled, objective.given(&parts)));
+    let mut recorder = match config.dynamics {
+        Some(params) => Some(Recorder::new(params, &samples.labelled, objective.given(&parts)?)),
+        None => None,
+    };
     let mut extra = attention::extra_term(config.attention.as_ref())?;
     let resume = match saved {
         Some(saved) => saved.restore(&start.network, training.as_mut(), &mut extra, recorder.as_mut())?,

@@ -9,8 +9,8 @@ use common::{attention, config, data_folder, run, settings};
 use htl_models::Checkpoint;
 use htl_ops::Precision;
 use htl_trainers::{
-    AttendedSet, Attention, BoxTargets, Boxes, StopFlag, Suspects, TrainConfig, TrainError, attention_forms,
-    observe::on_progress, train,
+    AttendedSet, Attention, BoxTargets, Boxes, LeaveOut, PixelRule, PseudoMasks, StopFlag, Suspects, TrainConfig,
+    TrainError, attention_forms, observe::on_progress, train,
 };
 use htl_vocabulary::file;
 
@@ -133,6 +133,51 @@ fn box_targets_differ() {
             .train_loss
     };
     assert!(last(BoxTargets::FilledBox) != last(BoxTargets::Ellipse));
+}
+
+/// Without a label anywhere a network learns what colours say, and pixels and images can be left out.
+#[test]
+fn label_free_trainings_need_no_label() {
+    let place = tempfile::tempdir().unwrap();
+    data_folder(place.path());
+    fs::remove_dir_all(place.path().join("masks")).unwrap();
+    let last = |pseudo: PseudoMasks, out: &str| {
+        let config = TrainConfig {
+            pseudo,
+            ..config(place.path(), "label-free")
+        };
+        let history = run(&config, &place.path().join(out)).unwrap();
+        let last = history.last().unwrap();
+        assert!(last.val_quality.is_some());
+        last.train_loss
+    };
+    let plain = last(PseudoMasks::default(), "plain");
+    let certain = PseudoMasks {
+        pixels: PixelRule::Certain,
+        ..PseudoMasks::default()
+    };
+    assert!(plain.is_finite() && last(certain, "certain") != plain);
+    let fewer = PseudoMasks {
+        leave_out: Some(LeaveOut {
+            share: 0.3,
+            by: "random".into(),
+            scores: None,
+        }),
+        ..PseudoMasks::default()
+    };
+    assert!(last(fewer, "fewer") != plain);
+    let none = TrainConfig {
+        pseudo: PseudoMasks {
+            leave_out: Some(LeaveOut {
+                share: 1.0,
+                by: "random".into(),
+                scores: None,
+            }),
+            ..PseudoMasks::default()
+        },
+        ..config(place.path(), "label-free")
+    };
+    assert!(none.check().unwrap_err().to_string().contains("pseudo.leave_out.share"));
 }
 
 #[test]

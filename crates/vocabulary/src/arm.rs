@@ -109,6 +109,38 @@ pub const ORACLE_TUNED: Arm = Arm {
     about: "The baseline's maps, with a threshold chosen by masks the setting does not have.",
 };
 
+/// A second cycle on what networks agree on.
+pub const NEXT_CYCLE: Arm = Arm {
+    key: "next-cycle",
+    label: "Next cycle",
+    in_sentence: "the next cycle",
+    about: "Trained on the masks that the first networks agree on, all of them.",
+};
+
+/// A second cycle without the images on which networks and colours part.
+pub const PRIOR_FILTER: Arm = Arm {
+    key: "prior-filter",
+    label: "Next cycle, colour filter",
+    in_sentence: "the next cycle with a colour filter",
+    about: "The next cycle without as many images, those on which networks and colours part ways most.",
+};
+
+/// A second cycle without the pixels on which dense and pruned networks part.
+pub const AGREED_PIXELS: Arm = Arm {
+    key: "agreed-pixels",
+    label: "Next cycle, agreed pixels",
+    in_sentence: "the next cycle on agreed pixels",
+    about: "The next cycle on the pixels on which dense networks and their pruned copies agree.",
+};
+
+/// The control of agreed pixels.
+pub const OUTLINE_BAND: Arm = Arm {
+    key: "outline-band",
+    label: "Next cycle, without outlines",
+    in_sentence: "the next cycle without outlines",
+    about: "The next cycle without as many pixels, those nearest to the outlines.",
+};
+
 /// All arms, in the order in which they are read best.
 pub const ARMS: &[Arm] = &[
     BASELINE,
@@ -123,6 +155,10 @@ pub const ARMS: &[Arm] = &[
     FILLED_BOX,
     ELLIPSE,
     ORACLE_TUNED,
+    NEXT_CYCLE,
+    PRIOR_FILTER,
+    AGREED_PIXELS,
+    OUTLINE_BAND,
 ];
 
 /// The arm of that key.

@@ -51,8 +51,23 @@ pub const WEAKLY_SUPERVISED_BOXES: Setting = Setting {
     validated_by: "box IoU",
 };
 
+/// Images only.
+pub const LABEL_FREE: Setting = Setting {
+    key: "label-free",
+    label: "Label-free",
+    about: "No label of any kind: pseudo-masks from colours, then from the networks trained on them.",
+    labels: "no labels",
+    validated_by: "agreement with the colour prior",
+};
+
 /// All settings, in the order in which they are read best.
-pub const SETTINGS: &[Setting] = &[SUPERVISED, SEMI_SUPERVISED, WEAKLY_SUPERVISED, WEAKLY_SUPERVISED_BOXES];
+pub const SETTINGS: &[Setting] = &[
+    SUPERVISED,
+    SEMI_SUPERVISED,
+    WEAKLY_SUPERVISED,
+    WEAKLY_SUPERVISED_BOXES,
+    LABEL_FREE,
+];
 
 /// The setting of that key.
 pub fn named(key: &str) -> Option<&'static Setting> {

@@ -32,8 +32,15 @@ pub const OTSU: Trivial = Trivial {
     in_sentence: "Otsu's threshold on darkness",
 };
 
+/// What differs in colour from the skin at the rim of the image and lies near its middle.
+pub const COLOUR_PRIOR: Trivial = Trivial {
+    key: "colour-prior",
+    label: "Colour prior",
+    in_sentence: "the colour prior",
+};
+
 /// All of them.
-pub const TRIVIAL: &[Trivial] = &[WHOLE_IMAGE, CENTRED_DISC, OTSU];
+pub const TRIVIAL: &[Trivial] = &[WHOLE_IMAGE, CENTRED_DISC, OTSU, COLOUR_PRIOR];
 
 /// The predictor of that key.
 pub fn named(key: &str) -> Option<&'static Trivial> {

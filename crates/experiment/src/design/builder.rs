@@ -4,12 +4,15 @@ use htl_vocabulary::{Setting, file, setting};
 
 use super::lists::Lists;
 use super::outline::SeedOutline;
-use super::setting_plan::{Attending, Labels, Training};
+use super::setting_plan::{Attending, Cycle, Labels, Training};
 use crate::plan::{HtlCall, Kind, Native, Plan, StageName, StageRef, Value};
 use crate::profile::{Precision, Profile};
 
 /// Work of a small stage, in supervised images.
 const SMALL: f64 = 20.;
+
+/// Share of the images that a filtered cycle leaves out.
+const LEFT_OUT: f64 = 0.3;
 
 /// A training configuration, and what a step of it costs.
 #[derive(Debug, Clone)]
@@ -301,6 +304,21 @@ impl Builder<'_> {
             .with("attention.weight", self.profile.attention_weight);
         match attending.by {
             Some(score) => config.with("attention.by", score),
+            None => config,
+        }
+    }
+
+    /// The same training on the masks that the mined networks agree on.
+    pub fn next_cycle(&self, config: &Config, mined: &StageRef, cycle: &Cycle) -> Config {
+        let config = config
+            .clone()
+            .with("pseudo.maps", mined.file(file::MAPS))
+            .with("pseudo.pixels", cycle.pixels);
+        match cycle.leave_out {
+            Some(score) => config
+                .with("pseudo.leave_out.by", score)
+                .with("pseudo.leave_out.share", LEFT_OUT)
+                .with("pseudo.leave_out.scores", mined.file(file::SCORES)),
             None => config,
         }
     }

@@ -1,6 +1,7 @@
 //! The experiment: one row per setting, and one layout that makes stages of any row.
 
 mod builder;
+mod label_free;
 mod layout;
 mod lists;
 mod outline;
@@ -29,6 +30,7 @@ pub const SETTING_PLANS: &[SettingPlan] = &[
     semi_supervised::PLAN,
     weakly_supervised::PLAN,
     weakly_supervised_boxes::PLAN,
+    label_free::PLAN,
 ];
 
 /// A planned experiment.
@@ -73,7 +75,8 @@ pub fn design(profile: &Profile, base: Base, data: DataOf) -> Experiment {
         metadata: data.extras.metadata,
     };
     let mut settings = std::collections::BTreeMap::new();
-    for row in SETTING_PLANS.iter().filter(|row| (row.possible)(&data.extras)) {
+    let wanted = |row: &&SettingPlan| (row.possible)(&data.extras) && (row.seeds)(profile) > 0;
+    for row in SETTING_PLANS.iter().filter(wanted) {
         let outline = layout::setting(row, &mut builder, &lists);
         settings.insert(row.setting.key.to_owned(), outline);
     }

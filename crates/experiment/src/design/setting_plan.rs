@@ -120,8 +120,21 @@ pub enum Networks {
     Trained(Training),
     /// The setting's own training, attending to a set of the mined images.
     Attending(Attending),
+    /// The setting's own training on the masks that the mined networks agree on.
+    NextCycle(Cycle),
     /// Half of the labels bought at random, the other half by disagreement of networks trained on the first.
     Query(Training),
+}
+
+/// A second cycle of training on pseudo-masks.
+#[derive(Debug, Clone, Copy)]
+pub struct Cycle {
+    /// Which pixels count, as `pseudo.pixels` has it.
+    pub pixels: &'static str,
+    /// The score by which images are left out, as `pseudo.leave_out.by` has it.
+    pub leave_out: Option<&'static str>,
+    /// Fewest seeds with which there is such a score.
+    pub least_seeds: u64,
 }
 
 /// Attention to a set of the mined images.

@@ -18,6 +18,10 @@ fn base(data: &str) -> Base {
 }
 
 fn planned(profile: &str, data: &str) -> Experiment {
+    planned_as(&Profile::named(profile).unwrap(), data)
+}
+
+fn planned_as(profile: &Profile, data: &str) -> Experiment {
     let data_of = DataOf {
         shown: "../data".into(),
         given: None,
@@ -32,7 +36,7 @@ fn planned(profile: &str, data: &str) -> Experiment {
             labels: true,
         },
     };
-    design(&Profile::named(profile).unwrap(), base(data), data_of)
+    design(profile, base(data), data_of)
 }
 
 /// Every setting of the vocabulary is planned, every arm of it somewhere, and nothing else.
@@ -53,10 +57,37 @@ fn the_rows_are_the_vocabulary() {
     }
 }
 
+/// A setting without seeds is left out; a second cycle comes after the mining whose maps it is trained on.
+#[test]
+fn cycles_follow_the_networks_that_they_are_trained_on() {
+    assert!(!planned("embedded", "/data").outline.settings.contains_key("label-free"));
+    let experiment = planned("smoke", "/data");
+    let place = |name: &str| {
+        experiment
+            .plan
+            .stages
+            .iter()
+            .position(|stage| stage.name == name)
+            .unwrap()
+    };
+    let needs = experiment.plan.dependencies();
+    for arm in ["next-cycle", "htl", "agreed-pixels"] {
+        let training = place(&format!("label-free/{arm}-0"));
+        assert!(needs[training].contains(&place("label-free/mine")), "{arm}");
+    }
+    // Of one seed there is no spread.
+    let arms = &experiment.outline.settings["label-free"].arms;
+    assert!(!arms.contains_key("seed-variance") && arms.contains_key("prior-filter"));
+}
+
 /// Every setting has the three arms, each with as many seeds as its baseline, and compares with both controls.
 #[test]
 fn every_setting_has_its_controls() {
-    let run = planned("embedded", "/data").outline.run_file();
+    let profile = Profile {
+        label_free_seeds: 5,
+        ..Profile::named("embedded").unwrap()
+    };
+    let run = planned_as(&profile, "/data").outline.run_file();
     assert_eq!(run.settings.len(), setting::SETTINGS.len());
     for (name, setting) in &run.settings {
         for arm in [arm::BASELINE, arm::HTL, arm::RANDOM].map(|arm| arm.key) {
@@ -72,7 +103,7 @@ fn every_setting_has_its_controls() {
             assert!(setting.compare.contains(&pair), "{name}");
         }
     }
-    assert_eq!(run.trivial.len(), 3);
+    assert_eq!(run.trivial.len(), htl_vocabulary::trivial::TRIVIAL.len());
 }
 
 fn folders(experiment: &Experiment) -> BTreeSet<String> {

@@ -72,6 +72,17 @@ impl ImageAttention {
         }
     }
 
+    /// The same, but images that are not kept are never drawn.
+    pub fn only(mut self, kept: &[bool]) -> Self {
+        if kept.iter().all(|kept| *kept) {
+            return self;
+        }
+        let weights = self.sampling.take().unwrap_or_else(|| vec![1.0; kept.len()]);
+        let weights = weights.into_iter().zip(kept);
+        self.sampling = Some(weights.map(|(weight, kept)| if *kept { weight } else { 0.0 }).collect());
+        self
+    }
+
     /// Number of images.
     pub fn len(&self) -> usize {
         self.loss.len()

@@ -12,6 +12,7 @@ use crate::{
     attention::{self, Attention, ExtraTerm, ImageAttention, View},
     batches::{Batches, MaskBatch, MaskBatches},
     dynamics::Given,
+    pseudo::PseudoMasks,
     samples::{self, Label, TrainingSamples, Unlisted},
 };
 
@@ -54,8 +55,8 @@ pub(crate) trait Objective: Sync {
     }
 
     /// The labels that the training images are judged against for `dynamics.csv`: those that they are trained with.
-    fn given(&self, parts: &Parts<'_>) -> Given {
-        Given::Masks(samples::mask_targets(&parts.samples.labelled))
+    fn given(&self, parts: &Parts<'_>) -> Result<Given, TrainError> {
+        Ok(Given::Masks(samples::mask_targets(&parts.samples.labelled)))
     }
 
     /// Prepares a training.
@@ -101,6 +102,7 @@ pub(crate) struct Parts<'a> {
     pub attention: Option<&'a Attention>,
     pub mean_teacher: MeanTeacher,
     pub boxes: Boxes,
+    pub pseudo: &'a PseudoMasks,
     pub data: &'a DataFolder,
     pub samples: &'a TrainingSamples,
     pub classes: &'a [String],

@@ -22,8 +22,8 @@ impl Objective for BoxSupervision {
         Ok(Some((images, Validator::Boxes(boxes))))
     }
 
-    fn given(&self, parts: &Parts<'_>) -> Given {
-        Given::Masks(targets(parts))
+    fn given(&self, parts: &Parts<'_>) -> Result<Given, TrainError> {
+        Ok(Given::Masks(targets(parts)))
     }
 
     fn start(&self, parts: &Parts<'_>) -> Result<Box<dyn Training>, TrainError> {

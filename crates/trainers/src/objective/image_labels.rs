@@ -52,8 +52,12 @@ impl Objective for ImageLabels {
         Ok(Some((images, Validator::Classes { labels, classes })))
     }
 
-    fn given(&self, parts: &Parts<'_>) -> Given {
-        Given::Classes(labels(parts.data, &parts.samples.labelled, parts.classes))
+    fn given(&self, parts: &Parts<'_>) -> Result<Given, TrainError> {
+        Ok(Given::Classes(labels(
+            parts.data,
+            &parts.samples.labelled,
+            parts.classes,
+        )))
     }
 
     fn start(&self, parts: &Parts<'_>) -> Result<Box<dyn Training>, TrainError> {

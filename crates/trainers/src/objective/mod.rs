@@ -5,6 +5,7 @@
 mod base;
 mod boxes;
 mod image_labels;
+mod label_free;
 mod params;
 mod semi_supervised;
 mod supervised;
@@ -18,6 +19,7 @@ pub(crate) const OBJECTIVES: &[&dyn Objective] = &[
     &semi_supervised::SemiSupervised,
     &image_labels::ImageLabels,
     &boxes::BoxSupervision,
+    &label_free::LabelFree,
 ];
 
 /// The objective of a setting.

@@ -1,0 +1,48 @@
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Where pseudo-masks come from, and what of them is trusted: the section `[pseudo]` of a configuration.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PseudoMasks {
+    /// Consensus maps of networks, dense and pruned (`maps.safetensors` of `htl mine`): the masks of a next cycle. Without
+    /// them masks are made from colours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub maps: Option<PathBuf>,
+    /// Which pixels count.
+    pub pixels: PixelRule,
+    /// Which images are left out; none without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leave_out: Option<LeaveOut>,
+}
+
+/// Which pixels of a pseudo-mask count in the loss.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PixelRule {
+    /// All of them.
+    #[default]
+    All,
+    /// Those away from the outline.
+    Certain,
+    /// Those on which dense networks and their pruned copies agree; needs `maps`.
+    Agreed,
+    /// A control of `agreed`: as many pixels are left out, but those nearest to the outline; needs `maps`.
+    Outline,
+    /// Those on which the networks and the colours agree; needs `maps`.
+    AgreedWithColour,
+}
+
+/// Images that are left out: the share with the largest score.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeaveOut {
+    /// Share of the images, in (0, 1).
+    pub share: f64,
+    /// A column of the score table; `prior`: 1 - IoU of the pseudo-mask with that from colours; `random`.
+    pub by: String,
+    /// The score table of `htl mine`; not needed for `prior` and `random`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scores: Option<PathBuf>,
+}
