@@ -20,6 +20,9 @@ pub struct Args {
     /// Trainings per scenario
     #[arg(long)]
     seeds: Option<u64>,
+    /// Epochs of a dense training
+    #[arg(long)]
+    epochs: Option<u64>,
     /// Only this scenario; may be repeated
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
@@ -68,7 +71,12 @@ pub fn run(args: &Args) -> Result<()> {
     if args.quick {
         command.arg("--quick");
     }
-    for (flag, value) in [("--seeds", args.seeds), ("--jobs", args.jobs)] {
+    let numbers = [
+        ("--seeds", args.seeds),
+        ("--epochs", args.epochs),
+        ("--jobs", args.jobs),
+    ];
+    for (flag, value) in numbers {
         if let Some(value) = value {
             command.args([flag, &value.to_string()]);
         }

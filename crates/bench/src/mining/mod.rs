@@ -46,6 +46,9 @@ pub struct Args {
     /// Trainings per scenario, at least 3; 6, or 3 with --quick
     #[arg(long, value_parser = clap::value_parser!(u64).range(3..))]
     seeds: Option<u64>,
+    /// Epochs of a dense training on the data as they are; 30, or 8 with --quick
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    epochs: Option<u64>,
     /// Only this scenario; may be repeated. `--only list` names them
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
@@ -74,7 +77,7 @@ impl Args {
             }
             scenarios.retain(|scenario| self.only.contains(&scenario.name()));
         }
-        let settings = Settings::of(&self.data, self.revised.as_deref(), self.quick, self.seeds)?;
+        let settings = Settings::of(&self.data, self.revised.as_deref(), self.quick, self.seeds, self.epochs)?;
         settings.keep(&self.out.join(SETTINGS))?;
         if self.here {
             return scenarios.iter().try_for_each(|scenario| self.find(scenario, &settings));
@@ -164,8 +167,10 @@ impl Args {
         if self.quick {
             command.arg("--quick");
         }
-        if let Some(seeds) = self.seeds {
-            command.arg("--seeds").arg(seeds.to_string());
+        for (flag, value) in [("--seeds", self.seeds), ("--epochs", self.epochs)] {
+            if let Some(value) = value {
+                command.arg(flag).arg(value.to_string());
+            }
         }
         command.env("RAYON_NUM_THREADS", threads.to_string());
         command

@@ -44,10 +44,16 @@ impl Settings {
     /// Those of a run on this data.
     ///
     /// Trainings are those of the `embedded` profile: 30 epochs, a fine-tuning of a fifth of that.
-    pub fn of(data: &Path, revised: Option<&Path>, quick: bool, seeds: Option<u64>) -> Result<Self> {
+    pub fn of(
+        data: &Path,
+        revised: Option<&Path>,
+        quick: bool,
+        seeds: Option<u64>,
+        epochs: Option<u64>,
+    ) -> Result<Self> {
         let folder = DataFolder::open(data)?;
         let images = folder.split(htl_datasets::Split::Train).len();
-        let epochs = if quick { 8 } else { 30 };
+        let epochs = epochs.map_or(if quick { 8 } else { 30 }, |epochs| epochs as usize);
         let image_steps = (images * epochs).max(64);
         Ok(Self {
             data_sha256: folder.sha256()?,
@@ -68,7 +74,8 @@ impl Settings {
                 true => vec![0.3, 0.5, 0.7, 0.9],
                 false => vec![0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95],
             },
-            judge_every: if quick { 1 } else { 3 },
+            // Eight to ten judgements.
+            judge_every: (epochs / 10).max(1),
         })
     }
 
