@@ -89,23 +89,26 @@ impl HtlCall {
         }
         let mut root = toml::Table::new();
         for (key, value) in &self.config {
-            let value = value.resolve(place)?;
-            match key.split_once('.') {
-                None => drop(root.insert(key.clone(), value)),
-                Some((table, key)) => {
-                    let inner = root
-                        .entry(table)
-                        .or_insert_with(|| toml::Value::Table(toml::Table::new()));
-                    if let Some(inner) = inner.as_table_mut() {
-                        inner.insert(key.into(), value);
-                    }
-                }
-            }
+            insert(&mut root, key, value.resolve(place)?);
         }
         let text = toml::to_string(&root).map_err(|error| ExperimentError::Value {
             path: place.own.join(CONFIG),
             reason: error.to_string(),
         })?;
         Ok((args, Some(text)))
+    }
+}
+
+/// Puts a value under a dotted key: every part but the last is a section.
+fn insert(table: &mut toml::Table, key: &str, value: toml::Value) {
+    let Some((section, rest)) = key.split_once('.') else {
+        table.insert(key.into(), value);
+        return;
+    };
+    let inner = table
+        .entry(section)
+        .or_insert_with(|| toml::Value::Table(toml::Table::new()));
+    if let Some(inner) = inner.as_table_mut() {
+        insert(inner, rest, value);
     }
 }
