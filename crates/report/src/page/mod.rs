@@ -1,6 +1,7 @@
 //! From the report's tables to what the template shows: every number placed and printed here, every text escaped there.
 
 mod arms;
+mod attribute_tests;
 mod chart;
 mod curves;
 mod errors;
@@ -11,7 +12,6 @@ mod quality;
 mod rates;
 mod reliability;
 mod summary;
-mod tests;
 mod weak;
 
 use htl_vocabulary::arm::{self, Arm};
@@ -59,7 +59,7 @@ struct Page<'a> {
     forgetting: Vec<forgetting::Forgetting>,
     hardest: Gallery,
     rates: Vec<rates::Rates>,
-    tests: Option<tests::Tests>,
+    tests: Option<attribute_tests::Tests>,
     examples: Gallery,
     notes: &'a [String],
     commands: &'a [String],
@@ -191,7 +191,7 @@ pub(crate) fn render(report: &Report) -> Result<String, ReportError> {
         forgetting: forgetting::view(&report.forgetting),
         hardest: Gallery::of("hardest", &report.gallery),
         rates: rates::view(&report.rates),
-        tests: tests::view(&report.tests, &report.regression_tests, &report.coefficients),
+        tests: attribute_tests::view(&report.tests, &report.regression_tests, &report.coefficients),
         examples: Gallery::of("example", &report.examples),
         notes: &report.notes,
         commands: &report.reproduce,
