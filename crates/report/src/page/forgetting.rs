@@ -57,8 +57,11 @@ fn of_attribute(measure: &str, attribute: &str, rows: &[&ForgettingRow]) -> Opti
             .filter_map(|row| Some((row.sparsity * 100.0, row.agreement?)))
             .collect()
     };
-    let all: Vec<(f64, f64)> = levels.values().flat_map(|rows| points(rows)).collect();
-    let frame = Frame::around(all.into_iter().chain([(0.0, 0.0), (0.0, 1.0)]), Some([0.0, 1.0]));
+    let mut shown: Vec<(f64, f64)> = levels.values().flat_map(|rows| points(rows)).collect();
+    // All charts of agreement have one scale, from 0 to 1.
+    let start = shown.first().map_or(0.0, |(sparsity, _)| *sparsity);
+    shown.extend([(start, 0.0), (start, 1.0)]);
+    let frame = Frame::around(shown.into_iter(), Some([0.0, 1.0]));
     let lines = levels.values().enumerate();
     let lines = lines
         .map(|(style, rows)| frame.line(&points(rows), style, "mean"))
