@@ -40,7 +40,7 @@ const BLUR: f64 = 1.0 / 96.0;
 const DAMPING: f64 = 1.0;
 /// Part of Otsu's threshold at which the difference is cut: outlines are drawn where a lesion begins to differ, not where it
 /// differs half. Chosen, like the constants around it, on training images of the development split.
-const CUT: f32 = 0.75;
+const CUT: f32 = 0.6;
 /// Smallest and largest part of the image that a lesion may take.
 const AREAS: (f64, f64) = (0.01, 0.9);
 /// Largest colour difference of an image of one colour, in CIELAB units.
@@ -54,7 +54,7 @@ const DISC: f64 = 0.5;
 /// centre.
 ///
 /// Thin dark lines (hairs, the marks of rulers) are closed first; dark corners of the dermatoscope's field take no part. The
-/// difference is CIELAB's, damped towards the rim, plus the darkness; three quarters of Otsu's threshold cut it. Of the connected parts the
+/// difference is CIELAB's, damped towards the rim, plus the darkness; six tenths of Otsu's threshold cut it. Of the connected parts the
 /// one that is largest near the centre is taken, without holes. Where that fails a disc stands in, and
 /// [`source`](ColourPrior::source) says so.
 ///

@@ -51,15 +51,8 @@ pub(super) fn central_part(size: (usize, usize), mask: &[u8]) -> Option<Vec<u8>>
         weights[*label as usize] += (-(f64::from(radius) / CENTRAL).powi(2)).exp();
     }
     let best = (1..=count).max_by(|a, b| weights[*a].total_cmp(&weights[*b]))?;
-    let part: Plane = labels
-        .iter()
-        .map(|label| f32::from(u8::from(*label as usize == best)))
-        .collect();
-    let grown = largest(size, &part, reach);
-    Some(without_holes(
-        size,
-        &grown.iter().map(|value| u8::from(*value > 0.5)).collect::<Vec<_>>(),
-    ))
+    let part: Vec<u8> = labels.iter().map(|label| u8::from(*label as usize == best)).collect();
+    Some(without_holes(size, &part))
 }
 
 /// A mask with everything filled that is not connected to the border.
