@@ -315,7 +315,6 @@ fn smoke() -> Profile {
         cross_fit_seeds: 1,
         semi_seeds: 1,
         weak_seeds: 1,
-        label_free_seeds: 1,
         candidates: vec![0.5, 0.8],
         ..embedded()
     }
@@ -331,6 +330,7 @@ fn tiny() -> Profile {
         fine_tune_steps: 160,
         learning_rate: 3e-3,
         fine_tune_rate: 3e-3,
+        label_free_seeds: 1,
         candidates: vec![0.5],
         curve: vec![0.3, 0.6],
         subset: Some([16, 4, 6]),

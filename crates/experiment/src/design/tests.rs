@@ -61,7 +61,7 @@ fn the_rows_are_the_vocabulary() {
 #[test]
 fn cycles_follow_the_networks_that_they_are_trained_on() {
     assert!(!planned("embedded", "/data").outline.settings.contains_key("label-free"));
-    let experiment = planned("smoke", "/data");
+    let experiment = planned("tiny", "/data");
     let place = |name: &str| {
         experiment
             .plan
