@@ -37,7 +37,7 @@ pub enum PriorSource {
 /// Standard deviation of the blur as a part of the shorter side.
 const BLUR: f64 = 1.0 / 96.0;
 /// Where colour differences begin to count less: half-way points of the damping, in half sides from the centre.
-const DAMPING: f64 = 1.0;
+const DAMPING: f32 = 1.0;
 /// Part of Otsu's threshold at which the difference is cut: outlines are drawn where a lesion begins to differ, not where it
 /// differs half. Chosen, like the constants around it, on training images of the development split.
 const CUT: f32 = 0.6;
@@ -48,7 +48,7 @@ const ONE_COLOUR: f32 = 1.0;
 /// Width of the uncertain band on either side of the outline, as a part of the shorter side.
 const BAND: f64 = 1.0 / 32.0;
 /// Radius of the disc that stands for an unknown lesion, in half sides.
-const DISC: f64 = 0.5;
+const DISC: f32 = 0.5;
 
 /// The pseudo-mask of an image: what differs in colour from the skin at the rim, or is darker, and lies connected near the
 /// centre.
@@ -107,7 +107,7 @@ fn difference(size: (usize, usize), colours: &[Plane; 3], skin: [f32; 3], field:
             return 0.0;
         }
         let square: f32 = (0..3).map(|c| (colours[c][at] - skin[c]).powi(2)).sum();
-        let damping = (-(f64::from(radius[at]) / DAMPING).powi(4)).exp() as f32;
+        let damping = (-(radius[at] / DAMPING).powi(4)).exp();
         square.sqrt() * damping + (skin[0] - colours[0][at]).max(0.0)
     };
     (0..size.0 * size.1).map(of).collect()
@@ -115,10 +115,7 @@ fn difference(size: (usize, usize), colours: &[Plane; 3], skin: [f32; 3], field:
 
 fn disc(size: (usize, usize), source: PriorSource) -> ColourPrior {
     let mask = shape::radii(size);
-    let mask = mask
-        .into_iter()
-        .map(|radius| u8::from(f64::from(radius) < DISC))
-        .collect();
+    let mask = mask.into_iter().map(|radius| u8::from(radius < DISC)).collect();
     with_band(size, mask, source)
 }
 

@@ -11,13 +11,20 @@ const HAIR_DEPTH: f32 = 0.06;
 /// Reach of the opening that parts what barely hangs together, as a part of the shorter side.
 const OPENING: f64 = 1.0 / 96.0;
 /// How fast parts count less away from the centre, in half sides.
-const CENTRAL: f64 = 0.4;
+const CENTRAL: f32 = 0.4;
 
 /// Distance of every pixel from the centre, in half sides of the image: 1 at the middle of each side.
 pub(super) fn radii((height, width): (usize, usize)) -> Plane {
-    let offset = |at: usize, length: usize| (at as f64 + 0.5) / (length as f64 / 2.0) - 1.0;
-    let radius = |at: usize| offset(at / width, height).hypot(offset(at % width, width)) as f32;
-    (0..height * width).map(radius).collect()
+    let offsets = |length: usize| -> Plane {
+        let offset = |at: usize| (at as f32 + 0.5) / (length as f32 / 2.0) - 1.0;
+        (0..length).map(offset).collect()
+    };
+    let columns = offsets(width);
+    let mut radii = Vec::with_capacity(height * width);
+    for y in offsets(height) {
+        radii.extend(columns.iter().map(|x| (x * x + y * y).sqrt()));
+    }
+    radii
 }
 
 /// The image with thin dark lines filled from their sides (a closing, after DullRazor, Lee et al. 1997).
@@ -29,13 +36,14 @@ pub(super) fn without_hair(size: (usize, usize), rgb: &[f32]) -> Vec<f32> {
         .iter()
         .map(|plane| smallest(size, &largest(size, plane, reach), reach))
         .collect();
-    let depth = |at: usize| (0..3).map(|c| closed[c][at] - planes[c][at]).sum::<f32>() / 3.0;
-    let hair: Vec<bool> = (0..pixels).map(|at| depth(at) > HAIR_DEPTH).collect();
-    let clean = |c: usize, at: usize| if hair[at] { closed[c][at] } else { planes[c][at] };
-    (0..3)
-        .flat_map(|c| (0..pixels).map(move |at| (c, at)))
-        .map(|(c, at)| clean(c, at))
-        .collect()
+    let mut clean = rgb.to_vec();
+    for at in 0..pixels {
+        let depth = (0..3).map(|c| closed[c][at] - planes[c][at]).sum::<f32>() / 3.0;
+        if depth > HAIR_DEPTH {
+            (0..3).for_each(|c| clean[c * pixels + at] = closed[c][at]);
+        }
+    }
+    clean
 }
 
 /// Of the connected parts of a mask, the one that is largest near the centre, without holes; `None` of an empty mask.
@@ -48,7 +56,7 @@ pub(super) fn central_part(size: (usize, usize), mask: &[u8]) -> Option<Vec<u8>>
     let ComponentMap { labels, count } = label_components(height, width, &opened);
     let mut weights = vec![0.0; count + 1];
     for (label, radius) in labels.iter().zip(radii(size)) {
-        weights[*label as usize] += (-(f64::from(radius) / CENTRAL).powi(2)).exp();
+        weights[*label as usize] += f64::from((-(radius / CENTRAL).powi(2)).exp());
     }
     let best = (1..=count).max_by(|a, b| weights[*a].total_cmp(&weights[*b]))?;
     let part: Vec<u8> = labels.iter().map(|label| u8::from(*label as usize == best)).collect();
