@@ -1,6 +1,5 @@
-use htl_datasets::{DataFolder, ImageSet, MaskUse, Split, colour_prior};
+use htl_datasets::{DataFolder, ImageSet, MaskUse, Split};
 use htl_inference::Validator;
-use htl_metrics::Mask;
 use htl_vocabulary::{Setting, setting};
 
 use super::base::{MaskTraining, Objective, Parts, Training};
@@ -8,7 +7,7 @@ use crate::{
     TrainError,
     batches::{Maps, MaskBatches},
     dynamics::Given,
-    pseudo::PseudoTargets,
+    pseudo::{PseudoTargets, by_colour},
     samples::Label,
 };
 
@@ -31,14 +30,7 @@ impl Objective for LabelFree {
             return Ok(None);
         }
         let images = ImageSet::load(&val, size, MaskUse::Ignore)?;
-        let mask = |index| -> Result<Mask, TrainError> {
-            Ok(Mask::new(
-                size,
-                size,
-                colour_prior(size, size, &images.image(index))?.mask,
-            )?)
-        };
-        let masks = (0..images.len()).map(mask).collect::<Result<Vec<_>, _>>()?;
+        let masks = by_colour(&images)?;
         Ok(Some((images, Validator::Masks(masks))))
     }
 

@@ -1,15 +1,22 @@
-use htl_datasets::Sampler;
+use htl_datasets::{ImageSet, Sampler};
+use htl_metrics::Confusion;
 use htl_mining::{ScoreTable, rank};
 
 use super::params::{LeaveOut, PseudoMasks};
-use super::source::Source;
+use super::source::{Source, by_colour};
 use crate::TrainError;
 
 /// Puts equal scores in order: the same in every training.
 const TIES: u64 = 0;
 
 /// Whether each image takes part.
-pub(super) fn kept(params: &PseudoMasks, source: &Source, ids: &[&str], seed: u64) -> Result<Vec<bool>, TrainError> {
+pub(super) fn kept(
+    params: &PseudoMasks,
+    source: &Source,
+    images: &ImageSet,
+    seed: u64,
+) -> Result<Vec<bool>, TrainError> {
+    let ids = images.ids();
     let Some(leave_out) = &params.leave_out else {
         return Ok(vec![true; ids.len()]);
     };
@@ -30,17 +37,16 @@ pub(super) fn kept(params: &PseudoMasks, source: &Source, ids: &[&str], seed: u6
         }
         "prior" => {
             let mut order: Vec<usize> = (0..ids.len()).collect();
-            let apart: Vec<f64> = source
-                .masks
-                .iter()
-                .zip(&source.prior)
-                .map(|(mask, prior)| 1.0 - iou(mask, &prior.mask))
-                .collect();
+            let colours = by_colour(images)?;
+            let pairs = source.masks.iter().zip(&colours);
+            let apart = pairs
+                .map(|(mask, colour)| Ok(1.0 - Confusion::of(mask, colour)?.jaccard()))
+                .collect::<Result<Vec<f64>, TrainError>>()?;
             order.sort_by(|&a, &b| apart[b].total_cmp(&apart[a]).then_with(|| ids[a].cmp(ids[b])));
             order[..count].iter().for_each(|&image| kept[image] = false);
         }
         column => {
-            let hardest = hardest(leave_out, column, ids, count)?;
+            let hardest = hardest(leave_out, column, &ids, count)?;
             for (image, id) in ids.iter().enumerate() {
                 kept[image] = !hardest.iter().any(|hard| hard == id);
             }
@@ -60,10 +66,4 @@ fn hardest(leave_out: &LeaveOut, column: &str, ids: &[&str], count: usize) -> Re
     };
     let table = ScoreTable::read(path)?.filtered(|row| ids.contains(&row.image_id.as_str()));
     Ok(rank(&table, column, TIES)?.hardest(count)?)
-}
-
-fn iou(a: &[u8], b: &[u8]) -> f64 {
-    let both = a.iter().zip(b).filter(|(a, b)| **a == 1 && **b == 1).count();
-    let either = a.iter().zip(b).filter(|(a, b)| **a == 1 || **b == 1).count();
-    if either == 0 { 1.0 } else { both as f64 / either as f64 }
 }

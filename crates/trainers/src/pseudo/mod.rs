@@ -6,9 +6,11 @@ mod pixels;
 mod source;
 
 use htl_datasets::ImageSet;
+use htl_metrics::Mask;
 
 pub use params::{LeaveOut, PixelRule, PseudoMasks};
 use source::Source;
+pub(crate) use source::by_colour;
 
 use crate::TrainError;
 
@@ -26,14 +28,11 @@ impl PseudoTargets {
     /// Makes them as the configuration says; `seed` draws what is left out at random.
     pub fn of(params: &PseudoMasks, images: &ImageSet, seed: u64) -> Result<Self, TrainError> {
         let source = Source::of(params, images)?;
-        let pixels = pixels::weights(params.pixels, &source)?;
-        let kept = leave_out::kept(params, &source, &images.ids(), seed)?;
+        let pixels = pixels::weights(params.pixels, &source, images)?;
+        let kept = leave_out::kept(params, &source, images, seed)?;
+        let target = |mask: &Mask| mask.pixels().iter().map(|pixel| f32::from(*pixel)).collect();
         Ok(Self {
-            targets: source
-                .masks
-                .iter()
-                .map(|mask| mask.iter().map(|pixel| f32::from(*pixel)).collect())
-                .collect(),
+            targets: source.masks.iter().map(target).collect(),
             pixels,
             kept,
         })

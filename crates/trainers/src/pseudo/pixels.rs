@@ -1,14 +1,19 @@
-use htl_metrics::squared_distances;
+use htl_datasets::ImageSet;
+use htl_metrics::{Mask, squared_distances};
 
 use super::params::PixelRule;
-use super::source::Source;
+use super::source::{Source, by_colour};
 use crate::TrainError;
 
 /// Half width of the band along the outline that is not certain, as a part of the side.
 const BAND: f64 = 1.0 / 32.0;
 
 /// Weights of the pixels of every image, 0 or 1; `None` where all count.
-pub(super) fn weights(rule: PixelRule, source: &Source) -> Result<Option<Vec<Vec<f32>>>, TrainError> {
+pub(super) fn weights(
+    rule: PixelRule,
+    source: &Source,
+    images: &ImageSet,
+) -> Result<Option<Vec<Vec<f32>>>, TrainError> {
     let pruned = || {
         source.pruned.as_ref().ok_or_else(|| TrainError::Parameter {
             key: "pseudo.pixels",
@@ -20,27 +25,23 @@ pub(super) fn weights(rule: PixelRule, source: &Source) -> Result<Option<Vec<Vec
     let weights = match rule {
         PixelRule::All => return Ok(None),
         PixelRule::Certain => {
-            let reach = (BAND * source.size as f64).max(1.0).powi(2);
-            let certain = |mask: &Vec<u8>| {
-                to_outline(mask, source.size)
-                    .iter()
-                    .map(|d| weight(*d > reach))
-                    .collect()
-            };
+            let reach = (BAND * images.size() as f64).max(1.0).powi(2);
+            let certain = |mask: &Mask| to_outline(mask).iter().map(|d| weight(*d > reach)).collect();
             masks().map(certain).collect()
         }
         PixelRule::Agreed => masks().zip(pruned()?).map(|(a, b)| agreed(a, b)).collect(),
         PixelRule::AgreedWithColour => {
             pruned()?;
-            masks().zip(&source.prior).map(|(a, b)| agreed(a, &b.mask)).collect()
+            masks().zip(&by_colour(images)?).map(|(a, b)| agreed(a, b)).collect()
         }
         PixelRule::Outline => {
-            let control = |(mask, pruned): (&Vec<u8>, &Vec<u8>)| {
-                let left_out = mask.iter().zip(pruned).filter(|(a, b)| a != b).count();
-                let distance = to_outline(mask, source.size);
-                let mut nearest: Vec<usize> = (0..mask.len()).collect();
+            let control = |(mask, pruned): (&Mask, &Mask)| {
+                let pixels = mask.pixels().iter().zip(pruned.pixels());
+                let left_out = pixels.filter(|(a, b)| a != b).count();
+                let distance = to_outline(mask);
+                let mut nearest: Vec<usize> = (0..distance.len()).collect();
                 nearest.sort_by(|&a, &b| distance[a].total_cmp(&distance[b]).then(a.cmp(&b)));
-                let mut weights = vec![1.0; mask.len()];
+                let mut weights = vec![1.0; distance.len()];
                 nearest[..left_out].iter().for_each(|&at| weights[at] = 0.0);
                 weights
             };
@@ -54,15 +55,16 @@ fn weight(counts: bool) -> f32 {
     f32::from(u8::from(counts))
 }
 
-fn agreed(a: &[u8], b: &[u8]) -> Vec<f32> {
-    a.iter().zip(b).map(|(a, b)| weight(a == b)).collect()
+fn agreed(a: &Mask, b: &Mask) -> Vec<f32> {
+    a.pixels().iter().zip(b.pixels()).map(|(a, b)| weight(a == b)).collect()
 }
 
 /// Squared distance of every pixel to the nearest one on the other side of the outline; infinite where there is no outline.
-fn to_outline(mask: &[u8], size: usize) -> Vec<f64> {
+fn to_outline(mask: &Mask) -> Vec<f64> {
+    let (height, width, mask) = (mask.height(), mask.width(), mask.pixels());
     let to = |value: u8| {
         let set: Vec<bool> = mask.iter().map(|pixel| *pixel == value).collect();
-        squared_distances(size, size, &set)
+        squared_distances(height, width, &set)
     };
     let (inside, outside) = (to(1), to(0));
     let other = |at: usize| if mask[at] == 1 { outside[at] } else { inside[at] };

@@ -1,34 +1,37 @@
-use htl_datasets::{ColourPrior, ImageSet, colour_prior};
-use htl_metrics::resize_bilinear;
+use htl_datasets::{ImageSet, colour_prior};
+use htl_metrics::{Mask, resize_bilinear};
 use htl_mining::Population;
 
 use super::params::PseudoMasks;
 use crate::TrainError;
 
-/// The pseudo-masks of a set, and what they are compared with.
+/// The pseudo-masks of a set, in its order.
 pub(super) struct Source {
-    /// Side of the masks, in pixels.
-    pub size: usize,
-    /// The masks, `[size * size]`.
-    pub masks: Vec<Vec<u8>>,
+    /// The masks, at the size of the images.
+    pub masks: Vec<Mask>,
     /// What the pruned copies say, where the masks are those of networks.
-    pub pruned: Option<Vec<Vec<u8>>>,
-    /// What colours say.
-    pub prior: Vec<ColourPrior>,
+    pub pruned: Option<Vec<Mask>>,
+}
+
+/// What colours say of the images of a set.
+pub(crate) fn by_colour(images: &ImageSet) -> Result<Vec<Mask>, TrainError> {
+    let size = images.size();
+    let mask = |index| {
+        Ok(Mask::new(
+            size,
+            size,
+            colour_prior(size, size, &images.image(index))?.mask,
+        )?)
+    };
+    (0..images.len()).map(mask).collect()
 }
 
 impl Source {
     pub fn of(params: &PseudoMasks, images: &ImageSet) -> Result<Self, TrainError> {
-        let size = images.size();
-        let prior = (0..images.len())
-            .map(|index| colour_prior(size, size, &images.image(index)))
-            .collect::<Result<Vec<ColourPrior>, _>>()?;
         let Some(path) = &params.maps else {
             return Ok(Self {
-                size,
-                masks: prior.iter().map(|prior| prior.mask.clone()).collect(),
+                masks: by_colour(images)?,
                 pruned: None,
-                prior,
             });
         };
         let wrong = |message: &str, found: String| TrainError::Parameter {
@@ -44,10 +47,10 @@ impl Source {
                 found,
             ));
         }
-        let of_population = population.size();
-        let mask = |map: &[f32]| -> Result<Vec<u8>, TrainError> {
+        let (size, of_population) = (images.size(), population.size());
+        let mask = |map: &[f32]| -> Result<Mask, TrainError> {
             let map = resize_bilinear(map, of_population, (size, size))?;
-            Ok(map.into_iter().map(|p| u8::from(p > 0.5)).collect())
+            Ok(Mask::above(size, size, &map, 0.5)?)
         };
         let (mut masks, mut pruned) = (Vec::new(), Vec::new());
         for id in images.ids() {
@@ -59,10 +62,8 @@ impl Source {
             pruned.push(mask(&planes[1])?);
         }
         Ok(Self {
-            size,
             masks,
             pruned: Some(pruned),
-            prior,
         })
     }
 }
