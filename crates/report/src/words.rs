@@ -181,6 +181,19 @@ pub(crate) fn minus(text: String) -> String {
     }
 }
 
+/// A number with two decimals: `0.57`, `−0.04`, or a dash.
+pub(crate) fn two_decimals(value: Option<f64>) -> String {
+    match value.filter(|v| v.is_finite()) {
+        None => UNDEFINED.to_owned(),
+        Some(v) => minus(format!("{v:.2}")),
+    }
+}
+
+/// Name of a level of an attribute.
+pub(crate) fn level(key: &str) -> String {
+    key.replace('_', " ")
+}
+
 /// `1 seed`, `3 seeds`.
 pub(crate) fn count(n: usize, thing: &str) -> String {
     if n == 1 {

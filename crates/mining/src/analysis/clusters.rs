@@ -1,3 +1,14 @@
+use std::collections::BTreeMap;
+
+/// Members of each cluster, from pairs of cluster and member.
+pub(super) fn members_by_cluster(pairs: impl IntoIterator<Item = (usize, usize)>) -> Vec<Vec<usize>> {
+    let mut members: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (cluster, member) in pairs {
+        members.entry(cluster).or_default().push(member);
+    }
+    members.into_values().collect()
+}
+
 /// Which images show the same lesion or person, as a number per image; images that share any key are together.
 ///
 /// `keys`: per kind of key (`lesion_id`, `patient_id`) one entry per image, `None` where it is not known: such an image is

@@ -1,5 +1,6 @@
 use htl_vocabulary::ForgettingRow;
 
+use super::clusters::members_by_cluster;
 use super::cohort::Cohort;
 use super::contrast::{Side, contrast};
 use super::grouping::LEAST_SHOWN;
@@ -29,7 +30,9 @@ pub fn forgetting_by_group(table: &CurveTable, cohort: &Cohort, attributes: &[At
                 if members.is_empty() {
                     continue;
                 }
-                let lesions = lesions(cohort, &members);
+                // Positions among the members.
+                let pairs = members.iter().enumerate();
+                let lesions = members_by_cluster(pairs.map(|(at, (image, _))| (cohort.cluster[*image], at)));
                 for (at, sparsity) in table.sparsities().iter().enumerate() {
                     let values: Vec<f64> = members.iter().map(|(_, curve)| curve[at]).collect();
                     let side = Side {
@@ -55,15 +58,6 @@ pub fn forgetting_by_group(table: &CurveTable, cohort: &Cohort, attributes: &[At
         }
     }
     rows
-}
-
-/// Positions among the members of the images of each lesion.
-fn lesions(cohort: &Cohort, members: &[&(usize, &Vec<f64>)]) -> Vec<Vec<usize>> {
-    let mut lesions: std::collections::BTreeMap<usize, Vec<usize>> = std::collections::BTreeMap::new();
-    for (position, (image, _)) in members.iter().enumerate() {
-        lesions.entry(cohort.cluster[*image]).or_default().push(position);
-    }
-    lesions.into_values().collect()
 }
 
 fn all_images(cohort: &Cohort) -> Attribute {

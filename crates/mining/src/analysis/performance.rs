@@ -1,11 +1,11 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use htl_metrics::SEEDS_FOR_INFERENCE;
 use htl_metrics::{Against, Better, Confusion, JACCARD_THRESHOLD, MetricByGroup, PerImage, PerImageRow};
 use htl_vocabulary::{DisparityRow, PerformanceRow};
 
 use super::adjust::Adjustment;
-use super::clusters::clusters;
+use super::clusters::{clusters, members_by_cluster};
 use super::cohort::ClusterKeys;
 use super::contrast::{Contrast, Side, contrast};
 use super::grouping::{LEAST_SHOWN, LEAST_TESTED};
@@ -256,11 +256,7 @@ impl Performance {
 
     /// Images lesion by lesion; positions are those in `known`.
     fn by_cluster(&self, images: &[usize], known: &[usize]) -> Vec<Vec<usize>> {
-        let mut lesions: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-        for &image in images {
-            lesions.entry(self.cluster[known[image]]).or_default().push(image);
-        }
-        lesions.into_values().collect()
+        members_by_cluster(images.iter().map(|&image| (self.cluster[known[image]], image)))
     }
 
     /// How far the groups of each attribute lie apart, among those of at least [`LEAST_TESTED`] images.

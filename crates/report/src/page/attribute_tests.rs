@@ -87,12 +87,8 @@ pub(super) fn view(
         outcome: words::score(&row.outcome),
         attribute: covariate(&row.attribute),
         level: match row.reference.as_str() {
-            "" => row.level.replace('_', " "),
-            reference => format!(
-                "{} against {}",
-                row.level.replace('_', " "),
-                reference.replace('_', " ")
-            ),
+            "" => words::level(&row.level),
+            reference => format!("{} against {}", words::level(&row.level), words::level(reference)),
         },
         n: row.n,
         htl: row.htl,

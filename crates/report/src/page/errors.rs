@@ -43,9 +43,7 @@ pub(super) fn view(errors: &ScoreErrors) -> Errors {
     Errors {
         score: words::score(&errors.score),
         images: errors.images,
-        rho: errors
-            .rho
-            .map_or_else(|| words::UNDEFINED.to_owned(), |rho| words::minus(format!("{rho:.2}"))),
+        rho: words::two_decimals(errors.rho),
         ticks: axis.ticks(|share| share * 100.0),
         rows: rows.collect(),
     }

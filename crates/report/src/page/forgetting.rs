@@ -76,7 +76,7 @@ fn of_attribute(measure: &str, attribute: &str, rows: &[&ForgettingRow]) -> Opti
     };
     let said: Vec<String> = levels
         .iter()
-        .map(|(level, rows)| format!("{} {}", name(level), half(rows)))
+        .map(|(level, rows)| format!("{} {}", words::level(level), half(rows)))
         .collect();
     let title = match (attribute, measure) {
         (HARD, "classes") => "Hard to learn or not, class probabilities".to_owned(),
@@ -85,7 +85,7 @@ fn of_attribute(measure: &str, attribute: &str, rows: &[&ForgettingRow]) -> Opti
         _ => words::attribute(attribute),
     };
     let legend = levels.iter().enumerate().map(|(style, (level, rows))| Entry {
-        name: format!("{} ({})", name(level), images(rows)),
+        name: format!("{} ({})", words::level(level), images(rows)),
         style,
     });
     let text = format!(
@@ -96,8 +96,4 @@ fn of_attribute(measure: &str, attribute: &str, rows: &[&ForgettingRow]) -> Opti
         chart: frame.chart(title, text, "% of the weights taken away", lines),
         legend: legend.collect(),
     })
-}
-
-fn name(level: &str) -> String {
-    level.replace('_', " ")
 }

@@ -53,7 +53,7 @@ pub(super) fn view(prefix: &str, items: &[GalleryItem]) -> Vec<Group> {
             scores: item
                 .scores
                 .iter()
-                .map(|(name, v)| (words::score(name), score(*v)))
+                .map(|(name, v)| (words::score(name), words::two_decimals(Some(*v))))
                 .collect(),
             panels: panels.collect(),
             anchor,
@@ -90,14 +90,6 @@ pub(super) fn outlines(items: &[GalleryItem]) -> Vec<Swatch> {
         colour: format!("#{r:02x}{g:02x}{b:02x}"),
     };
     known.into_iter().map(swatch).collect()
-}
-
-fn score(value: f64) -> String {
-    if value.is_finite() {
-        words::minus(format!("{value:.2}"))
-    } else {
-        words::UNDEFINED.to_owned()
-    }
 }
 
 fn picture(panel: &Panel, anchor: String) -> Picture {

@@ -189,7 +189,7 @@ fn row(
         print(all.iter().find(same).and_then(|row| row.value))
     };
     Row {
-        level: level(&shown.level),
+        level: words::level(&shown.level),
         n: shown.n,
         few: shown.value.is_none(),
         mark,
@@ -200,10 +200,6 @@ fn row(
         p_adjusted: words::p(shown.p_adjusted),
         values: metrics.iter().map(of_metric).collect(),
     }
-}
-
-fn level(name: &str) -> String {
-    name.replace('_', " ")
 }
 
 /// The maps whose cells lie furthest apart.
@@ -273,11 +269,11 @@ fn map([first, second]: [&str; 2], rows: &[&PerformanceRow], (lo, hi): (f64, f64
         rows: lines
             .iter()
             .map(|(name, cells)| MapRow {
-                name: level(name),
+                name: words::level(name),
                 cells: columns.iter().map(|column| cell(cells.get(column))).collect(),
             })
             .collect(),
-        columns: columns.into_iter().map(level).collect(),
+        columns: columns.into_iter().map(words::level).collect(),
     }
 }
 
@@ -298,7 +294,13 @@ fn sentences_of(title: &str, rows: &[PerformanceRow]) -> Vec<String> {
     };
     let mut found: Vec<&PerformanceRow> = rows.iter().filter(clear).collect();
     found.sort_by(|a, b| a.gap.unwrap_or(0.0).total_cmp(&b.gap.unwrap_or(0.0)));
-    let name = |row: &PerformanceRow| format!("{} {}", words::attribute_in_sentence(&row.attribute), level(&row.level));
+    let name = |row: &PerformanceRow| {
+        format!(
+            "{} {}",
+            words::attribute_in_sentence(&row.attribute),
+            words::level(&row.level)
+        )
+    };
     let gap = |row: &PerformanceRow| words::difference(SHOWN, row.gap.unwrap_or(f64::NAN));
     let below = found
         .iter()

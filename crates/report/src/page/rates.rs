@@ -139,7 +139,7 @@ fn level(name: &str) -> String {
     if name.trim().is_empty() {
         "not stated".to_owned()
     } else {
-        name.replace('_', " ")
+        words::level(name)
     }
 }
 

@@ -51,13 +51,7 @@ pub(super) fn view(rows: &[Reliability]) -> Option<Table> {
     }
     let cell = |score: &str, beyond: &[String]| {
         let found = rows.iter().find(|row| row.score == score && row.beyond == beyond);
-        let number = |value: Option<f64>| {
-            value.map_or_else(
-                || words::UNDEFINED.to_owned(),
-                |value| words::minus(format!("{value:.2}")),
-            )
-        };
-        let of = |value: fn(&Reliability) -> Option<f64>| number(found.and_then(value));
+        let of = |value: fn(&Reliability) -> Option<f64>| words::two_decimals(found.and_then(value));
         [of(|row| row.spearman), of(|row| row.overlap)]
     };
     let names = |beyond: &&[String]| {
