@@ -1,8 +1,8 @@
 use std::path::PathBuf;
 
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 use htl_datasets::{ImageSet, MaskUse, Sample};
-use htl_mining::{CurveBuilder, Damage, ForgettingCurves, ScoreValidParams};
+use htl_mining::{CurveBuilder, Damage, ForgettingCurves, ScoreParams, ScoreValidParams};
 use htl_models::{Checkpoint, Mode, Network, Preprocessing};
 use htl_pruning::{Criterion, PruneParams, WeightSet};
 
@@ -111,6 +111,40 @@ pub fn forgetting_curves(
         }
     }
     Ok(builder.ok_or(InferenceError::NoCheckpoints)?.finish()?)
+}
+
+/// How soon a network forgets each image: the mean of 1 - IoU with its own copies, pruned in one shot (global magnitude) to
+/// these sparsities and not changed otherwise. One value in [0, 1] per image; `maps` are the network's own of the same images.
+///
+/// # Shapes
+/// - `maps`: `[images, size, size]`, as [`localization_maps`] gives them
+///
+/// # Errors
+/// Those of pruning, of predicting, and of sparsities that make no grid.
+pub fn forgetting_of(
+    network: &Network,
+    maps: &Tensor,
+    images: &ImageSet,
+    preprocessing: &Preprocessing,
+    sparsities: &[f64],
+    device: &Device,
+) -> Result<Vec<f64>, InferenceError> {
+    let kind = NetworkPredictor::new(network, preprocessing.clone(), device).map_kind();
+    let ids: Vec<String> = images.ids().into_iter().map(str::to_owned).collect();
+    let scoring = ScoreParams::default().check()?;
+    let mut builder = CurveBuilder::new(ids.clone(), kind, sparsities, &scoring)?;
+    builder.seed(maps)?;
+    for (at, &sparsity) in sparsities.iter().enumerate() {
+        let copy = damaged(network, Damage::PrunedRaw, sparsity, 0)?;
+        let copy = NetworkPredictor::new(&copy, preprocessing.clone(), device);
+        builder.add(Damage::PrunedRaw, at, &localization_maps(&copy, images)?)?;
+    }
+    let curves = builder.finish()?;
+    let forgotten = |id: &String| {
+        let kept = curves.of_image(id, Damage::PrunedRaw).unwrap_or_default();
+        1.0 - kept.iter().sum::<f64>() / kept.len().max(1) as f64
+    };
+    Ok(ids.iter().map(forgotten).collect())
 }
 
 /// A copy of a network with its weights damaged as pruning to a sparsity would.

@@ -30,7 +30,7 @@
 //! | predictors | [`Predictor`], [`NetworkPredictor`], [`localization_map`] |
 //! | what they say of many images, of one | [`localization_maps`], [`class_logits`], [`map_of`], [`for_each_output`] |
 //! | populations | [`PopulationPrediction`], [`consensus`], [`consensus_pair`] |
-//! | what pruning without further training does | [`forgetting_curves`], [`CurveParams`], [`recalibrate`] |
+//! | what pruning without further training does | [`forgetting_curves`], [`forgetting_of`], [`CurveParams`], [`recalibrate`] |
 //! | the truth | [`with_masks`], [`stored_mask`], [`stored_masks`] |
 //! | results | [`Evaluation`], [`summary`], [`Summary`] |
 //! | predictors that learn nothing | [`evaluate_trivial`] |
@@ -53,7 +53,7 @@ mod validation;
 
 pub use consensus::{consensus, consensus_pair};
 pub use contrast::contrast_within;
-pub use curve::{CurveParams, forgetting_curves, recalibrate};
+pub use curve::{CurveParams, forgetting_curves, forgetting_of, recalibrate};
 pub use error::InferenceError;
 pub use evaluate::Evaluation;
 pub use population::PopulationPrediction;

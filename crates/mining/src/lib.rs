@@ -97,13 +97,13 @@ pub use population::Population;
 #[cfg(feature = "candle")]
 pub use population_file::Encoding;
 pub use query::{QueryRule, query};
-pub use rank::{MOST_TIED, Ranking, Tie, rank};
+pub use rank::{Grade, MOST_TIED, Ranking, Tie, rank};
 pub use reliability::{Reliability, read_reliability, write_reliability};
 pub use score::{
     CLASS_COLUMNS, ClassContext, DYNAMICS_SCORE_COLUMNS, DynamicsContext, Errors, GRADIENT_COLUMNS, ImageContext,
     Input, Measure, Need, SCORE_COLUMNS, SCORES, Score, score_named,
 };
-pub use select::{Outcome, Selection, random_like, top, weights};
+pub use select::{Outcome, Selection, random_like, top};
 pub use skin_tone::{SKIN_TONES, skin_tone};
 pub use spelling::MergedSpelling;
 pub use table::{HTL_COLUMN, KEY_COLUMNS, ScoreRow, ScoreTable};

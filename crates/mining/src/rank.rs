@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::column;
+use crate::correlate::mean_ranks;
 use crate::error::{MiningError, Result};
 use crate::table::ScoreTable;
 
@@ -22,6 +23,18 @@ pub struct Ranking {
     /// Scores in the same order; infinite for what is empty in both.
     scores: Vec<f64>,
     empty: usize,
+}
+
+/// How attention grows with a score.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Grade {
+    /// In proportion to the score: the score's share of the largest one, counted from 0, or from the smallest where scores are
+    /// negative.
+    Score,
+    /// By order alone: the share of the other images that score lower, those that tie counted half. Every score gives the
+    /// same grades, to other images.
+    Rank,
 }
 
 /// The images of equal score that a cut runs through.
@@ -112,6 +125,28 @@ impl Ranking {
         Tie {
             images: self.scores.iter().filter(tied).count(),
             selected: self.scores[..count].iter().filter(tied).count(),
+        }
+    }
+
+    /// How hard each image is, hardest first: 1 the hardest that can be, 0 not at all. What is empty in both is 1.
+    pub fn grades(&self, grade: Grade) -> Vec<f64> {
+        match grade {
+            Grade::Score => {
+                let finite = || self.scores.iter().copied().filter(|score| score.is_finite());
+                let low = finite().fold(0.0, f64::min);
+                let range = finite().fold(low, f64::max) - low;
+                let share = |score: &f64| match score.is_finite() {
+                    false => 1.0,
+                    true if range > 0.0 => (score - low) / range,
+                    true => 0.0,
+                };
+                self.scores.iter().map(share).collect()
+            }
+            Grade::Rank => {
+                let others = self.len().saturating_sub(1).max(1) as f64;
+                let ranks = mean_ranks(&self.scores);
+                ranks.into_iter().map(|rank| (rank - 1.0) / others).collect()
+            }
         }
     }
 

@@ -1,4 +1,3 @@
-use std::collections::HashMap;
 use std::fmt;
 
 use rand::SeedableRng;
@@ -187,34 +186,4 @@ pub(crate) fn draw(what: &'static str, mut candidates: Vec<String>, count: usize
     candidates.shuffle(&mut rng);
     candidates.truncate(count);
     Ok(candidates)
-}
-
-/// One training weight per image of `ids`: `weight` for the selected, 1 for the others.
-///
-/// # Errors
-/// [`MiningError::Parameter`] if the weight is negative or not finite, [`MiningError::MissingId`] if a selected image
-/// is not among `ids`.
-pub fn weights(ids: &[String], selected: &[String], weight: f64) -> Result<Vec<f64>> {
-    if !(weight >= 0.0 && weight.is_finite()) {
-        return Err(MiningError::Parameter {
-            name: "weight",
-            expected: "finite and not negative",
-            found: weight,
-        });
-    }
-    let mut places: HashMap<&str, Vec<usize>> = HashMap::new();
-    for (i, id) in ids.iter().enumerate() {
-        places.entry(id).or_default().push(i);
-    }
-    let mut weights = vec![1.0; ids.len()];
-    for id in selected {
-        let found = places.get(id.as_str()).ok_or_else(|| MiningError::MissingId {
-            image_id: id.clone(),
-            place: "the images to weight".into(),
-        })?;
-        for &i in found {
-            weights[i] = weight;
-        }
-    }
-    Ok(weights)
 }

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use htl_mining::{
-    Attribute, ClassPopulation, Cohort, MOST_TIED, MiningError, Outcome, Permutations, QueryRule, ScoreRow, ScoreTable,
-    Selection, Subject, TwoByTwo, UNKNOWN, attribute_named, class_scores, demographics, knockoff_threshold,
-    modal_class, query, random_like, rank, top, weights,
+    Attribute, ClassPopulation, Cohort, Grade, MOST_TIED, MiningError, Outcome, Permutations, QueryRule, ScoreRow,
+    ScoreTable, Selection, Subject, TwoByTwo, UNKNOWN, attribute_named, class_scores, demographics, knockoff_threshold,
+    modal_class, query, random_like, rank, top,
 };
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
@@ -179,18 +179,29 @@ fn modal_class_ties_go_to_the_larger_id() {
     assert_eq!(table.column("class_sham").unwrap(), [Some(0.0), Some(0.0)]);
 }
 
+/// Grades are 1 for the hardest and fall with the score, or with its rank alone; what ties is alike, and what is empty in both
+/// is as hard as can be.
 #[test]
-fn weights_follow_ids() {
-    let all = ids(3);
-    assert_eq!(weights(&all, &[all[2].clone()], 3.0).unwrap(), [1.0, 1.0, 3.0]);
-    assert!(matches!(
-        weights(&all, &["other".into()], 3.0),
-        Err(MiningError::MissingId { .. })
-    ));
-    assert!(matches!(
-        weights(&all, &[], f64::NAN),
-        Err(MiningError::Parameter { .. })
-    ));
+fn grades_fall_with_the_score() {
+    let graded = |scores: &[f64], grade: Grade| {
+        let names = ids(scores.len());
+        let rows: Vec<(&str, Option<f64>)> = names
+            .iter()
+            .zip(scores)
+            .map(|(id, score)| (id.as_str(), Some(*score)))
+            .collect();
+        let ranking = rank(&table(&rows), "score", 0).unwrap();
+        let grades: BTreeMap<String, f64> = ranking.ids().iter().cloned().zip(ranking.grades(grade)).collect();
+        grades.into_values().collect::<Vec<f64>>()
+    };
+    let scores = [0.5, 2.0, 0.0, 0.5];
+    assert_eq!(graded(&scores, Grade::Score), [0.25, 1.0, 0.0, 0.25]);
+    assert_eq!(graded(&scores, Grade::Rank), [0.5, 1.0, 0.0, 0.5]);
+    // Scores under 0, as margins are, count from the smallest.
+    assert_eq!(graded(&[-1.0, 1.0, 0.0], Grade::Score), [0.0, 1.0, 0.5]);
+    assert_eq!(graded(&[3.0, 3.0], Grade::Rank), [0.5, 0.5]);
+    assert_eq!(graded(&[0.0, 0.0], Grade::Score), [0.0, 0.0]);
+    assert_eq!(graded(&[7.0], Grade::Rank), [0.0]);
 }
 
 /// Each level against the known others, unknown against the known; small groups are counted, not shown or tested.

@@ -16,7 +16,7 @@ use htl_models::Preprocessing;
 
 use crate::{
     TrainError,
-    attention::{ImageAttention, Views},
+    attention::{Draws, ImageAttention, Views},
     feed::{Feed, Pace},
     upload::Staged,
 };
@@ -145,8 +145,11 @@ impl Site {
 /// other GPUs batches are made by threads of the host ahead of the steps that ask for them: the same ones as on the CPU.
 pub struct MaskBatches {
     feed: Feed<Labelled>,
+    maker: Arc<BatchMaker>,
+    pace: Pace,
+    batch: usize,
+    steps: usize,
     samples: usize,
-    device: Device,
 }
 
 struct Labelled {
@@ -262,21 +265,21 @@ impl MaskBatches {
         batch: usize,
         steps: usize,
     ) -> Result<Self, TrainError> {
-        let sampler = attention.sampler(maker.seed)?;
-        let (samples, device) = (attention.len(), maker.device.clone());
-        let make = move |step: usize| {
-            let indices = sampler.batch(step as u64, batch);
-            Ok(Labelled {
-                batch: maker.labelled(&indices, &attention, step)?,
-                weights: attention.loss_weights(&indices),
-                attended: attention.attended(&indices),
-            })
-        };
+        let (maker, samples) = (Arc::new(maker), attention.len());
         Ok(Self {
-            feed: Feed::new(make, steps, pace),
+            feed: feed(&maker, attention, pace, batch, steps)?,
+            maker,
+            pace,
+            batch,
+            steps,
             samples,
-            device,
         })
+    }
+
+    /// Attends otherwise from the next step on. Weights of pixels stay what they were.
+    pub(crate) fn attend(&mut self, attention: ImageAttention) -> Result<(), TrainError> {
+        self.feed = feed(&self.maker, attention, self.pace, self.batch, self.steps)?;
+        Ok(())
     }
 
     /// The batch of a step.
@@ -293,7 +296,7 @@ impl MaskBatches {
         Ok(MaskBatch {
             images: batch.images.tensor()?,
             targets: batch.targets.ok_or_else(none)?.tensor()?,
-            weights: Tensor::new(weights, &self.device)?,
+            weights: Tensor::new(weights, &self.maker.device)?,
             pixels: batch.pixels.map(Staged::tensor).transpose()?,
             strong: batch.strong.map(Staged::tensor).transpose()?,
             attended,
@@ -305,6 +308,26 @@ impl MaskBatches {
     pub fn samples(&self) -> usize {
         self.samples
     }
+}
+
+fn feed(
+    maker: &Arc<BatchMaker>,
+    attention: ImageAttention,
+    pace: Pace,
+    batch: usize,
+    steps: usize,
+) -> Result<Feed<Labelled>, TrainError> {
+    let maker = maker.clone();
+    let draws = Draws::new(attention, maker.seed, steps)?;
+    let make = move |step: usize| {
+        let (indices, attention) = draws.at(step, batch);
+        Ok(Labelled {
+            batch: maker.labelled(&indices, attention, step)?,
+            weights: attention.loss_weights(&indices),
+            attended: attention.attended(&indices),
+        })
+    };
+    Ok(Feed::new(make, steps, pace))
 }
 
 #[cfg(test)]

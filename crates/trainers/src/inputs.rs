@@ -35,7 +35,10 @@ impl Inputs {
         let files = [
             ("init", config.init.as_ref()),
             ("labelled", config.labelled.as_ref()),
-            ("attention.scores", config.attention.as_ref().map(|a| &a.scores)),
+            (
+                "attention.scores",
+                config.attention.as_ref().and_then(|a| a.scores.as_ref()),
+            ),
             ("pseudo.maps", config.pseudo.maps.as_ref()),
             ("pseudo.leave_out.scores", left_out),
         ];

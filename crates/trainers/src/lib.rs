@@ -44,7 +44,7 @@ mod train;
 mod trainer;
 mod upload;
 
-pub use attention::{AttendedSet, Attention, Suspects};
+pub use attention::{AttendedSet, Attention, Dose, Suspects};
 pub use batches::{MaskBatch, MaskBatches};
 pub use config::{TrainConfig, ValidTrainConfig};
 pub use dynamics::{Dynamics, DynamicsParams};

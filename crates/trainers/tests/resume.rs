@@ -9,7 +9,7 @@ use std::{
 };
 
 use candle_core::{Device, Tensor};
-use common::{attention, config, data_folder, outcome, settings};
+use common::{attending, attention, config, data_folder, outcome, settings};
 use htl_models::Checkpoint;
 use htl_trainers::{
     Outcome, StopFlag, TrainConfig, TrainError,
@@ -203,8 +203,7 @@ fn a_stopped_training_continues_to_the_same_bytes() {
     let forms = forms.filter(|(_, form)| *form != "sampling");
     let all: Vec<_> = settings().map(|setting| (setting, "sampling")).chain(forms).collect();
     for (setting, form) in all {
-        let mut attention = attention(place.path());
-        attention.form = form.into();
+        let mut attention = attending(place.path(), form);
         if form == "consistency" {
             // Not a divisor of the steps at which the training is stopped.
             attention.params.insert("every".into(), 3.0);

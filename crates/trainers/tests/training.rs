@@ -5,12 +5,12 @@ mod common;
 use std::fs;
 
 use candle_core::{Device, Tensor};
-use common::{attention, config, data_folder, run, settings};
+use common::{attending, attention, config, data_folder, run, settings};
 use htl_models::Checkpoint;
 use htl_ops::Precision;
 use htl_trainers::{
-    AttendedSet, Attention, BoxTargets, Boxes, LeaveOut, PixelRule, PseudoMasks, StopFlag, Suspects, TrainConfig,
-    TrainError, attention_forms, observe::on_progress, train,
+    AttendedSet, Attention, BoxTargets, Boxes, LeaveOut, PixelRule, PseudoMasks, StopFlag, TrainConfig, TrainError,
+    attention_forms, observe::on_progress, train,
 };
 use htl_vocabulary::file;
 
@@ -78,17 +78,10 @@ fn attention_changes_what_is_learnt() {
     data_folder(place.path());
     let base = config(place.path(), "supervised");
     let with = |set, form: &str, weight| {
-        let scores = place.path().join("scores.csv");
         let attention = Attention {
-            scores,
-            setting: None,
-            fold: None,
-            by: None,
             set,
-            form: String::from(form),
             weight,
-            suspects: Suspects::Keep,
-            params: Default::default(),
+            ..attending(place.path(), form)
         };
         TrainConfig {
             attention: Some(attention),
@@ -114,6 +107,27 @@ fn attention_changes_what_is_learnt() {
         );
     }
     assert_eq!(plain, loss(&with(AttendedSet::Htl, "loss", 1.0), "one"));
+}
+
+/// Only trainings from masks and boxes score images while they train; the others say so.
+#[test]
+fn adaptive_attention_needs_masks() {
+    let place = tempfile::tempdir().unwrap();
+    data_folder(place.path());
+    for setting in settings() {
+        let config = TrainConfig {
+            attention: Some(attending(place.path(), "adaptive")),
+            ..config(place.path(), setting)
+        };
+        let trained = run(&config, &place.path().join(setting));
+        match trained {
+            Ok(_) => assert!(
+                ["supervised", "weakly-supervised-boxes"].contains(&setting),
+                "{setting}"
+            ),
+            Err(error) => assert!(error.to_string().contains("adaptive"), "{setting}: {error}"),
+        }
+    }
 }
 
 #[test]

@@ -41,10 +41,22 @@ pub(crate) trait Form: Sync {
         Views::Weak
     }
 
+    /// How scores are made anew while the network is trained; `None`: they are those of a table.
+    fn rescoring(&self, _params: &Params) -> Option<Rescoring> {
+        None
+    }
+
     /// An extra term of the loss, with what it keeps from step to step.
     fn term(&self, _weight: f64, _params: &Params) -> Option<Box<dyn Term>> {
         None
     }
+}
+
+/// Scores by the network in training itself.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Rescoring {
+    /// Epochs between two scorings; before the first one every image counts alike.
+    pub every: f64,
 }
 
 /// Views of an image in a batch.

@@ -1,12 +1,12 @@
 use std::collections::BTreeMap;
 
 use htl_datasets::Sampler;
-use htl_mining::{ScoreTable, weights};
+use htl_mining::ScoreTable;
 
 use super::{
     form::{Form, Views},
     image_info::ImageInfo,
-    set::attended,
+    set::grades,
     settings::Attention,
 };
 use crate::TrainError;
@@ -16,6 +16,11 @@ use crate::TrainError;
 pub(crate) struct ImageAttention {
     form: Option<&'static dyn Form>,
     images: Vec<ImageInfo>,
+    /// Share of the steps before attention begins.
+    after: f64,
+    /// Relative sampling frequency without attention; `None`: all alike.
+    plain: Option<Vec<f64>>,
+    /// The factor that attention has on it.
     sampling: Option<Vec<f64>>,
     loss: Vec<f32>,
     strength: Vec<f32>,
@@ -27,13 +32,15 @@ impl ImageAttention {
         Self {
             form: None,
             images: Vec::new(),
+            after: 0.0,
+            plain: None,
             sampling: None,
             loss: vec![1.0; images],
             strength: vec![1.0; images],
         }
     }
 
-    /// Attention to the set that the table selects.
+    /// Attention to the set that the table selects, or to every image by its score.
     pub fn from_table(
         attention: &Attention,
         form: &'static dyn Form,
@@ -41,23 +48,23 @@ impl ImageAttention {
         ids: &[&str],
         seed: u64,
     ) -> Result<Self, TrainError> {
-        let chosen = attended(attention, table, seed)?;
-        let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
-        let selected: Vec<String> = ids.iter().filter(|id| chosen.contains(*id)).cloned().collect();
-        if selected.is_empty() {
+        let grades = grades(attention, table, seed)?;
+        if ids.iter().all(|id| !grades.contains_key(*id)) {
             return Err(TrainError::NobodyAttended {
-                scores: attention.scores.clone(),
+                scores: attention.scores.clone().unwrap_or_else(|| "attention".into()),
             });
         }
-        let weights = weights(&ids, &selected, attention.weight)?;
-        let info = |(image_id, weight): (String, f64)| ImageInfo {
-            attended: chosen.contains(&image_id),
-            scores: scores(table, &image_id),
-            image_id,
-            weight,
+        let info = |id: &&str| ImageInfo {
+            attended: grades.contains_key(*id),
+            weight: 1.0 + (attention.weight - 1.0) * grades.get(*id).unwrap_or(&0.0),
+            scores: scores(table, id),
+            image_id: (*id).to_owned(),
         };
-        let images = ids.into_iter().zip(weights).map(info).collect();
-        Ok(Self::of(form, images))
+        let images = ids.iter().map(info).collect();
+        Ok(Self {
+            after: attention.after,
+            ..Self::of(form, images)
+        })
     }
 
     fn of(form: &'static dyn Form, images: Vec<ImageInfo>) -> Self {
@@ -68,19 +75,45 @@ impl ImageAttention {
             loss: images.iter().map(|image| form.loss_weight(image) as f32).collect(),
             strength: images.iter().map(|image| form.augmentation_strength(image)).collect(),
             images,
+            after: 0.0,
+            plain: None,
             form: Some(form),
         }
     }
 
     /// The same, but images that are not kept are never drawn.
-    pub fn only(mut self, kept: &[bool]) -> Self {
+    pub fn only(self, kept: &[bool]) -> Self {
         if kept.iter().all(|kept| *kept) {
             return self;
         }
-        let weights = self.sampling.take().unwrap_or_else(|| vec![1.0; kept.len()]);
-        let weights = weights.into_iter().zip(kept);
-        self.sampling = Some(weights.map(|(weight, kept)| if *kept { weight } else { 0.0 }).collect());
+        let kept: Vec<f64> = kept.iter().map(|kept| f64::from(u8::from(*kept))).collect();
+        self.drawn_by(&kept)
+    }
+
+    /// The same among images that are drawn with these relative frequencies without attention.
+    pub fn drawn_by(mut self, frequencies: &[f64]) -> Self {
+        self.plain = Some(multiplied(self.plain.as_deref(), frequencies));
         self
+    }
+
+    /// What holds before attention begins: every image alike, drawn and seen in as many views.
+    pub fn before(&self) -> Self {
+        let images = self.images.iter().map(|image| ImageInfo {
+            attended: false,
+            weight: 1.0,
+            ..image.clone()
+        });
+        Self {
+            form: self.form,
+            images: images.collect(),
+            plain: self.plain.clone(),
+            ..Self::uniform(self.len())
+        }
+    }
+
+    /// Share of the steps before attention begins.
+    pub fn after(&self) -> f64 {
+        self.after
     }
 
     /// Number of images.
@@ -88,17 +121,14 @@ impl ImageAttention {
         self.loss.len()
     }
 
-    /// Relative sampling frequency of each image; `None`: all alike.
-    pub fn sampling(&self) -> Option<&[f64]> {
-        self.sampling.as_deref()
-    }
-
     /// The order in which images are drawn.
     pub fn sampler(&self, seed: u64) -> Result<Sampler, TrainError> {
-        Ok(match &self.sampling {
-            Some(weights) => Sampler::weighted(weights, seed)?,
-            None => Sampler::uniform(self.len(), seed)?,
-        })
+        let weights = match (&self.plain, &self.sampling) {
+            (plain, Some(factors)) => multiplied(plain.as_deref(), factors),
+            (Some(plain), None) => plain.clone(),
+            (None, None) => return Ok(Sampler::uniform(self.len(), seed)?),
+        };
+        Ok(Sampler::weighted(&weights, seed)?)
     }
 
     /// The factors of these images' losses as parts of 1: they keep their mean, so a batch without attended images has
@@ -139,6 +169,14 @@ impl ImageAttention {
     }
 }
 
+/// Weights times factors; no weights are ones.
+fn multiplied(weights: Option<&[f64]>, factors: &[f64]) -> Vec<f64> {
+    match weights {
+        None => factors.to_vec(),
+        Some(weights) => weights.iter().zip(factors).map(|(w, f)| w * f).collect(),
+    }
+}
+
 /// The scores of an image, by column.
 fn scores(table: &ScoreTable, image_id: &str) -> BTreeMap<String, f64> {
     let Some(row) = table.get(image_id) else {
@@ -166,8 +204,8 @@ impl ImageAttention {
 mod tests {
     use super::*;
     use crate::attention::{
-        FORMS,
-        settings::{AttendedSet, Suspects},
+        Draws, FORMS,
+        settings::{AttendedSet, Dose, Suspects},
     };
     use htl_mining::{ScoreRow, column};
 
@@ -189,15 +227,11 @@ mod tests {
 
     fn attention(set: AttendedSet, suspects: Suspects, form: &str) -> Attention {
         Attention {
-            scores: "unused".into(),
-            setting: None,
-            fold: None,
-            by: None,
             set,
             form: form.into(),
             weight: 3.0,
             suspects,
-            params: BTreeMap::new(),
+            ..Attention::to("unused")
         }
     }
 
@@ -207,6 +241,26 @@ mod tests {
         let attention = attention(AttendedSet::Htl, Suspects::Keep, form);
         let form = FORMS.iter().copied().find(|f| f.key() == form).unwrap();
         ImageAttention::from_table(&attention, form, &table(), &ids, 0).unwrap()
+    }
+
+    /// Before attention begins, draws are those of a training without it; images that are left out stay so.
+    #[test]
+    fn attention_can_begin_late() {
+        let kept: Vec<bool> = (0..21).map(|i| i != 20).collect();
+        let late = ImageAttention {
+            after: 0.5,
+            ..of("sampling")
+        };
+        let draws = Draws::new(late.clone().only(&kept), 7, 10).unwrap();
+        let without = Draws::new(ImageAttention::uniform(21).only(&kept), 7, 10).unwrap();
+        let always = Draws::new(of("sampling").only(&kept), 7, 10).unwrap();
+        for step in 0..10 {
+            let (images, attention) = draws.at(step, 21);
+            let expected = if step < 5 { &without } else { &always };
+            assert_eq!(images, expected.at(step, 21).0, "step {step}");
+            assert!(!images.contains(&20));
+            assert_eq!(attention.attended(&[15]), [if step < 5 { 0.0 } else { 1.0 }]);
+        }
     }
 
     /// The attended set is the table's column, and each form changes what it says and nothing else.
@@ -259,9 +313,13 @@ mod tests {
         assert!(masks.iter().enumerate().all(|(i, mask)| i == 19 || *mask == [1.0; 4]));
     }
 
+    fn attended(attention: &Attention, seed: u64) -> BTreeMap<String, f64> {
+        grades(attention, &table(), seed).unwrap().into_iter().collect()
+    }
+
     #[test]
     fn the_random_set_is_as_large_and_differs_between_seeds() {
-        let draw = |seed| attended(&attention(AttendedSet::Random, Suspects::Keep, "loss"), &table(), seed).unwrap();
+        let draw = |seed| attended(&attention(AttendedSet::Random, Suspects::Keep, "loss"), seed);
         assert_eq!(draw(0).len(), 5);
         assert_eq!(draw(0), draw(0));
         assert!((1..9).any(|seed| draw(seed) != draw(0)));
@@ -271,10 +329,65 @@ mod tests {
     fn suspects_can_be_left_out_of_both_sets() {
         for set in [AttendedSet::Htl, AttendedSet::Random] {
             for seed in 0..20 {
-                let chosen = attended(&attention(set, Suspects::LeaveOut, "loss"), &table(), seed).unwrap();
+                let chosen = attended(&attention(set, Suspects::LeaveOut, "loss"), seed);
                 assert_eq!(chosen.len(), 4);
-                assert!(!chosen.contains("i19"));
+                assert!(!chosen.contains_key("i19"));
             }
         }
+    }
+
+    fn dosed(dose: Dose, set: AttendedSet) -> Attention {
+        Attention {
+            dose,
+            ..attention(set, Suspects::Keep, "sampling")
+        }
+    }
+
+    /// Scores are 0 to 19: in proportion to score and to rank alike, and a power bends both.
+    #[test]
+    fn doses_grow_with_the_score() {
+        for dose in [Dose::Score, Dose::Rank] {
+            let grades = attended(&dosed(dose, AttendedSet::Htl), 0);
+            assert_eq!(grades.len(), 19, "the easiest is not attended to");
+            for i in 1..20 {
+                let grade = grades[&format!("i{i:02}")];
+                assert!((grade - f64::from(i) / 19.0).abs() < 1e-12, "{i}: {grade}");
+            }
+            let mut squared = dosed(dose, AttendedSet::Htl);
+            squared.power = 2.0;
+            assert!((attended(&squared, 0)["i10"] - (10f64 / 19.0).powi(2)).abs() < 1e-12);
+            squared.suspects = Suspects::LeaveOut;
+            assert!(!attended(&squared, 0).contains_key("i19"));
+        }
+    }
+
+    /// A control gives the same weights to other images; a matched one within tenths of the column, here pairs of images.
+    #[test]
+    fn controls_keep_the_doses() {
+        let method = attended(&dosed(Dose::Rank, AttendedSet::Htl), 0);
+        let sorted = |grades: &BTreeMap<String, f64>| {
+            let mut values: Vec<f64> = grades.values().copied().collect();
+            values.sort_by(f64::total_cmp);
+            values
+        };
+        let mut control = dosed(Dose::Rank, AttendedSet::Random);
+        let random = attended(&control, 3);
+        assert!(random != method && sorted(&random) == sorted(&method));
+        control.matched = Some(column::DISAGREEMENT.into());
+        let matched = attended(&control, 3);
+        assert!(matched != method && sorted(&matched) == sorted(&method));
+        for (id, grade) in &matched {
+            assert!(
+                (grade - method.get(id).copied().unwrap_or(0.0)).abs() < 1.01 / 19.0,
+                "{id}"
+            );
+        }
+        control.dose = Dose::Set;
+        let matched = attended(&control, 3);
+        assert_eq!(matched.len(), 5);
+        let certain = ["i16", "i17", "i18", "i19"];
+        assert!(certain.iter().all(|id| matched.contains_key(*id)), "{matched:?}");
+        control.matched = Some("weight".into());
+        assert!(grades(&control, &table(), 0).is_err());
     }
 }

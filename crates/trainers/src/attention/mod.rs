@@ -3,12 +3,15 @@
 //! A form of attention is one file here and one row in [`FORMS`]. It overrides those hooks of [`Form`] that it needs; all
 //! else, from the configuration to `htl train --help`, follows from the row.
 
+mod adaptive;
 mod augmentation;
 mod consistency;
+mod draws;
 mod form;
 mod image;
 mod image_info;
 mod loss;
+mod rescoring;
 mod sampling;
 mod set;
 mod settings;
@@ -16,9 +19,11 @@ mod term;
 
 use htl_mining::ScoreTable;
 
-pub(crate) use form::{Form, Views};
+pub(crate) use draws::Draws;
+pub(crate) use form::{Form, Rescoring, Views};
 pub(crate) use image::ImageAttention;
-pub use settings::{AttendedSet, Attention, Suspects};
+pub(crate) use rescoring::LiveAttention;
+pub use settings::{AttendedSet, Attention, Dose, Suspects};
 pub(crate) use term::{ExtraTerm, View};
 
 use crate::TrainError;
@@ -30,6 +35,7 @@ pub(crate) const FORMS: &[&dyn Form] = &[
     &loss::Loss,
     &augmentation::Augmentation,
     &consistency::Consistency,
+    &adaptive::Adaptive,
 ];
 
 /// Checks the numbers of the section, and that its form and the form's parameters exist.
@@ -41,18 +47,59 @@ pub(crate) fn check(attention: &Attention) -> Result<(), TrainError> {
             found: attention.weight.to_string(),
         });
     }
-    params(attention, form(attention)?).map(drop)
+    if !(attention.power > 0.0 && attention.power.is_finite()) {
+        return Err(TrainError::Parameter {
+            key: "attention.power",
+            message: "above 0".into(),
+            found: attention.power.to_string(),
+        });
+    }
+    if !(0.0..1.0).contains(&attention.after) {
+        return Err(TrainError::Parameter {
+            key: "attention.after",
+            message: "in [0, 1)".into(),
+            found: attention.after.to_string(),
+        });
+    }
+    let form = form(attention)?;
+    match (
+        params(attention, form).map(|params| form.rescoring(&params))?,
+        &attention.scores,
+    ) {
+        (None, None) => Err(TrainError::Parameter {
+            key: "attention.scores",
+            message: format!("a score table: the form `{}` attends by one", form.key()),
+            found: "none".into(),
+        }),
+        (Some(_), Some(scores)) => Err(TrainError::Parameter {
+            key: "attention.scores",
+            message: format!("left out: the form `{}` makes scores of its own", form.key()),
+            found: scores.display().to_string(),
+        }),
+        (Some(_), None) if attention.dose == Dose::Set => Err(TrainError::Parameter {
+            key: "attention.dose",
+            message: format!("score or rank: the form `{}` selects no set", form.key()),
+            found: "set".into(),
+        }),
+        _ => Ok(()),
+    }
 }
 
-/// Attention to the images of a set; `None`: all alike. Images that the score table does not hold are not attended to.
+/// The number of epochs between two scorings by the network in training, where attention has such.
+pub(crate) fn rescoring(attention: &Attention) -> Result<Option<Rescoring>, TrainError> {
+    let form = form(attention)?;
+    Ok(form.rescoring(&params(attention, form)?))
+}
+
+/// Attention to the images of a set by a score table; without one all alike. Images that the table does not hold are not attended
+/// to.
 pub(crate) fn of_images(attention: Option<&Attention>, ids: &[&str], seed: u64) -> Result<ImageAttention, TrainError> {
-    match attention {
-        None => Ok(ImageAttention::uniform(ids.len())),
-        Some(a) => {
-            let table = ScoreTable::read(&a.scores)?.choose(a.setting.as_deref(), a.fold)?;
-            ImageAttention::from_table(a, form(a)?, &table, ids, seed)
-        }
-    }
+    let with_scores = attention.and_then(|a| Some((a, a.scores.as_ref()?)));
+    let Some((a, scores)) = with_scores else {
+        return Ok(ImageAttention::uniform(ids.len()));
+    };
+    let table = ScoreTable::read(scores)?.choose(a.setting.as_deref(), a.fold)?;
+    ImageAttention::from_table(a, form(a)?, &table, ids, seed)
 }
 
 /// The extra term of the loss that attention asks for.
@@ -92,6 +139,22 @@ mod tests {
 
     fn attention(form: &str) -> Attention {
         toml::from_str(&format!("scores = \"s.csv\"\nform = \"{form}\"")).unwrap()
+    }
+
+    /// A form reads a table, or makes scores of its own.
+    #[test]
+    fn scores_come_from_one_place() {
+        let said = |attention: &Attention| check(attention).err().map(|error| error.to_string());
+        let mut table = attention("loss");
+        assert_eq!(said(&table), None);
+        table.scores = None;
+        assert!(said(&table).unwrap().contains("attention.scores"));
+        let mut own = attention("adaptive");
+        assert!(said(&own).unwrap().contains("s.csv"));
+        own.scores = None;
+        assert!(said(&own).unwrap().contains("attention.dose"));
+        own.dose = Dose::Rank;
+        assert_eq!(said(&own), None);
     }
 
     /// Every form has a name of its own, a sentence, and parameters whose defaults are allowed.

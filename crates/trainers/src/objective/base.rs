@@ -9,7 +9,7 @@ use htl_vocabulary::Setting;
 use super::params::{Boxes, MeanTeacher};
 use crate::{
     TrainError,
-    attention::{self, Attention, ExtraTerm, ImageAttention, View},
+    attention::{self, Attention, ExtraTerm, ImageAttention, LiveAttention, View},
     batches::{Batches, MaskBatch, MaskBatches},
     dynamics::Given,
     pseudo::PseudoMasks,
@@ -123,6 +123,40 @@ impl Parts<'_> {
         attention::of_images(self.attention, &images.ids(), self.seed)
     }
 
+    /// The training of the labelled images with a target map each.
+    pub(super) fn mask_training(&self, targets: Vec<Vec<f32>>) -> Result<MaskTraining, TrainError> {
+        let images = &self.samples.labelled;
+        let rescoring = self.attention.map(attention::rescoring).transpose()?.flatten();
+        let live = self.attention.zip(rescoring).map(|(attention, rescoring)| {
+            let every = rescoring.every * images.len() as f64 / self.batch as f64;
+            LiveAttention::new(
+                attention,
+                images,
+                targets.clone(),
+                self.preprocessing,
+                self.seed,
+                every.round() as usize,
+                self.device,
+            )
+        });
+        let batches = self.labelled(targets, self.image_attention(images)?)?;
+        Ok(MaskTraining { batches, live })
+    }
+
+    /// # Errors
+    /// [`TrainError::Parameter`] for a form of attention that scores images by the masks of the network in training.
+    pub fn no_live_attention(&self) -> Result<(), TrainError> {
+        let live = self.attention.map(attention::rescoring).transpose()?.flatten();
+        match (live, self.attention) {
+            (Some(_), Some(attention)) => Err(TrainError::Parameter {
+                key: "attention.form",
+                message: "one with a score table: only trainings from masks and boxes score while they train".into(),
+                found: attention.form.clone(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// Batches of the labelled images with a target map each.
     pub fn labelled(&self, targets: Vec<Vec<f32>>, attention: ImageAttention) -> Result<MaskBatches, TrainError> {
         let batches = self.batches(&self.samples.labelled);
@@ -143,10 +177,17 @@ pub(super) fn images_with_masks(size: usize, data: &DataFolder) -> Result<Option
 /// Binary cross entropy plus soft Dice against one target map per image: masks, or what stands in for them.
 pub(super) struct MaskTraining {
     pub batches: MaskBatches,
+    /// Attention whose scores the network itself makes anew.
+    pub live: Option<LiveAttention>,
 }
 
 impl Training for MaskTraining {
     fn loss(&mut self, network: &Network, step: usize, extra: &mut ExtraTerm) -> Result<Tensor, TrainError> {
+        if let Some(live) = &mut self.live
+            && let Some(attention) = live.at(step, network)?
+        {
+            self.batches.attend(attention)?;
+        }
         let batch = self.batches.take(step)?;
         let logits = network.forward(&batch.images, Mode::Train)?;
         let loss = mask_loss(&logits, &batch)?;
@@ -163,6 +204,25 @@ impl Training for MaskTraining {
 
     fn samples(&self) -> usize {
         self.batches.samples()
+    }
+
+    fn state(&self) -> Result<BTreeMap<String, Tensor>, TrainError> {
+        self.live
+            .as_ref()
+            .map_or_else(|| Ok(BTreeMap::new()), LiveAttention::state)
+    }
+
+    fn load_state(&mut self, state: &BTreeMap<String, Tensor>) -> Result<(), TrainError> {
+        match self
+            .live
+            .as_mut()
+            .map(|live| live.load_state(state))
+            .transpose()?
+            .flatten()
+        {
+            Some(attention) => self.batches.attend(attention),
+            None => Ok(()),
+        }
     }
 }
 

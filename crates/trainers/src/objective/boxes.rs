@@ -2,7 +2,7 @@ use htl_datasets::{DataFolder, ImageSet, PixelBox};
 use htl_inference::Validator;
 use htl_vocabulary::{Setting, setting};
 
-use super::base::{MaskTraining, Objective, Parts, Training, images_with_masks};
+use super::base::{Objective, Parts, Training, images_with_masks};
 use crate::{TrainError, box_targets::box_targets, dynamics::Given, samples};
 
 /// Masks made from tight boxes; validated by boxes, too.
@@ -27,9 +27,7 @@ impl Objective for BoxSupervision {
     }
 
     fn start(&self, parts: &Parts<'_>) -> Result<Box<dyn Training>, TrainError> {
-        let images = &parts.samples.labelled;
-        let batches = parts.labelled(targets(parts), parts.image_attention(images)?)?;
-        Ok(Box::new(MaskTraining { batches }))
+        Ok(Box::new(parts.mask_training(targets(parts))?))
     }
 }
 

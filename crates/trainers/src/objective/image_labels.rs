@@ -1,5 +1,5 @@
 use candle_core::{Device, Tensor};
-use htl_datasets::{DataFolder, ImageSet, MaskUse, Sample, Sampler, Split};
+use htl_datasets::{DataFolder, ImageSet, MaskUse, Sample, Split};
 use htl_inference::Validator;
 use htl_models::{Architecture, ClassifierConfig, Mode, Network};
 use htl_vocabulary::{Setting, setting};
@@ -7,7 +7,7 @@ use htl_vocabulary::{Setting, setting};
 use super::base::{Objective, Parts, Training, weighted_mean};
 use crate::{
     TrainError,
-    attention::{ExtraTerm, View},
+    attention::{Draws, ExtraTerm, View},
     batches::{Batch, Maps},
     dynamics::Given,
     feed::Feed,
@@ -81,6 +81,7 @@ struct Diagnosed {
 
 impl ClassTraining {
     fn new(parts: &Parts<'_>) -> Result<Self, TrainError> {
+        parts.no_live_attention()?;
         let images = &parts.samples.labelled;
         let labels = labels(parts.data, images, parts.classes);
         let attention = parts.image_attention(images)?;
@@ -93,22 +94,16 @@ impl ClassTraining {
         }
         let mut counts = vec![0usize; parts.classes.len()];
         labels.iter().for_each(|&label| counts[label as usize] += 1);
-        let sampling = attention
-            .sampling()
-            .map_or_else(|| vec![1.0; labels.len()], <[f64]>::to_vec);
-        let balanced: Vec<f64> = labels
-            .iter()
-            .zip(sampling)
-            .map(|(&label, a)| a / counts[label as usize] as f64)
-            .collect();
+        let balance = |&label: &u32| 1.0 / counts[label as usize] as f64;
+        let balance: Vec<f64> = labels.iter().map(balance).collect();
         let maker = parts.batches(images).maker(Maps::default())?;
-        let sampler = Sampler::weighted(&balanced, maker.seed)?;
+        let draws = Draws::new(attention.drawn_by(&balance), maker.seed, parts.steps)?;
         let (samples, pace, device) = (labels.len(), maker.pace(), maker.device.clone());
         let batch = parts.batch;
         let make = move |step: usize| {
-            let indices = sampler.batch(step as u64, batch);
+            let (indices, attention) = draws.at(step, batch);
             Ok(Diagnosed {
-                batch: maker.labelled(&indices, &attention, step)?,
+                batch: maker.labelled(&indices, attention, step)?,
                 labels: indices.iter().map(|&i| labels[i]).collect(),
                 weights: attention.loss_weights(&indices),
                 attended: attention.attended(&indices),

@@ -40,6 +40,7 @@ impl Objective for LabelFree {
     }
 
     fn start(&self, parts: &Parts<'_>) -> Result<Box<dyn Training>, TrainError> {
+        parts.no_live_attention()?;
         let images = &parts.samples.labelled;
         let pseudo = PseudoTargets::of(parts.pseudo, images, parts.seed)?;
         let attention = parts.image_attention(images)?.only(&pseudo.kept);
@@ -49,7 +50,7 @@ impl Objective for LabelFree {
             targets: Some(pseudo.targets),
         };
         let batches = MaskBatches::with_maps(parts.batches(images), maps, attention, parts.batch, parts.steps)?;
-        Ok(Box::new(MaskTraining { batches }))
+        Ok(Box::new(MaskTraining { batches, live: None }))
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     TrainError,
-    attention::{ExtraTerm, ImageAttention, View},
+    attention::{Draws, ExtraTerm, ImageAttention, View},
     batches::{Batch, Maps, MaskBatches},
     feed::Feed,
     samples::{self, Unlisted},
@@ -58,6 +58,7 @@ struct Unlabelled {
 
 impl MeanTeacherTraining {
     fn new(parts: &Parts<'_>) -> Result<Self, TrainError> {
+        parts.no_live_attention()?;
         let (params, steps, student) = (parts.mean_teacher, parts.steps, parts.network);
         let images = &parts.samples.labelled;
         let labelled = parts.labelled(samples::mask_targets(images), ImageAttention::uniform(images.len()))?;
@@ -67,13 +68,13 @@ impl MeanTeacherTraining {
             pixels: attention.pixel_masks(None, images.size()),
             targets: None,
         })?;
-        let sampler = attention.sampler(maker.seed)?;
+        let draws = Draws::new(attention, maker.seed, steps)?;
         let average = Ema::new(&student.parameters().all(), params.decay)?;
         let (pace, device) = (maker.pace(), maker.device.clone());
         let make = move |step: usize| {
-            let indices = sampler.batch(step as u64, params.unlabelled_batch);
+            let (indices, attention) = draws.at(step, params.unlabelled_batch);
             Ok(Unlabelled {
-                batch: maker.unlabelled(&indices, &attention, step)?,
+                batch: maker.unlabelled(&indices, attention, step)?,
                 weights: attention.loss_weights(&indices),
                 attended: attention.attended(&indices),
             })

@@ -1,6 +1,6 @@
 use htl_vocabulary::{Setting, setting};
 
-use super::base::{MaskTraining, Objective, Parts, Training};
+use super::base::{Objective, Parts, Training};
 use crate::{TrainError, samples};
 
 /// The masks of all training images, or of those listed.
@@ -12,8 +12,7 @@ impl Objective for Supervised {
     }
 
     fn start(&self, parts: &Parts<'_>) -> Result<Box<dyn Training>, TrainError> {
-        let images = &parts.samples.labelled;
-        let batches = parts.labelled(samples::mask_targets(images), parts.image_attention(images)?)?;
-        Ok(Box::new(MaskTraining { batches }))
+        let targets = samples::mask_targets(&parts.samples.labelled);
+        Ok(Box::new(parts.mask_training(targets)?))
     }
 }

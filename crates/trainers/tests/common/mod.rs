@@ -5,7 +5,7 @@
 use std::{fs, path::Path};
 
 use candle_core::Device;
-use htl_trainers::{AttendedSet, Attention, Outcome, StopFlag, Suspects, TrainConfig, TrainError, train};
+use htl_trainers::{Attention, Dose, Outcome, StopFlag, TrainConfig, TrainError, train};
 use image::{GrayImage, Luma, Rgb, RgbImage};
 
 pub const SIDE: u32 = 16;
@@ -67,16 +67,23 @@ pub fn settings() -> impl Iterator<Item = &'static str> {
 
 /// The attention of the folder's score table.
 pub fn attention(root: &Path) -> Attention {
-    Attention {
-        scores: root.join("scores.csv"),
-        setting: None,
-        fold: None,
-        by: None,
-        set: AttendedSet::Htl,
-        form: "sampling".into(),
-        weight: 2.0,
-        suspects: Suspects::Keep,
-        params: Default::default(),
+    Attention::to(root.join("scores.csv"))
+}
+
+/// The same in another form; one that makes scores of its own does so every third step of two images.
+pub fn attending(root: &Path, form: &str) -> Attention {
+    let attention = Attention {
+        form: form.into(),
+        ..attention(root)
+    };
+    match form {
+        "adaptive" => Attention {
+            scores: None,
+            dose: Dose::Rank,
+            params: [("every".into(), 0.75)].into(),
+            ..attention
+        },
+        _ => attention,
     }
 }
 
