@@ -1,5 +1,5 @@
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
@@ -9,7 +9,7 @@ use clap::{
     Args,
     builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
 };
-use htl_datasets::{DataFolder, Sample, Split};
+use htl_datasets::{DataFolder, Sample, Split, read_ids};
 use htl_inference::{Evaluation, NetworkPredictor, Predictor, evaluate_trivial, summary, with_masks};
 use htl_metrics::{MapCut, PerImage};
 use htl_mining::MapKind;
@@ -35,6 +35,9 @@ pub struct Evaluate {
     /// train, val or test
     #[arg(long, default_value = "test", value_parser = parse_split)]
     split: Split,
+    /// Only the images of this list: CSV with a column image_id
+    #[arg(long, value_name = "FILE")]
+    ids: Option<PathBuf>,
     /// fixed: probabilities above one half, class maps above their 75 % quantile. oracle: class maps above the quantile
     /// that is best on the val masks, an upper bound that no result may use
     #[arg(long, default_value = "fixed")]
@@ -58,7 +61,7 @@ fn trivial_predictors() -> impl TypedValueParser<Value = &'static Trivial> {
 impl Evaluate {
     pub fn run(self, device: &Device) -> anyhow::Result<()> {
         let data = DataFolder::open(&self.data)?;
-        let samples = with_masks(&data, self.split)?;
+        let samples = self.samples(&data)?;
         let (table, numbers) = match (&self.checkpoint, self.predictor) {
             (Some(path), _) => self.evaluate_network(path, &data, &samples, device)?,
             (None, Some(predictor)) => (evaluate_trivial(predictor, &data, &samples)?, BTreeMap::new()),
@@ -72,6 +75,31 @@ impl Evaluate {
             serde_json::to_vec_pretty(&summary)?,
         )?;
         Ok(())
+    }
+
+    /// The images with a mask that results are asked about.
+    fn samples<'a>(&self, data: &'a DataFolder) -> anyhow::Result<Vec<&'a Sample>> {
+        let samples = with_masks(data, self.split)?;
+        let Some(path) = &self.ids else {
+            return Ok(samples);
+        };
+        let listed: BTreeSet<String> = read_ids(path)?.into_iter().collect();
+        let known: BTreeSet<&str> = samples.iter().map(|sample| sample.image_id.as_str()).collect();
+        if let Some(unknown) = listed.iter().find(|id| !known.contains(id.as_str())) {
+            bail!(
+                "{} lists `{unknown}`, which is no image with a mask of the {} split of {}",
+                path.display(),
+                self.split,
+                data.root().display()
+            );
+        }
+        if listed.is_empty() {
+            bail!("{} lists no image", path.display());
+        }
+        Ok(samples
+            .into_iter()
+            .filter(|sample| listed.contains(&sample.image_id))
+            .collect())
     }
 
     fn evaluate_network(
