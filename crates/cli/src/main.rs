@@ -9,8 +9,8 @@ use std::{io::IsTerminal, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use commands::{
-    analyze, bench, cancel, check, data, evaluate, mine, plan, predict, prune, query, report, reproduce, score,
-    sparsity, stage, status, train,
+    analyze, bench, campaign, cancel, check, data, evaluate, mine, plan, predict, prune, query, report, reproduce,
+    score, sparsity, stage, status, train,
 };
 
 /// Finds the samples on which dense and pruned networks part ways, attends to them in training, and says who they are.
@@ -52,6 +52,8 @@ enum Command {
     Score(score::Score),
     /// Run the whole experiment: train, prune, mine, attend, evaluate, analyse, report
     Reproduce(reproduce::ReproduceCommand),
+    /// Find out which form of attention pays on your data: forms, controls and ceilings, screened and confirmed
+    Campaign(campaign::CampaignCommand),
     /// Print the stages of an experiment
     Plan(plan::PlanCommand),
     /// Run one stage of an experiment
@@ -122,6 +124,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Predict(command) => command.run(&device()?)?,
         Command::Score(command) => command.run()?,
         Command::Reproduce(command) => return command.run(choice),
+        Command::Campaign(command) => return command.run(choice),
         Command::Plan(command) => command.run(choice)?,
         Command::Stage(command) => return command.run(),
         Command::Status(command) => command.run()?,

@@ -84,6 +84,20 @@ pub enum ExperimentError {
         /// What is wrong.
         reason: String,
     },
+    /// A profile's fields make no sense together, or there is no such field.
+    #[error("the profile: {reason}")]
+    ProfileTable {
+        /// What is wrong.
+        reason: String,
+    },
+    /// The file of a campaign makes no sense.
+    #[error("{}: {reason}", path.display())]
+    Campaign {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// An option makes no sense.
     #[error("{option} {reason}")]
     Option {

@@ -17,6 +17,7 @@
 //! assert_eq!((first.kind, first.needs.len()), (Kind::Train, 0));
 //! # Ok::<(), htl_experiment::ExperimentError>(())
 //! ```
+pub mod campaign;
 mod data;
 pub mod design;
 pub mod engine;
@@ -26,6 +27,7 @@ mod profile;
 mod reproduce;
 mod run_stage;
 mod status;
+mod workplace;
 
 pub use data::{Extras, data_sha256};
 pub use error::ExperimentError;

@@ -138,18 +138,30 @@ impl Profile {
             reason,
         };
         let text = std::fs::read_to_string(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
-        let mut given: toml::Table = text
+        let given = text
             .parse()
             .map_err(|error: toml::de::Error| wrong(error.to_string()))?;
+        let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        Self::from_table(&stem.unwrap_or_else(|| "profile".into()), given).map_err(|error| match error {
+            ExperimentError::ProfileTable { reason } => wrong(reason),
+            other => other,
+        })
+    }
+
+    /// The same from a table that was read already.
+    ///
+    /// # Errors
+    /// [`ExperimentError::ProfileTable`] with the field; what [`check`](Self::check) refuses.
+    pub fn from_table(name: &str, mut given: toml::Table) -> Result<Self, ExperimentError> {
+        let wrong = |reason: String| ExperimentError::ProfileTable { reason };
         let base = match given.remove("base") {
             None => "embedded".into(),
             Some(toml::Value::String(base)) => base,
             Some(other) => return Err(wrong(format!("`base` must be the name of a profile, found {other}"))),
         };
         let base = Self::named(&base)?;
-        let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
         let mut table = toml::Table::try_from(&base).map_err(|error| wrong(error.to_string()))?;
-        table.insert("name".into(), stem.unwrap_or_else(|| "profile".into()).into());
+        table.insert("name".into(), name.into());
         table.extend(given);
         let profile: Self = table
             .try_into()

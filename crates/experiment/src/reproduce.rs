@@ -1,23 +1,24 @@
 //! The whole experiment, resumed where it was stopped.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use htl_datasets::DataFolder;
-use htl_vocabulary::{RunFile, duration_in_words, file, lock_file, write_rates, write_whole};
+use htl_vocabulary::{RunFile, duration_in_words, file, write_rates, write_whole};
 
 use crate::ExperimentError;
 use crate::data::{self, data_sha256};
 use crate::design::{CROSS_FIT, DataOf, Experiment, Outline, Selection, design};
-use crate::engine::local::{self, Done};
-use crate::engine::slurm::{Slurm, run_plan};
-use crate::engine::{self, Run, StopAt};
+use crate::engine::local::Done;
+use crate::engine::slurm::Slurm;
+use crate::engine::{self, StopAt};
 use crate::error::io;
 use crate::plan::{Base, concatenate};
 use crate::profile::Profile;
+use crate::workplace::Workplace;
 
 /// What to reproduce, where and how.
 #[derive(Debug, Clone)]
@@ -70,6 +71,23 @@ pub struct Made {
     pub settings: Vec<String>,
 }
 
+impl Reproduce {
+    /// Threads of each stage.
+    pub(crate) fn threads(&self) -> usize {
+        (cores() / self.jobs).max(1)
+    }
+
+    /// What determines every stage, where the data have this hash.
+    pub(crate) fn base(&self, data_sha256: String) -> Result<Base, ExperimentError> {
+        Ok(Base {
+            data: self.data.clone(),
+            data_sha256,
+            program: htl_datasets::sha256_file(&self.htl)?,
+            device: self.device.clone(),
+        })
+    }
+}
+
 /// Number of processor cores that we may use.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
@@ -117,12 +135,7 @@ fn plan_for(reproduce: &Reproduce, data: &DataFolder, data_sha256: String) -> Re
     if !extras.labels {
         tracing::warn!("fewer than two diagnoses (column dx): the image-label setting is left out");
     }
-    let base = Base {
-        data: reproduce.data.clone(),
-        data_sha256,
-        program: htl_datasets::sha256_file(&reproduce.htl)?,
-        device: reproduce.device.clone(),
-    };
+    let base = reproduce.base(data_sha256)?;
     let data = DataOf {
         shown: relative(&reproduce.out, &reproduce.data),
         given: reproduce.data_given.clone(),
@@ -139,23 +152,10 @@ fn plan_for(reproduce: &Reproduce, data: &DataFolder, data_sha256: String) -> Re
 /// was finished is lost; the same again goes on.
 pub fn reproduce(reproduce: &Reproduce) -> Result<Made, ExperimentError> {
     let begin = Instant::now();
-    check_path(&reproduce.out)?;
-    let _lock = lock(&reproduce.out)?;
-    let data = usable(&reproduce.data)?;
-    let before = data_sha256(&data)?;
-    let experiment = plan_for(reproduce, &data, before.clone())?;
-    experiment.plan.write(&reproduce.out)?;
-    let run = Run {
-        htl: reproduce.htl.clone(),
-        out: reproduce.out.clone(),
-        threads: (cores() / reproduce.jobs).max(1),
-        stop: reproduce.stop.clone(),
-    };
+    let place = Workplace::open(reproduce)?;
+    let experiment = plan_for(reproduce, place.data(), place.data_sha256().to_owned())?;
     announce(reproduce, &experiment);
-    let done = match &reproduce.engine {
-        Engine::Local => local::run(&experiment.plan, &run, reproduce.jobs)?,
-        Engine::Slurm(slurm) => run_plan(&experiment.plan, &run, slurm)?,
-    };
+    let done = place.carry_out(&experiment.plan)?;
     let mut made = Made {
         files: None,
         stages: done.len(),
@@ -165,47 +165,18 @@ pub fn reproduce(reproduce: &Reproduce) -> Result<Made, ExperimentError> {
     if experiment.outline.is_empty() {
         return Ok(made);
     }
-    if data_sha256(&DataFolder::open(&reproduce.data)?)? != before {
-        return Err(ExperimentError::DataChanged {
-            folder: reproduce.data.clone(),
-            stages: reproduce.out.join("stages"),
-        });
-    }
+    place.check_data()?;
     publish(&experiment.outline, &reproduce.out)?;
     let shown = reproduce.out.to_string_lossy().into_owned();
     let args = ["--device", &reproduce.device, "report", "--run", &shown].map(String::from);
     let log = reproduce.out.join(engine::LOGS).join("report.log");
-    engine::run_to_end(&run.htl, &args, cores(), &log, || reproduce.stop.is_signalled())?;
-    let manifest = manifest(reproduce, &experiment, &done, &run, begin.elapsed(), &before);
+    engine::run_to_end(&reproduce.htl, &args, cores(), &log, || reproduce.stop.is_signalled())?;
+    let manifest = manifest(reproduce, &experiment, &done, begin.elapsed(), place.data_sha256());
     let path = reproduce.out.join(file::MANIFEST);
     let text = serde_json::to_string_pretty(&manifest).unwrap_or_default() + "\n";
     write_whole(&path, text).map_err(ExperimentError::NotWritten)?;
     made.files = Some([file::REPORT, file::RESULTS].map(|name| reproduce.out.join(name)));
     Ok(made)
-}
-
-/// Opens the data folder, which also draws splits where there are none, and decodes every image and mask of it.
-fn usable(folder: &Path) -> Result<DataFolder, ExperimentError> {
-    let data = DataFolder::open(folder)?;
-    let problems: Vec<String> = data.problems().iter().map(ToString::to_string).collect();
-    if problems.is_empty() {
-        return Ok(data);
-    }
-    Err(ExperimentError::BrokenData {
-        folder: folder.into(),
-        problems,
-    })
-}
-
-/// Paths go into configurations and results as text.
-fn check_path(out: &Path) -> Result<(), ExperimentError> {
-    if out.to_str().is_some() {
-        return Ok(());
-    }
-    Err(ExperimentError::Option {
-        option: "--out",
-        reason: format!("must be a path in Unicode, found {}", out.display()),
-    })
 }
 
 /// The way from one folder to another, both absolute; the other as it is if there is none (another drive).
@@ -222,17 +193,6 @@ fn relative(from: &Path, to: &Path) -> String {
     let up = here.map(|_| "..".to_string());
     let down = there.map(|part| part.as_os_str().to_string_lossy().into_owned());
     up.chain(down).collect::<Vec<_>>().join("/")
-}
-
-/// Creates the output folder and takes it for ourselves until the file is dropped.
-fn lock(out: &Path) -> Result<File, ExperimentError> {
-    let unusable = |source| ExperimentError::OutputFolder {
-        out: out.into(),
-        source,
-    };
-    fs::create_dir_all(out).map_err(unusable)?;
-    let file = lock_file(&out.join(".lock"), Duration::ZERO).map_err(unusable)?;
-    file.ok_or_else(|| ExperimentError::Busy { out: out.into() })
 }
 
 /// Says what is about to happen.
@@ -298,7 +258,6 @@ fn manifest(
     reproduce: &Reproduce,
     experiment: &Experiment,
     done: &[Done],
-    run: &Run,
     elapsed: Duration,
     data_sha256: &str,
 ) -> serde_json::Value {
@@ -331,7 +290,7 @@ fn manifest(
             "architecture": std::env::consts::ARCH,
             "cores": cores(),
             "jobs": reproduce.jobs,
-            "threads_per_job": run.threads,
+            "threads_per_job": reproduce.threads(),
         },
         "seconds": tenths(elapsed.as_secs_f64()),
         "stage_seconds": tenths(done.iter().map(|done| done.record.seconds).sum()),
@@ -384,27 +343,6 @@ impl Made {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn one_run_at_a_time() {
-        let folder = tempfile::tempdir().unwrap();
-        let first = lock(folder.path()).unwrap();
-        let message = lock(folder.path()).unwrap_err().to_string();
-        assert!(message.contains("--out"), "{message}");
-        drop(first);
-        lock(folder.path()).unwrap();
-    }
-
-    /// A path below a file cannot be a folder, whoever asks.
-    #[test]
-    fn an_impossible_output_folder_is_named() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let message = lock(&file.path().join("out")).unwrap_err().to_string();
-        assert!(
-            message.contains("output folder") && message.contains("--out"),
-            "{message}"
-        );
-    }
 
     #[test]
     fn limits_are_minutes() {

@@ -11,6 +11,9 @@ pub enum ReportError {
     /// A file of the run does not follow its format, or could not be read or written.
     #[error(transparent)]
     Format(#[from] FormatError),
+    /// A file could not be written; the reason names it.
+    #[error(transparent)]
+    NotWritten(std::io::Error),
     /// A score table of the run cannot be used.
     #[error(transparent)]
     Scores(#[from] MiningError),

@@ -18,6 +18,7 @@
 //! ```
 mod arm_table;
 mod axis;
+mod campaign;
 mod contrasts;
 mod error;
 mod errors;
@@ -32,6 +33,7 @@ mod summary;
 mod weak;
 mod words;
 
+pub use campaign::{CampaignRow, best_forms, campaign_rows, write_campaign};
 pub use error::ReportError;
 pub use errors::{ErrorTenth, ScoreErrors};
 pub use htl_mining::{AttributeTest, Coefficient, RegressionTest, Reliability};

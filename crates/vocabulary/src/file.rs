@@ -4,6 +4,16 @@
 pub const RUN: &str = "run.json";
 /// Results of a run, in its folder: see [`Results`](crate::Results).
 pub const RESULTS: &str = "results.json";
+/// Description of a campaign, in its folder: see [`CampaignFile`](crate::campaign::CampaignFile).
+pub const CAMPAIGN: &str = "campaign.json";
+/// A row per scenario, phase and arm of a campaign.
+pub const CAMPAIGN_TABLE: &str = "campaign.csv";
+/// The tables of a campaign as Markdown.
+pub const CAMPAIGN_MARKDOWN: &str = "campaign.md";
+/// The page about a campaign.
+pub const CAMPAIGN_PAGE: &str = "campaign.html";
+/// Every look at test images that a campaign took.
+pub const LOOKS: &str = "looks.csv";
 /// The page about a run.
 pub const REPORT: &str = "report.html";
 /// Held by the `htl report` that is writing the page.

@@ -10,6 +10,7 @@
 //! assert_eq!(file::RESULTS, "results.json");
 //! ```
 pub mod arm;
+pub mod campaign;
 mod contrast;
 mod duration;
 pub mod dynamics;

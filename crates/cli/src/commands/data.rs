@@ -4,6 +4,7 @@ use anyhow::{Context, bail};
 use clap::Subcommand;
 use htl_datasets::{Access, DataFolder, FolderStats, Manifest, catalogue, fetch};
 
+use super::plant::Plant;
 use super::print;
 use crate::progress::Progress;
 
@@ -26,6 +27,8 @@ pub enum Data {
         #[arg(long)]
         data: PathBuf,
     },
+    /// Make a data folder with a known weakness: a group made rare, or masks made wrong; the truth is kept aside
+    Plant(Plant),
     /// Count a data folder: images per split, masks, demographics, lesion areas, as JSON
     Stats {
         /// The data folder
@@ -40,6 +43,7 @@ impl Data {
             Self::List => return list(),
             Self::Fetch { name, out } => return fetch_all(&name, &out),
             Self::Verify { data } => return verify(&data),
+            Self::Plant(plant) => return plant.run(),
             Self::Stats { data } => {
                 let stats = FolderStats::of(&DataFolder::open(&data)?)?;
                 print(&serde_json::to_string_pretty(&stats)?)?;

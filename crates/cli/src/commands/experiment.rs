@@ -25,15 +25,8 @@ pub struct ExperimentArgs {
     /// A profile of your own, TOML: any field of a profile, and `base`, the profile that gives the others
     #[arg(long, value_name = "FILE")]
     profile_file: Option<PathBuf>,
-    /// Data folder; the images that come with the repository if left out
-    #[arg(long)]
-    data: Option<PathBuf>,
-    /// Output folder; out/PROFILE if left out
-    #[arg(long)]
-    out: Option<PathBuf>,
-    /// The repository, whose images and output folder are used where others are not named; the one we stand in if left out
-    #[arg(long, value_name = "DIR")]
-    repository: Option<PathBuf>,
+    #[command(flatten)]
+    place: PlaceArgs,
     /// Training precision; tf32 and bf16 are for GPUs
     #[arg(long, value_name = "f32|tf32|bf16")]
     precision: Option<Precision>,
@@ -46,6 +39,20 @@ pub struct ExperimentArgs {
     seeds: Option<u64>,
 }
 
+/// On which data, and where.
+#[derive(Args)]
+pub struct PlaceArgs {
+    /// Data folder; the images that come with the repository if left out
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Output folder; out/NAME if left out, by the name of the profile or campaign
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// The repository, whose images and output folder are used where others are not named; the one we stand in if left out
+    #[arg(long, value_name = "DIR")]
+    repository: Option<PathBuf>,
+}
+
 impl ExperimentArgs {
     /// The experiment, run by this program on this machine.
     pub fn reproduce(&self, device: Choice) -> anyhow::Result<Reproduce> {
@@ -56,6 +63,18 @@ impl ExperimentArgs {
         if let Some(precision) = self.precision {
             profile.precision = precision;
         }
+        let mut reproduce = self.place.run_of(profile, device)?;
+        reproduce.selection = Selection {
+            only: self.only.clone(),
+            seeds: self.seeds,
+        };
+        Ok(reproduce)
+    }
+}
+
+impl PlaceArgs {
+    /// A run of this size by this program on this machine.
+    pub fn run_of(&self, profile: Profile, device: Choice) -> anyhow::Result<Reproduce> {
         let (data, data_name) = self.data_folder(&profile)?;
         let out = match &self.out {
             Some(out) => out.clone(),
@@ -76,10 +95,7 @@ impl ExperimentArgs {
             data_name,
             data_given: self.data.as_ref().map(|data| data.to_string_lossy().into_owned()),
             out,
-            selection: Selection {
-                only: self.only.clone(),
-                seeds: self.seeds,
-            },
+            selection: Selection::default(),
             htl,
             stop: StopAt::default(),
             engine: Engine::Local,

@@ -2,14 +2,17 @@
 
 pub mod analyze;
 pub mod bench;
+pub mod campaign;
 pub mod cancel;
 pub mod check;
 mod choices;
 pub mod data;
+mod engine_args;
 pub mod evaluate;
 pub mod experiment;
 pub mod mine;
 pub mod plan;
+mod plant;
 pub mod predict;
 pub mod prune;
 pub mod query;

@@ -1,15 +1,11 @@
-use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, bail};
 use clap::Args;
 use htl_device::Choice;
-use htl_experiment::engine::slurm::{Follow, Slurm, SlurmOption};
-use htl_experiment::{Engine, ExperimentError};
 
-use super::experiment::{ExperimentArgs, TRY_AGAIN};
-use crate::signals::raise_on_signals;
+use super::engine_args::{EngineArgs, unfinished};
+use super::experiment::ExperimentArgs;
 
 /// `htl reproduce`.
 #[derive(Args)]
@@ -20,77 +16,21 @@ use crate::signals::raise_on_signals;
 pub struct ReproduceCommand {
     #[command(flatten)]
     experiment: ExperimentArgs,
-    /// What runs the stages: this machine, or jobs of a Slurm cluster (docs/cluster.md)
-    #[arg(long, value_enum, default_value = "local")]
-    engine: EngineName,
-    /// With --engine slurm, an option of sbatch for every stage (--slurm-option=--partition=gpu) or for one kind of stage
-    /// (--slurm-option=train:--gres=gpu:1); may be given again
-    #[arg(long, value_name = "[KIND:]OPTION", allow_hyphen_values = true)]
-    slurm_option: Vec<SlurmOption>,
-    /// With --engine slurm, submit the jobs and leave them to themselves; the same command later follows them
-    #[arg(long)]
-    detach: bool,
-    /// Stages at a time; if left out, as many as there are cores, or 4 where they share a GPU
-    #[arg(long)]
-    jobs: Option<NonZeroUsize>,
-    /// Stop after so many minutes, with exit code 75; the same command then goes on. Trainings save their state, other
-    /// stages may finish
-    #[arg(long, value_name = "MINUTES")]
-    time_limit: Option<f64>,
-}
-
-/// What runs the stages.
-#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum EngineName {
-    Local,
-    Slurm,
+    #[command(flatten)]
+    engine: EngineArgs,
 }
 
 impl ReproduceCommand {
-    /// The engine and how it is used.
-    fn engine(&self) -> anyhow::Result<Engine> {
-        match self.engine {
-            EngineName::Local if self.detach || !self.slurm_option.is_empty() => {
-                bail!("--slurm-option and --detach are for --engine slurm")
-            }
-            EngineName::Local => Ok(Engine::Local),
-            EngineName::Slurm => Ok(Engine::Slurm(Slurm {
-                options: self.slurm_option.clone(),
-                follow: if self.detach {
-                    Follow::Submission
-                } else {
-                    Follow::ToTheEnd
-                },
-                ..Slurm::default()
-            })),
-        }
-    }
-
     pub fn run(self, device: Choice) -> anyhow::Result<ExitCode> {
         let begin = Instant::now();
         let mut reproduce = self.experiment.reproduce(device)?;
-        reproduce.engine = self.engine()?;
-        if let Some(jobs) = self.jobs {
-            reproduce.jobs = jobs.get();
-        }
-        if let Some(minutes) = self.time_limit {
-            reproduce.stop.deadline = Some(htl_experiment::time_limit(begin, minutes)?);
-        }
-        raise_on_signals(&reproduce.stop.signal).context("cannot install signal handlers")?;
+        self.engine.put_to(&mut reproduce, begin)?;
         match htl_experiment::reproduce(&reproduce) {
             Ok(made) => {
                 eprintln!("{}", made.summary(&reproduce.selection, begin.elapsed()));
                 Ok(ExitCode::SUCCESS)
             }
-            Err(stopped @ ExperimentError::Stopped { .. }) => {
-                eprintln!("{stopped}");
-                Ok(ExitCode::from(TRY_AGAIN))
-            }
-            Err(detached @ ExperimentError::Detached { .. }) => {
-                eprintln!("{detached}");
-                Ok(ExitCode::SUCCESS)
-            }
-            Err(error) => Err(error.into()),
+            Err(error) => unfinished(error.into()),
         }
     }
 }

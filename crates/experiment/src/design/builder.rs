@@ -15,8 +15,8 @@ const SMALL: f64 = 20.;
 const LEFT_OUT: f64 = 0.3;
 
 /// A training configuration, and what a step of it costs.
-#[derive(Debug, Clone)]
-pub(super) struct Config {
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Config {
     keys: Vec<(String, Value)>,
     image_steps: usize,
     step_cost: f64,
@@ -33,9 +33,15 @@ impl Config {
         self
     }
 
-    fn image_steps(mut self, image_steps: usize) -> Self {
+    /// Images that the training sees, counted with repetition.
+    pub fn image_steps(mut self, image_steps: usize) -> Self {
         self.image_steps = image_steps;
         self.with("image_steps", image_steps)
+    }
+
+    /// Images that the training sees, counted with repetition.
+    pub fn images(&self) -> usize {
+        self.image_steps
     }
 
     /// Work of the training, in supervised images.
@@ -45,7 +51,7 @@ impl Config {
 }
 
 /// Dense trainings, their pruned copies and the sham.
-pub(super) struct Population {
+pub(crate) struct Population {
     /// Trainings.
     pub dense: Vec<StageRef>,
     /// Pruned and fine-tuned.
@@ -54,8 +60,22 @@ pub(super) struct Population {
     pub sham: Vec<StageRef>,
 }
 
+/// How labels are bought.
+pub(crate) struct Purchase {
+    /// Scores of the images that may be.
+    pub candidates: StageRef,
+    /// The images that are labelled already.
+    pub list: Value,
+    /// How many are bought.
+    pub budget: Value,
+    /// How they are chosen, as `htl query` has it.
+    pub strategy: String,
+    /// The score that ranks; the usual one if left out.
+    pub by: Option<String>,
+}
+
 /// Which images a mining looks at.
-pub(super) enum Images {
+pub(crate) enum Images {
     /// The training images.
     Train,
     /// The training images outside a list, of which a set is selected.
@@ -70,7 +90,7 @@ pub(super) enum Images {
 
 /// What forgetting curves are compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Curve {
+pub(crate) enum Curve {
     /// Nothing: for selecting.
     Alone,
     /// Shams of the same dose: for an analysis.
@@ -79,7 +99,7 @@ pub(super) enum Curve {
 
 /// Whether a mining may read masks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Masks {
+pub(crate) enum Masks {
     /// For the columns that need them.
     Read,
     /// Not at all.
@@ -87,12 +107,16 @@ pub(super) enum Masks {
 }
 
 /// Adds stages to a plan.
-pub(super) struct Builder<'a> {
+pub(crate) struct Builder<'a> {
     pub plan: &'a mut Plan,
     pub profile: &'a Profile,
     pub data: Value,
     /// Whether the data folder has a `metadata.csv`.
     pub metadata: bool,
+    /// The first seed of every series of trainings.
+    pub first_seed: u64,
+    /// The test images that results are about; `None` for all.
+    pub test_ids: Option<Value>,
 }
 
 impl Builder<'_> {
@@ -153,7 +177,8 @@ impl Builder<'_> {
 
     /// One training per seed.
     pub fn train_seeds(&mut self, series: &str, config: &Config, seeds: u64) -> Vec<StageRef> {
-        (0..seeds).map(|seed| self.train(series, seed, config)).collect()
+        let seeds = self.first_seed..self.first_seed + seeds;
+        seeds.map(|seed| self.train(series, seed, config)).collect()
     }
 
     /// The largest sparsity whose pruned and fine-tuned quality stays near the dense one.
@@ -182,7 +207,7 @@ impl Builder<'_> {
     ) -> Population {
         let config = self.fine_tuning(config);
         let (mut sparse, mut sham) = (Vec::new(), Vec::new());
-        for (seed, training) in (0..).zip(&dense) {
+        for (seed, training) in (self.first_seed..).zip(&dense) {
             let call = HtlCall::new("prune")
                 .flag("--checkpoint", training.file(file::CHECKPOINT))
                 .flag("--method", "global-magnitude")
@@ -261,6 +286,9 @@ impl Builder<'_> {
         if let Some(threshold) = threshold {
             call = call.flag("--threshold", threshold);
         }
+        if let Some(ids) = &self.test_ids {
+            call = call.flag("--ids", ids.clone());
+        }
         let name = format!("{series}-{seed}/test");
         let series = format!("{series}/test");
         let name = StageName {
@@ -282,7 +310,7 @@ impl Builder<'_> {
         trainings: &[StageRef],
         threshold: Option<&str>,
     ) -> Vec<SeedOutline> {
-        (0..)
+        (self.first_seed..)
             .zip(trainings)
             .map(|(seed, training)| self.evaluate(series, seed, training, threshold))
             .collect()
@@ -323,38 +351,44 @@ impl Builder<'_> {
         }
     }
 
-    /// An arm that buys half of its labels by disagreement: networks trained on the first half judge all other images.
-    pub fn query(
+    /// Scores of the images outside a list, by networks trained on the list: candidates for annotation.
+    pub fn candidates(
         &mut self,
+        prefix: &str,
         setting: &Setting,
+        config: &Config,
+        list: &Value,
+        seeds: u64,
+    ) -> StageRef {
+        let dense = self.train_seeds(&format!("{prefix}-dense"), config, seeds);
+        // Chosen with the labels of the list alone: the others are not bought yet.
+        let sparsity = self.sparsity(prefix, &dense[0], config);
+        let population = self.population(prefix, dense, config, &sparsity);
+        let images = Images::Candidates(list.clone());
+        let name = format!("{prefix}/mine");
+        self.mine(&name, setting, &population, images, Masks::Ignore, Curve::Alone)
+    }
+
+    /// An arm whose seeds buy labels beside those of a list, and train on both.
+    pub fn bought(
+        &mut self,
+        prefix: &str,
         series: &str,
-        training: &Training,
-        lists: &Lists,
+        config: &Config,
+        purchase: &Purchase,
         seeds: u64,
     ) -> Vec<SeedOutline> {
-        let prefix = format!("{}/query", setting.key);
-        let config = self.config(training, Some(lists));
-        let dense = self.train_seeds(&format!("{prefix}-dense"), &config, seeds);
-        // Chosen with the labels of the first half alone: the second half is not bought yet.
-        let sparsity = self.sparsity(&prefix, &dense[0], &config);
-        let population = self.population(&prefix, dense, &config, &sparsity);
-        let images = Images::Candidates(lists.first_half());
-        let mined = self.mine(
-            &format!("{prefix}/mine"),
-            setting,
-            &population,
-            images,
-            Masks::Ignore,
-            Curve::Alone,
-        );
         let mut arm = Vec::new();
-        for seed in 0..seeds {
-            let call = HtlCall::new("query")
-                .flag("--scores", mined.file(file::SCORES))
-                .flag("--budget", lists.second_half_size())
-                .flag("--strategy", "top-fifth")
+        for seed in self.first_seed..self.first_seed + seeds {
+            let mut call = HtlCall::new("query")
+                .flag("--scores", purchase.candidates.file(file::SCORES))
+                .flag("--budget", purchase.budget.clone())
+                .flag("--strategy", purchase.strategy.as_str())
                 .flag("--seed", seed)
                 .flag("--out", Value::Own(file::QUERY.into()));
+            if let Some(by) = &purchase.by {
+                call = call.flag("--by", by.as_str());
+            }
             let (series_name, name) = (format!("{prefix}/choose"), format!("{prefix}-{seed}/choose"));
             let stage = StageName {
                 series: &series_name,
@@ -366,7 +400,7 @@ impl Builder<'_> {
                 series: &series_name,
                 name: &name,
             };
-            let lists = vec![lists.first_half(), queried.file(file::QUERY)];
+            let lists = vec![purchase.list.clone(), queried.file(file::QUERY)];
             let union = self.plan.native(stage, Native::Union { lists });
             let config = config.clone().with("labelled", union.file(file::LABELLED));
             let training = self.train(series, seed, &config);

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use super::builder::{Builder, Curve, Images, Masks};
+use super::builder::{Builder, Curve, Images, Masks, Purchase};
 use super::lists::Lists;
 use super::outline::{AnalysisOutline, SeedOutline, SettingOutline};
 use super::setting_plan::{Mining, Networks, SettingPlan};
@@ -63,7 +63,18 @@ pub(super) fn setting(row: &SettingPlan, builder: &mut Builder, lists: &Lists) -
                 let config = builder.next_cycle(&own, &mined, &cycle);
                 builder.arm(&series, &config, seeds)
             }
-            Networks::Query(training) => builder.query(&row.setting, &series, &training, lists, seeds),
+            Networks::Query(training) => {
+                let (prefix, list) = (format!("{key}/query"), lists.first_half());
+                let config = builder.config(&training, Some(lists));
+                let purchase = Purchase {
+                    candidates: builder.candidates(&prefix, &row.setting, &config, &list, seeds),
+                    list,
+                    budget: lists.second_half_size(),
+                    strategy: "top-fifth".into(),
+                    by: None,
+                };
+                builder.bought(&prefix, &series, &config, &purchase, seeds)
+            }
         };
         arms.insert(plan.arm.key.to_owned(), results);
     }

@@ -3,18 +3,20 @@ use htl_vocabulary::file;
 use crate::plan::{FIRST_HALF, LIST_SIZES, Native, Plan, StageRef, Value, fold_file};
 
 /// Lists of training ids that the settings share.
-pub(super) struct Lists {
+pub(crate) struct Lists {
     folds: StageRef,
     labelled: StageRef,
 }
 
 impl Lists {
-    /// Adds the stages that draw them; `share` of the training masks is what the semi-supervised setting may use.
-    pub fn plan(plan: &mut Plan, data: &Value, share: f64) -> Self {
+    /// Adds the stages that draw them, their names after `prefix`; `share` of the training masks is what the semi-supervised
+    /// setting may use.
+    pub fn plan(plan: &mut Plan, prefix: &str, data: &Value, share: f64) -> Self {
         let data = data.clone();
+        let folds = Native::Folds { data: data.clone() };
         Self {
-            folds: plan.native("folds", Native::Folds { data: data.clone() }),
-            labelled: plan.native("labelled", Native::Labelled { data, share }),
+            folds: plan.native(&format!("{prefix}folds"), folds),
+            labelled: plan.native(&format!("{prefix}labelled"), Native::Labelled { data, share }),
         }
     }
 

@@ -1,9 +1,9 @@
 //! The experiment: one row per setting, and one layout that makes stages of any row.
 
-mod builder;
+pub(crate) mod builder;
 mod label_free;
 mod layout;
-mod lists;
+pub(crate) mod lists;
 mod outline;
 mod select;
 mod semi_supervised;
@@ -19,7 +19,7 @@ pub use select::{CROSS_FIT, Selection};
 pub use setting_plan::{ArmPlan, Labels, Mining, Networks, SettingPlan, Training};
 
 use crate::data::Extras;
-use crate::plan::{Base, Native, Plan, Value};
+use crate::plan::{Base, Native, Plan, StageRef, Value};
 use crate::profile::Profile;
 use builder::Builder;
 use lists::Lists;
@@ -59,20 +59,19 @@ pub struct DataOf {
 pub fn design(profile: &Profile, base: Base, data: DataOf) -> Experiment {
     let device = base.device.clone();
     let mut plan = Plan::new(base);
-    let outside = Value::Data(String::new());
-    let (folder, shown) = match profile.subset {
-        None => (outside, data.shown),
-        Some(counts) => {
-            let subset = plan.native("data", Native::Subset { data: outside, counts });
-            (subset.file(""), subset.folder)
-        }
+    let subset = subset(&mut plan, profile);
+    let (folder, shown) = match subset {
+        None => (Value::Data(String::new()), data.shown),
+        Some(subset) => (subset.file(""), subset.folder),
     };
-    let lists = Lists::plan(&mut plan, &folder, profile.labelled_share);
+    let lists = Lists::plan(&mut plan, "", &folder, profile.labelled_share);
     let mut builder = Builder {
         plan: &mut plan,
         profile,
         data: folder,
         metadata: data.extras.metadata,
+        first_seed: 0,
+        test_ids: None,
     };
     let mut settings = std::collections::BTreeMap::new();
     let wanted = |row: &&SettingPlan| (row.possible)(&data.extras) && (row.seeds)(profile) > 0;
@@ -101,6 +100,13 @@ pub fn design(profile: &Profile, base: Base, data: DataOf) -> Experiment {
     }
 }
 
+/// Adds the stage that takes fewer images, where a profile wants that.
+pub(crate) fn subset(plan: &mut Plan, profile: &Profile) -> Option<StageRef> {
+    let data = Value::Data(String::new());
+    let counts = profile.subset?;
+    Some(plan.native("data", Native::Subset { data, counts }))
+}
+
 /// Trains and tests the supervised baseline with seeds 0, 1, ..., once for each set of changes of its configuration.
 /// Gives the per-image results, relative to the output folder, by change, then seed.
 pub fn trainings(
@@ -115,6 +121,8 @@ pub fn trainings(
         profile,
         data: Value::Data(String::new()),
         metadata: true,
+        first_seed: 0,
+        test_ids: None,
     };
     let mut results = Vec::new();
     for (index, changes) in changes.iter().enumerate() {

@@ -99,6 +99,25 @@ impl HtlCall {
     }
 }
 
+impl HtlCall {
+    /// The configuration with stand-ins for what earlier stages will have made: whether it makes sense can be checked before
+    /// anything runs.
+    pub fn draft(&self) -> toml::Table {
+        let mut root = toml::Table::new();
+        for (key, value) in &self.config {
+            let value = match value {
+                Value::Text(text) => text.clone().into(),
+                Value::Integer(number) => (*number).into(),
+                Value::Float(number) => (*number).into(),
+                Value::FromJson { .. } => 1.0.into(),
+                path => path.symbol().into(),
+            };
+            insert(&mut root, key, value);
+        }
+        root
+    }
+}
+
 /// Puts a value under a dotted key: every part but the last is a section.
 fn insert(table: &mut toml::Table, key: &str, value: toml::Value) {
     let Some((section, rest)) = key.split_once('.') else {

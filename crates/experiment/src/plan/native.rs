@@ -1,13 +1,15 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use htl_datasets::{DataFolder, Split, read_ids, write_ids};
+use htl_datasets::{DataFolder, GroupRule, Split, read_ids, write_ids};
 use htl_mining::ScoreTable;
+use htl_vocabulary::campaign::Half;
 use htl_vocabulary::{file, write_whole};
 use serde::{Deserialize, Serialize};
 
 use super::value::{Place, Value};
 use crate::ExperimentError;
+use crate::campaign::Planted;
 use crate::data::{self, Row};
 
 /// A small stage that `htl` does itself: lists of ids, copies, joins of tables.
@@ -39,10 +41,37 @@ pub enum Native {
         /// Share of the training masks that is drawn.
         share: f64,
     },
+    /// So many training images with a mask, drawn at random, as `labelled.csv`.
+    Start {
+        /// The data folder.
+        data: Value,
+        /// How many.
+        count: usize,
+        /// Seed of the draw.
+        seed: u64,
+    },
     /// The ids of several lists, each once, as `labelled.csv`.
     Union {
         /// The lists.
         lists: Vec<Value>,
+    },
+    /// A data folder with something planted, in `data`; `scores.csv`, which marks what was planted, and `parity.json`, the weight
+    /// that makes up for what was removed.
+    Plant {
+        /// The data folder.
+        data: Value,
+        /// What is planted.
+        planted: Planted,
+        /// Seed of the draw.
+        seed: u64,
+    },
+    /// The test images with a mask in two halves, `first.csv` and `second.csv`, whole lesions and patients at a time, and those
+    /// that are in a group, `group.csv`.
+    TestHalves {
+        /// The data folder.
+        data: Value,
+        /// The group, as text.
+        group: Option<String>,
     },
     /// The rows of several score tables, one after another, as `scores.csv`.
     Concatenate {
@@ -57,6 +86,17 @@ const SECOND_HALF: &str = "second.csv";
 /// Sizes of the labelled list and its halves, under the keys `labelled`, `first`, `second`.
 pub(crate) const LIST_SIZES: &str = "lists.json";
 
+/// The images of a group.
+pub(crate) const GROUP: &str = "group.csv";
+
+/// The list of one half.
+pub(crate) fn half_file(half: Half) -> String {
+    match half {
+        Half::First => FIRST_HALF.into(),
+        Half::Second => SECOND_HALF.into(),
+    }
+}
+
 /// The list of one fold.
 pub(crate) fn fold_file(fold: usize) -> String {
     format!("fold-{fold}.csv")
@@ -65,9 +105,13 @@ pub(crate) fn fold_file(fold: usize) -> String {
 impl Native {
     pub(super) fn reads(&self) -> Vec<&Value> {
         match self {
-            Self::Subset { data, .. } | Self::Ids { data } | Self::Folds { data } | Self::Labelled { data, .. } => {
-                vec![data]
-            }
+            Self::Subset { data, .. }
+            | Self::Ids { data }
+            | Self::Folds { data }
+            | Self::Labelled { data, .. }
+            | Self::Start { data, .. }
+            | Self::Plant { data, .. }
+            | Self::TestHalves { data, .. } => vec![data],
             Self::Union { lists } => lists.iter().collect(),
             Self::Concatenate { tables } => tables.iter().collect(),
         }
@@ -80,6 +124,9 @@ impl Native {
             Self::Ids { .. } => "ids".into(),
             Self::Folds { .. } => "folds".into(),
             Self::Labelled { share, .. } => format!("labelled {share}"),
+            Self::Start { count, seed, .. } => format!("start {count} seed {seed}"),
+            Self::Plant { planted, seed, .. } => format!("plant {} seed {seed}", planted.words()),
+            Self::TestHalves { group, .. } => format!("test halves {}", group.as_deref().unwrap_or_default()),
             Self::Union { .. } => "union".into(),
             Self::Concatenate { .. } => "concatenate".into(),
         };
@@ -112,6 +159,23 @@ impl Native {
                 Ok(())
             }
             Self::Labelled { data, share } => labelled(data.path(place)?, *share, place),
+            Self::Start { data, count, seed } => {
+                let folder = data.path(place)?;
+                let rows = data::rows(&DataFolder::open(&folder)?);
+                let rows = data::trainable(&rows, &folder)?;
+                if *count >= rows.len() {
+                    return Err(ExperimentError::UnfitData {
+                        folder,
+                        reason: format!("{count} of {} training masks leave nothing to choose from", rows.len()),
+                    });
+                }
+                let ids = data::draw(&rows, *count, &format!("start {seed}"));
+                Ok(write_ids(&own(file::LABELLED), ids.iter().map(String::as_str))?)
+            }
+            Self::Plant { data, planted, seed } => {
+                planted.plant(&DataFolder::open(data.path(place)?)?, *seed, place.own)
+            }
+            Self::TestHalves { data, group } => test_halves(&data.path(place)?, group.as_deref(), place.own),
             Self::Union { lists } => {
                 let mut ids = BTreeSet::new();
                 for list in lists {
@@ -125,6 +189,31 @@ impl Native {
             }
         }
     }
+}
+
+fn test_halves(folder: &Path, group: Option<&str>, own: &Path) -> Result<(), ExperimentError> {
+    let data = DataFolder::open(folder)?;
+    let rows = data::rows(&data);
+    let judged = |row: &&Row| row.split == Split::Test && row.mask;
+    let judged: Vec<&Row> = rows.iter().filter(judged).collect();
+    let [first, second] = data::halves(&judged, "test halves");
+    if first.is_empty() || second.is_empty() {
+        return Err(ExperimentError::UnfitData {
+            folder: folder.into(),
+            reason: "its test images do not make two halves: there have to be two lesions or patients with a mask"
+                .into(),
+        });
+    }
+    for (name, ids) in [(FIRST_HALF, &first), (SECOND_HALF, &second)] {
+        write_ids(&own.join(name), ids.iter().map(String::as_str))?;
+    }
+    if let Some(rule) = group {
+        let rule: GroupRule = rule.parse()?;
+        let samples = judged.iter().filter_map(|row| data.get(&row.image_id));
+        let members = rule.members(&samples.collect::<Vec<_>>())?;
+        write_ids(&own.join(GROUP), members.iter().map(String::as_str))?;
+    }
+    Ok(())
 }
 
 /// A `metadata.csv` in which nothing but ids and splits is known.

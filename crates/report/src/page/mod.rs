@@ -22,8 +22,26 @@ use serde::Serialize;
 
 use crate::{Dataset, GalleryItem, Report, ReportError, Results};
 
-const TEMPLATE: &str = include_str!("../../templates/report.html");
+const TEMPLATE: &str = concat!(
+    include_str!("../../templates/marks.html"),
+    include_str!("../../templates/report.html")
+);
 const STYLE: &str = include_str!("../../templates/style.css");
+
+/// The page that a template makes of what it is shown.
+pub(crate) fn fill(template: &str, view: impl Serialize) -> Result<String, ReportError> {
+    let mut env = Environment::new();
+    env.set_undefined_behavior(UndefinedBehavior::Strict);
+    env.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
+    // Its name says that what it is shown is escaped as HTML.
+    env.add_template("page.html", template)?;
+    Ok(env.get_template("page.html")?.render(Serde(view))?)
+}
+
+/// The style of every page.
+pub(crate) fn style() -> Value {
+    Value::from_safe_string(STYLE.to_owned())
+}
 
 /// Arms with a colour and mark of their own; others take what is left, in order.
 const STYLED_ARMS: [Arm; 6] = [
@@ -171,7 +189,7 @@ pub(crate) fn render(report: &Report) -> Result<String, ReportError> {
         .map(|(name, value)| Fact { name, value })
         .collect();
     let page = Page {
-        style: Value::from_safe_string(STYLE.to_owned()),
+        style: style(),
         title: &report.title,
         profile: &results.profile,
         device: &results.device,
@@ -198,9 +216,5 @@ pub(crate) fn render(report: &Report) -> Result<String, ReportError> {
         attribution: &report.attribution,
         provenance,
     };
-    let mut env = Environment::new();
-    env.set_undefined_behavior(UndefinedBehavior::Strict);
-    env.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
-    env.add_template("report.html", TEMPLATE)?;
-    Ok(env.get_template("report.html")?.render(Serde(page))?)
+    fill(TEMPLATE, page)
 }
