@@ -10,10 +10,10 @@ use htl_vocabulary::campaign::{
 };
 use htl_vocabulary::{file, read_rows};
 
-const IMAGES: usize = 60;
+const IMAGES: usize = 120;
 const SEEDS: u64 = 5;
-/// The first 30 images are the group, the last six go worst whoever is trained.
-const GROUP: usize = 30;
+/// The first 60 images are the group, the last twelve go worst whoever is trained.
+const GROUP: usize = 60;
 
 /// Gain of an arm over the baseline in the group, and outside it.
 fn gains(arm: &str) -> [f64; 2] {
@@ -28,10 +28,10 @@ fn gains(arm: &str) -> [f64; 2] {
 }
 
 fn jaccard(arm: &str, seed: u64, image: usize) -> f64 {
-    let difficulty = if image >= IMAGES - 6 {
+    let difficulty = if image >= IMAGES - 12 {
         0.3
     } else {
-        0.5 + 0.005 * image as f64
+        0.5 + 0.003 * image as f64
     };
     // Differs by seed and image, alike for all arms, but for a wobble that the gains of the arms have around them.
     let shared = 0.01 * ((seed as f64 * 1.7 + image as f64 * 0.9).sin());
@@ -42,7 +42,7 @@ fn jaccard(arm: &str, seed: u64, image: usize) -> f64 {
 fn per_image(arm: &str, seed: u64) -> Vec<u8> {
     let mask = Mask::filled(2, 2, 1).unwrap();
     let row = |image: usize| {
-        let mut scores = ImageScores::of(format!("i{image:02}"), &mask, &mask).unwrap();
+        let mut scores = ImageScores::of(format!("i{image:03}"), &mask, &mask).unwrap();
         scores.jaccard = jaccard(arm, seed, image);
         PerImageRow {
             scores,
@@ -60,7 +60,7 @@ fn per_image(arm: &str, seed: u64) -> Vec<u8> {
 }
 
 fn written(root: &Path) -> CampaignFile {
-    let ids: String = (0..GROUP).map(|image| format!("i{image:02}\n")).collect();
+    let ids: String = (0..GROUP).map(|image| format!("i{image:03}\n")).collect();
     fs::write(root.join("group.csv"), format!("image_id\n{ids}")).unwrap();
     let arm = |name: &str, role: Role, of: Option<&str>, mined: bool| {
         let seed = |seed: u64| {
@@ -127,7 +127,7 @@ fn rows_say_who_gained_what() {
     near(good.gain, 0.04);
     near(good.group_gain, 0.06);
     near(good.rest_gain, 0.02);
-    // The six worst are outside the group.
+    // The twelve worst are outside the group.
     near(good.worst_gain, 0.02);
     assert_eq!(
         (good.control.as_deref(), good.group_images),
@@ -142,7 +142,7 @@ fn rows_say_who_gained_what() {
     assert_eq!((row("bad").control.as_deref(), row("bad").over_control), (None, None));
     assert_eq!((good.mining_image_steps, row("parity").mining_image_steps), (700, 0));
     assert!(row("baseline").gain.is_none() && row("baseline").jaccard > 0.5);
-    // Six images are shown, and not tested.
+    // Twelve images are shown, and not tested.
     assert!(good.worst_gain_lo.is_none());
     assert_eq!(best_forms(&rows, "screen", "small", 1), ["good"]);
     assert!(best_forms(&rows, "confirm", "small", 1).is_empty());
@@ -184,7 +184,7 @@ fn the_files_are_the_rows() {
     for text in [&markdown, &page] {
         for part in [
             "Screen: small",
-            "Lowest:area_fraction, 8 % kept",
+            "Planted: lowest:area_fraction, 8 % kept",
             "good",
             "+4.0",
             "parity",
@@ -202,7 +202,7 @@ fn other_images_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let campaign = written(folder.path());
     let path = folder.path().join("good-3.csv");
-    let text = fs::read_to_string(&path).unwrap().replace("i07", "i99");
+    let text = fs::read_to_string(&path).unwrap().replace("i007", "i999");
     fs::write(&path, text).unwrap();
     let said = campaign_rows(folder.path(), &campaign).unwrap_err().to_string();
     assert!(said.contains("good") && said.contains("small"), "{said}");

@@ -252,6 +252,20 @@ impl TrainConfig {
             "in [0, 1]",
             m.ramp.to_string(),
         )?;
+        if let Some(filter) = &m.filter {
+            need(
+                (0.0..1.0).contains(&filter.sparsity),
+                "mean_teacher.filter.sparsity",
+                "in [0, 1)",
+                filter.sparsity.to_string(),
+            )?;
+            need(
+                filter.every >= 1,
+                "mean_teacher.filter.every",
+                "at least 1",
+                filter.every.to_string(),
+            )?;
+        }
         Ok(ValidTrainConfig(self))
     }
 }
@@ -360,6 +374,8 @@ mod tests {
             ("mean_teacher.confidence", "0.2"),
             ("mean_teacher.unlabelled_batch", "0"),
             ("mean_teacher.ramp", "2.0"),
+            ("mean_teacher.filter.sparsity", "1.0"),
+            ("mean_teacher.filter.every", "0"),
         ] {
             let text = message(MINIMAL, &[&format!("{key}={bad}")]);
             assert!(text.contains(&format!("`{key}`")), "{key}={bad} gave: {text}");

@@ -51,7 +51,7 @@ pub use dynamics::{Dynamics, DynamicsParams};
 pub use error::TrainError;
 pub use htl_vocabulary::{DynamicsRow, HistoryRow, read_dynamics, read_history};
 pub use judge::{Judgement, judge_classes, judge_masks};
-pub use objective::{BoxTargets, Boxes, MeanTeacher};
+pub use objective::{BoxTargets, Boxes, FilterRule, Leaves, MeanTeacher, TeacherFilter};
 pub use pseudo::{LeaveOut, PixelRule, PseudoMasks};
 pub use stop::StopFlag;
 pub use train::{Outcome, train, validation};

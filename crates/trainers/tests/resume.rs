@@ -12,7 +12,7 @@ use candle_core::{Device, Tensor};
 use common::{attending, attention, config, data_folder, outcome, settings};
 use htl_models::Checkpoint;
 use htl_trainers::{
-    Outcome, StopFlag, TrainConfig, TrainError,
+    FilterRule, Leaves, Outcome, StopFlag, TeacherFilter, TrainConfig, TrainError,
     observe::{Observers, TensorBoard, on_progress},
     train,
 };
@@ -228,6 +228,46 @@ fn a_stopped_training_continues_to_the_same_bytes() {
         }
         assert!(matches!(outcome(&config, &stopped).unwrap(), Outcome::Trained(_)));
         assert!(results(&whole) == results(&stopped), "{setting}, {form}");
+    }
+}
+
+/// The pruned copy of a teacher is part of the state, whichever pixels it is asked about; each rule trains another network.
+#[test]
+fn a_doubted_teacher_continues_to_the_same_bytes() {
+    let place = tempfile::tempdir().unwrap();
+    data_folder(place.path());
+    let mut seen = Vec::new();
+    let rules = [
+        (FilterRule::Pruned, Leaves::Loss),
+        (FilterRule::Pruned, Leaves::LossAndInput),
+        (FilterRule::Outline, Leaves::Loss),
+        (FilterRule::Random, Leaves::Loss),
+    ];
+    for (at, (by, leaves)) in rules.into_iter().enumerate() {
+        let mut config = TrainConfig {
+            batch: 2,
+            image_steps: 44,
+            ..config(place.path(), "semi-supervised")
+        };
+        config.mean_teacher.confidence = 0.5;
+        config.mean_teacher.filter = Some(TeacherFilter {
+            by,
+            leaves,
+            sparsity: 0.9,
+            // Not a divisor of the step at which the training is stopped.
+            every: 3,
+        });
+        let [whole, stopped] = ["whole", "stopped"].map(|name| place.path().join(format!("{name}-{at}")));
+        let _ = outcome(&config, &whole).unwrap();
+        assert_eq!(
+            stopped_at(11, &config, &stopped),
+            Outcome::Stopped { step: 11, steps: 22 }
+        );
+        assert!(matches!(outcome(&config, &stopped).unwrap(), Outcome::Trained(_)));
+        assert!(results(&whole) == results(&stopped), "{by:?}, {leaves:?}");
+        let [_, history] = results(&whole);
+        assert!(!seen.contains(&history), "{by:?}, {leaves:?} changes nothing");
+        seen.push(history);
     }
 }
 

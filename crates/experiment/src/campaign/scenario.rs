@@ -135,8 +135,8 @@ impl Planted {
     /// In words, for tables.
     pub fn words(&self) -> String {
         match self {
-            Self::Rare { group, keep } => format!("{group}, {} % kept", keep * 100.0),
-            Self::Noise { noise, share } => format!("{} % of the masks {noise}", share * 100.0),
+            Self::Rare { group, keep } => format!("{group}, {} % kept", percent(*keep)),
+            Self::Noise { noise, share } => format!("{} % of the masks {noise}", percent(*share)),
         }
     }
 
@@ -162,6 +162,11 @@ impl Planted {
         let parity = serde_json::json!({ "parity": (kept + removed) / kept });
         write_whole(&own.join(PARITY), format!("{parity}\n")).map_err(ExperimentError::NotWritten)
     }
+}
+
+/// A share in percent, without the noise of binary fractions.
+fn percent(share: f64) -> f64 {
+    (share * 1e6).round() / 1e4
 }
 
 /// A score table without scores, that marks some images.

@@ -125,7 +125,7 @@ impl Native {
             Self::Folds { .. } => "folds".into(),
             Self::Labelled { share, .. } => format!("labelled {share}"),
             Self::Start { count, seed, .. } => format!("start {count} seed {seed}"),
-            Self::Plant { planted, seed, .. } => format!("plant {} seed {seed}", planted.words()),
+            Self::Plant { planted, seed, .. } => format!("plant {planted:?} seed {seed}"),
             Self::TestHalves { group, .. } => format!("test halves {}", group.as_deref().unwrap_or_default()),
             Self::Union { .. } => "union".into(),
             Self::Concatenate { .. } => "concatenate".into(),

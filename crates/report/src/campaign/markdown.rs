@@ -32,16 +32,15 @@ pub(super) fn title(phase: &Phase, scenario: &Scenario) -> String {
 
 /// What was planted, on how much the results rest.
 pub(super) fn facts(scenario: &Scenario, rows: &[&CampaignRow]) -> String {
-    let planted = scenario.planted.as_deref().unwrap_or("nothing planted");
-    let Some(row) = rows.first() else {
-        return format!("{}.", words::capital(planted));
+    let planted = match &scenario.planted {
+        Some(planted) => format!("Planted: {planted}"),
+        None => "Nothing planted".to_owned(),
     };
-    let mut text = format!(
-        "{}; {}, {} seeds",
-        words::capital(planted),
-        words::count(row.images, "test image"),
-        row.seeds
-    );
+    let Some(row) = rows.first() else {
+        return planted + ".";
+    };
+    let images = words::count(row.images, "test image");
+    let mut text = format!("{planted}; {images}, {} seeds", row.seeds);
     let group = rows.iter().find_map(|row| row.group_images);
     if let (Some(group), Some(images)) = (&scenario.group, group) {
         write!(text, "; {images} of the images in the group {}", group.rule).ok();

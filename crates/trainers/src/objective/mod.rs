@@ -4,6 +4,7 @@
 
 mod base;
 mod boxes;
+mod doubt;
 mod image_labels;
 mod label_free;
 mod params;
@@ -11,7 +12,7 @@ mod semi_supervised;
 mod supervised;
 
 pub(crate) use base::{Objective, Parts, Training};
-pub use params::{BoxTargets, Boxes, MeanTeacher};
+pub use params::{BoxTargets, Boxes, FilterRule, Leaves, MeanTeacher, TeacherFilter};
 
 /// All objectives, one per setting.
 pub(crate) const OBJECTIVES: &[&dyn Objective] = &[

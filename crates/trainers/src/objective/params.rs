@@ -16,6 +16,56 @@ pub struct MeanTeacher {
     pub weight: f64,
     /// Share of the steps over which that weight rises from 0.
     pub ramp: f64,
+    /// Which of the confident pixels are believed; all of them if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filter: Option<TeacherFilter>,
+}
+
+/// Pixels of the teacher that are not believed, however confident it is: those on which a pruned copy of it says otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TeacherFilter {
+    /// Which pixels.
+    pub by: FilterRule,
+    /// Share of the copy's weights that are zero, in [0, 1).
+    pub sparsity: f64,
+    /// Steps after which the copy is made anew.
+    pub every: usize,
+    /// What these pixels leave.
+    pub leaves: Leaves,
+}
+
+impl Default for TeacherFilter {
+    fn default() -> Self {
+        Self {
+            by: FilterRule::Pruned,
+            sparsity: 0.5,
+            every: 20,
+            leaves: Leaves::Loss,
+        }
+    }
+}
+
+/// Which pixels are not believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FilterRule {
+    /// Those on which the masks of teacher and copy differ.
+    Pruned,
+    /// A control: as many, those nearest to the outline of the teacher's mask.
+    Outline,
+    /// A control: as many, drawn at random.
+    Random,
+}
+
+/// What pixels that are not believed leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Leaves {
+    /// The loss.
+    Loss,
+    /// The loss, and the student's input, where they become the mean colour (Vorndran & Roeck, arXiv 2401.14387).
+    LossAndInput,
 }
 
 impl Default for MeanTeacher {
@@ -26,6 +76,7 @@ impl Default for MeanTeacher {
             confidence: 0.7,
             weight: 1.0,
             ramp: 0.3,
+            filter: None,
         }
     }
 }

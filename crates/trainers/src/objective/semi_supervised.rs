@@ -8,7 +8,8 @@ use htl_vocabulary::{Setting, setting};
 
 use super::{
     base::{Objective, Parts, Training, mask_loss, weighted_mean},
-    params::MeanTeacher,
+    doubt::{Doubt, blanked},
+    params::{Leaves, MeanTeacher},
 };
 use crate::{
     TrainError,
@@ -47,6 +48,7 @@ struct MeanTeacherTraining {
     steps: usize,
     average: Ema,
     teacher: Network,
+    doubt: Option<Doubt>,
     device: Device,
 }
 
@@ -86,6 +88,7 @@ impl MeanTeacherTraining {
             steps,
             average,
             teacher: student.duplicate()?,
+            doubt: params.filter.map(|filter| Doubt::new(filter, parts.seed)),
             device,
         })
     }
@@ -105,11 +108,22 @@ impl Training for MeanTeacherTraining {
         let pixels = unlabelled.pixels.map(Staged::tensor).transpose()?;
         let labelled = batch.images.dim(0)?;
 
+        let teacher = localization_map(&self.teacher, &weak)?;
+        let believed = match &mut self.doubt {
+            Some(doubt) => Some((
+                doubt.filter().leaves,
+                doubt.believed(&self.teacher, &weak, &teacher, step)?,
+            )),
+            None => None,
+        };
+        let strong = match &believed {
+            Some((Leaves::LossAndInput, believed)) => blanked(&strong, believed)?,
+            _ => strong,
+        };
         // One pass through the student, so that batch norm sees labelled and unlabelled images together.
         let logits = network.forward(&Tensor::cat(&[&batch.images, &strong], 0)?, Mode::Train)?;
         let supervised = mask_loss(&logits.narrow(0, 0, labelled)?, &batch)?;
 
-        let teacher = localization_map(&self.teacher, &weak)?;
         let dtype = teacher.dtype();
         let pseudo = teacher.ge(0.5)?.to_dtype(dtype)?;
         let mut sure = teacher
@@ -117,7 +131,7 @@ impl Training for MeanTeacherTraining {
             .abs()?
             .ge(2.0 * self.params.confidence - 1.0)?
             .to_dtype(dtype)?;
-        if let Some(pixels) = pixels {
+        for pixels in pixels.into_iter().chain(believed.map(|(_, believed)| believed)) {
             sure = (sure * pixels.to_dtype(dtype)?)?;
         }
         let outputs = logits.narrow(0, labelled, weak.dim(0)?)?;
@@ -154,12 +168,19 @@ impl Training for MeanTeacherTraining {
     }
 
     fn state(&self) -> Result<BTreeMap<String, Tensor>, TrainError> {
-        Ok(self.average.state()?)
+        let mut state = self.average.state()?;
+        if let Some(doubt) = &self.doubt {
+            state.extend(doubt.state()?);
+        }
+        Ok(state)
     }
 
     fn load_state(&mut self, state: &BTreeMap<String, Tensor>) -> Result<(), TrainError> {
         let moved = |(name, tensor): (&String, &Tensor)| Ok((name.clone(), tensor.to_device(&self.device)?));
-        let state: BTreeMap<String, Tensor> = state.iter().map(moved).collect::<candle_core::Result<_>>()?;
+        let mut state: BTreeMap<String, Tensor> = state.iter().map(moved).collect::<candle_core::Result<_>>()?;
+        if let Some(doubt) = &mut self.doubt {
+            doubt.load_state(&self.teacher, &mut state)?;
+        }
         self.average.load_state(&state)?;
         self.average.copy_to(&self.teacher.parameters().all())?;
         Ok(())

@@ -9,6 +9,7 @@ use htl_datasets::ImageSet;
 use htl_metrics::Mask;
 
 pub use params::{LeaveOut, PixelRule, PseudoMasks};
+pub(crate) use pixels::without_outline;
 use source::Source;
 pub(crate) use source::by_colour;
 

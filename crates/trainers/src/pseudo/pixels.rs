@@ -37,13 +37,7 @@ pub(super) fn weights(
         PixelRule::Outline => {
             let control = |(mask, pruned): (&Mask, &Mask)| {
                 let pixels = mask.pixels().iter().zip(pruned.pixels());
-                let left_out = pixels.filter(|(a, b)| a != b).count();
-                let distance = to_outline(mask);
-                let mut nearest: Vec<usize> = (0..distance.len()).collect();
-                nearest.sort_by(|&a, &b| distance[a].total_cmp(&distance[b]).then(a.cmp(&b)));
-                let mut weights = vec![1.0; distance.len()];
-                nearest[..left_out].iter().for_each(|&at| weights[at] = 0.0);
-                weights
+                without_outline(mask, pixels.filter(|(a, b)| a != b).count())
             };
             masks().zip(pruned()?).map(control).collect()
         }
@@ -53,6 +47,16 @@ pub(super) fn weights(
 
 fn weight(counts: bool) -> f32 {
     f32::from(u8::from(counts))
+}
+
+/// 0 for so many pixels, those nearest to the outline of a mask, 1 for the others.
+pub(crate) fn without_outline(mask: &Mask, left_out: usize) -> Vec<f32> {
+    let distance = to_outline(mask);
+    let mut nearest: Vec<usize> = (0..distance.len()).collect();
+    nearest.sort_by(|&a, &b| distance[a].total_cmp(&distance[b]).then(a.cmp(&b)));
+    let mut weights = vec![1.0; distance.len()];
+    nearest.iter().take(left_out).for_each(|&at| weights[at] = 0.0);
+    weights
 }
 
 fn agreed(a: &Mask, b: &Mask) -> Vec<f32> {
