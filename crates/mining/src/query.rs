@@ -21,6 +21,23 @@ pub enum QueryRule {
     Random,
 }
 
+impl QueryRule {
+    /// Those that have a name in commands.
+    pub const NAMED: [(&'static str, Self); 3] = [
+        ("top-fifth", Self::SampledTop { fraction: 0.2 }),
+        ("top", Self::Top),
+        ("random", Self::Random),
+    ];
+
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::NAMED
+            .into_iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, rule)| rule)
+    }
+}
+
 impl Default for QueryRule {
     /// Sampled from the top fifth.
     fn default() -> Self {

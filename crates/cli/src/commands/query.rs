@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use htl_datasets::write_ids;
 use htl_mining::{FoldChoice, QueryRule, ScoreTable, default_score, query};
 
@@ -15,8 +16,8 @@ pub struct Query {
     #[arg(long)]
     budget: usize,
     /// How they are chosen: drawn from the hardest fifth, the hardest, or at random
-    #[arg(long, default_value = "top-fifth")]
-    strategy: Strategy,
+    #[arg(long, default_value = "top-fifth", value_parser = strategies())]
+    strategy: QueryRule,
     /// The score that ranks: any column of the table; `htl mine --help` lists those it writes. Left out: forgetting_raw where
     /// the table has it, else disagreement
     #[arg(long)]
@@ -35,11 +36,9 @@ pub struct Query {
     out: PathBuf,
 }
 
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum Strategy {
-    TopFifth,
-    Top,
-    Random,
+fn strategies() -> impl TypedValueParser<Value = QueryRule> {
+    PossibleValuesParser::new(QueryRule::NAMED.map(|(name, _)| name))
+        .try_map(|name| QueryRule::named(&name).ok_or("unknown strategy"))
 }
 
 impl Query {
@@ -49,12 +48,8 @@ impl Query {
             .choose(self.setting.as_deref(), self.fold)
             .with_context(|| self.scores.display().to_string())?;
         let by = self.by.as_deref().unwrap_or_else(|| default_score(&table));
-        let rule = match self.strategy {
-            Strategy::TopFifth => QueryRule::SampledTop { fraction: 0.2 },
-            Strategy::Top => QueryRule::Top,
-            Strategy::Random => QueryRule::Random,
-        };
-        let ids = query(&table, by, self.budget, rule, self.seed).with_context(|| self.scores.display().to_string())?;
+        let ids = query(&table, by, self.budget, self.strategy, self.seed)
+            .with_context(|| self.scores.display().to_string())?;
         Ok(write_ids(&self.out, ids.iter().map(String::as_str))?)
     }
 }

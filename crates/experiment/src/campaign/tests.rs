@@ -285,6 +285,13 @@ fn queries_share_their_start() {
         outline.plan.stage("natural/mine").is_none(),
         "nobody asked for scores of the whole"
     );
+    for (from, to, word) in [
+        ("strategy = \"top\"", "strategy = \"best\"", "top-fifth"),
+        ("by = \"sham\"", "by = \"shame\"", "`shame`"),
+    ] {
+        let said = read(&text.replacen(from, to, 1)).unwrap_err().to_string();
+        assert!(said.contains(word), "{said}");
+    }
     let said = read(&text.replace("budget = 5\n", "")).unwrap_err().to_string();
     assert!(said.contains("[baseline]") && said.contains("`budget`"), "{said}");
 }

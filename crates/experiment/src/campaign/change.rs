@@ -1,0 +1,127 @@
+use htl_mining::{QueryRule, score_named};
+use serde::Deserialize;
+
+use super::keys;
+
+/// A change of the setting's training.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Variation {
+    /// Its name.
+    pub name: String,
+    /// For people.
+    #[serde(default)]
+    pub about: String,
+    /// As in [`Change`].
+    #[serde(default)]
+    pub train: toml::Table,
+    /// As in [`Change`].
+    #[serde(default)]
+    pub query: Option<Query>,
+    /// Of a form, the controls that it has; if left out, all that change something that the form has.
+    #[serde(default)]
+    pub controls: Option<Vec<String>>,
+}
+
+/// What a variation changes.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Change {
+    /// Keys of a training's configuration. `"$scores"` and `"$maps"` are what `htl mine` made of the scenario's trainings,
+    /// `"$planted"` a score table that marks what was planted and `"$parity"` the weight that makes up for what was removed;
+    /// `"$own"` leaves the key out, for trainings that make scores of their own.
+    #[serde(default)]
+    pub train: toml::Table,
+    /// How some of its labels are bought.
+    #[serde(default)]
+    pub query: Option<Query>,
+}
+
+/// Labels that are bought by a score: networks are trained on a random list, judge all other images, and more labels are chosen
+/// by what they say.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Query {
+    /// Labels of the random list.
+    pub start: Option<usize>,
+    /// Labels that are bought.
+    pub budget: Option<usize>,
+    /// How, as `htl query` has it: `top-fifth`, `top`, `random`.
+    pub strategy: Option<String>,
+    /// By which score; the usual one if left out.
+    pub by: Option<String>,
+}
+
+impl Variation {
+    /// What it changes.
+    pub(super) fn change(&self) -> Change {
+        Change {
+            train: self.train.clone(),
+            query: self.query.clone(),
+        }
+    }
+}
+
+impl Change {
+    /// The same with another change on top.
+    pub(super) fn with(&self, above: &Self) -> Self {
+        let query = match (&self.query, &above.query) {
+            (Some(below), Some(above)) => {
+                let (below, above) = (below.clone(), above.clone());
+                Some(Query {
+                    start: above.start.or(below.start),
+                    budget: above.budget.or(below.budget),
+                    strategy: above.strategy.or(below.strategy),
+                    by: above.by.or(below.by),
+                })
+            }
+            (below, above) => above.clone().or_else(|| below.clone()),
+        };
+        Self {
+            train: keys::merged(&self.train, &above.train),
+            query,
+        }
+    }
+
+    /// Whether all that another change touches is there.
+    pub(super) fn has_all_of(&self, other: &Self) -> bool {
+        let sections = other.train.keys().all(|key| self.train.contains_key(key));
+        sections && (self.query.is_some() || other.query.is_none())
+    }
+
+    /// Whether it makes sense as a whole.
+    pub(super) fn check(&self) -> Result<(), String> {
+        self.check_parts()?;
+        let Some(query) = &self.query else { return Ok(()) };
+        for (key, count) in [("start", query.start), ("budget", query.budget)] {
+            if count.is_none_or(|count| count == 0) {
+                return Err(format!("a query needs `{key}`, at least 1"));
+            }
+        }
+        if self.train.contains_key("labelled") {
+            return Err("a query finds the labelled images: `labelled` is not for it".into());
+        }
+        Ok(())
+    }
+
+    /// Whether what is there makes sense, the rest being elsewhere.
+    pub(super) fn check_parts(&self) -> Result<(), String> {
+        keys::dotted(&self.train)?;
+        let Some(query) = &self.query else { return Ok(()) };
+        if let Some(strategy) = &query.strategy
+            && QueryRule::named(strategy).is_none()
+        {
+            let names = QueryRule::NAMED.map(|(name, _)| name);
+            return Err(format!(
+                "there is no strategy `{strategy}`: choose {}",
+                names.join(", ")
+            ));
+        }
+        match &query.by {
+            Some(by) if score_named(by).is_none() => {
+                Err(format!("there is no score `{by}`: `htl mine --help` lists them"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
