@@ -109,7 +109,7 @@ fn attention_changes_what_is_learnt() {
     assert_eq!(plain, loss(&with(AttendedSet::Htl, "loss", 1.0), "one"));
 }
 
-/// Only trainings from masks and boxes score images while they train; the others say so.
+/// Only trainings with a target map for every image score while they train; the others say so.
 #[test]
 fn adaptive_attention_needs_masks() {
     let place = tempfile::tempdir().unwrap();

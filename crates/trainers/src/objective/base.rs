@@ -10,9 +10,9 @@ use super::params::{Boxes, MeanTeacher};
 use crate::{
     TrainError,
     attention::{self, Attention, ExtraTerm, ImageAttention, LiveAttention, View},
-    batches::{Batches, MaskBatch, MaskBatches},
+    batches::{Batches, Maps, MaskBatch, MaskBatches},
     dynamics::Given,
-    pseudo::PseudoMasks,
+    pseudo::{PseudoMasks, PseudoTargets, product},
     samples::{self, Label, TrainingSamples, Unlisted},
 };
 
@@ -143,6 +143,25 @@ impl Parts<'_> {
         Ok(MaskTraining { batches, live })
     }
 
+    /// The same with pseudo-masks, of which images or pixels may be left out.
+    pub(super) fn pseudo_training(&self, pseudo: PseudoTargets) -> Result<MaskTraining, TrainError> {
+        if pseudo.pixels.is_none() && pseudo.kept.iter().all(|kept| *kept) {
+            return self.mask_training(pseudo.targets);
+        }
+        self.no_live_attention()?;
+        let images = &self.samples.labelled;
+        let attention = self.image_attention(images)?.only(&pseudo.kept);
+        let attended = attention.pixel_masks(Some(&pseudo.targets), images.size());
+        let maps = Maps {
+            pixels: product(pseudo.pixels, attended),
+            targets: Some(pseudo.targets),
+        };
+        Ok(MaskTraining {
+            batches: MaskBatches::with_maps(self.batches(images), maps, attention, self.batch, self.steps)?,
+            live: None,
+        })
+    }
+
     /// # Errors
     /// [`TrainError::Parameter`] for a form of attention that scores images by the masks of the network in training.
     pub fn no_live_attention(&self) -> Result<(), TrainError> {
@@ -150,7 +169,7 @@ impl Parts<'_> {
         match (live, self.attention) {
             (Some(_), Some(attention)) => Err(TrainError::Parameter {
                 key: "attention.form",
-                message: "one with a score table: only trainings from masks and boxes score while they train".into(),
+                message: "one with a score table: only trainings with a whole target map for every image score while they train".into(),
                 found: attention.form.clone(),
             }),
             _ => Ok(()),

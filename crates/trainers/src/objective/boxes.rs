@@ -3,7 +3,12 @@ use htl_inference::Validator;
 use htl_vocabulary::{Setting, setting};
 
 use super::base::{Objective, Parts, Training, images_with_masks};
-use crate::{TrainError, box_targets::box_targets, dynamics::Given, samples};
+use crate::{
+    TrainError,
+    dynamics::Given,
+    pseudo::{Prior, PseudoTargets},
+    samples,
+};
 
 /// Masks made from tight boxes; validated by boxes, too.
 pub(super) struct BoxSupervision;
@@ -23,16 +28,21 @@ impl Objective for BoxSupervision {
     }
 
     fn given(&self, parts: &Parts<'_>) -> Result<Given, TrainError> {
-        Ok(Given::Masks(targets(parts)))
+        Ok(Given::Masks(pseudo(parts)?.targets))
     }
 
     fn start(&self, parts: &Parts<'_>) -> Result<Box<dyn Training>, TrainError> {
-        Ok(Box::new(parts.mask_training(targets(parts))?))
+        Ok(Box::new(parts.pseudo_training(pseudo(parts)?)?))
     }
 }
 
-/// The pseudo-mask of each image.
-fn targets(parts: &Parts<'_>) -> Vec<Vec<f32>> {
+/// The pseudo-mask of each image: of its box, or what networks of an earlier cycle see in it.
+fn pseudo(parts: &Parts<'_>) -> Result<PseudoTargets, TrainError> {
     let images = &parts.samples.labelled;
-    box_targets(images, &samples::boxes(images), parts.boxes.targets)
+    let boxes = samples::boxes(images);
+    let prior = Prior::Boxes {
+        boxes: &boxes,
+        targets: parts.boxes.targets,
+    };
+    PseudoTargets::of(parts.pseudo, prior, images, parts.seed)
 }

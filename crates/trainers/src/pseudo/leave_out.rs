@@ -3,7 +3,7 @@ use htl_metrics::Confusion;
 use htl_mining::{ScoreTable, rank};
 
 use super::params::{LeaveOut, PseudoMasks};
-use super::source::{Source, by_colour};
+use super::source::{Prior, Source};
 use crate::TrainError;
 
 /// Puts equal scores in order: the same in every training.
@@ -13,6 +13,7 @@ const TIES: u64 = 0;
 pub(super) fn kept(
     params: &PseudoMasks,
     source: &Source,
+    prior: Prior<'_>,
     images: &ImageSet,
     seed: u64,
 ) -> Result<Vec<bool>, TrainError> {
@@ -37,10 +38,10 @@ pub(super) fn kept(
         }
         "prior" => {
             let mut order: Vec<usize> = (0..ids.len()).collect();
-            let colours = by_colour(images)?;
-            let pairs = source.masks.iter().zip(&colours);
+            let known = prior.masks(images)?;
+            let pairs = source.masks.iter().zip(&known);
             let apart = pairs
-                .map(|(mask, colour)| Ok(1.0 - Confusion::of(mask, colour)?.jaccard()))
+                .map(|(mask, known)| Ok(1.0 - Confusion::of(mask, known)?.jaccard()))
                 .collect::<Result<Vec<f64>, TrainError>>()?;
             order.sort_by(|&a, &b| apart[b].total_cmp(&apart[a]).then_with(|| ids[a].cmp(ids[b])));
             order[..count].iter().for_each(|&image| kept[image] = false);

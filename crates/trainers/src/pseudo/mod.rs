@@ -11,7 +11,7 @@ use htl_metrics::Mask;
 pub use params::{LeaveOut, PixelRule, PseudoMasks};
 pub(crate) use pixels::without_outline;
 use source::Source;
-pub(crate) use source::by_colour;
+pub(crate) use source::{Prior, by_colour};
 
 use crate::TrainError;
 
@@ -27,16 +27,27 @@ pub(crate) struct PseudoTargets {
 
 impl PseudoTargets {
     /// Makes them as the configuration says; `seed` draws what is left out at random.
-    pub fn of(params: &PseudoMasks, images: &ImageSet, seed: u64) -> Result<Self, TrainError> {
-        let source = Source::of(params, images)?;
-        let pixels = pixels::weights(params.pixels, &source, images)?;
-        let kept = leave_out::kept(params, &source, images, seed)?;
+    pub fn of(params: &PseudoMasks, prior: Prior<'_>, images: &ImageSet, seed: u64) -> Result<Self, TrainError> {
+        let source = Source::of(params, prior, images)?;
+        let pixels = pixels::weights(params.pixels, &source, prior, images)?;
+        let kept = leave_out::kept(params, &source, prior, images, seed)?;
         let target = |mask: &Mask| mask.pixels().iter().map(|pixel| f32::from(*pixel)).collect();
         Ok(Self {
             targets: source.masks.iter().map(target).collect(),
             pixels,
             kept,
         })
+    }
+}
+
+/// Weights of pixels by two rules, either of which may have none.
+pub(crate) fn product(a: Option<Vec<Vec<f32>>>, b: Option<Vec<Vec<f32>>>) -> Option<Vec<Vec<f32>>> {
+    match (a, b) {
+        (Some(a), Some(b)) => {
+            let image = |(a, b): (Vec<f32>, Vec<f32>)| a.iter().zip(b).map(|(a, b)| a * b).collect();
+            Some(a.into_iter().zip(b).map(image).collect())
+        }
+        (a, b) => a.or(b),
     }
 }
 
@@ -90,7 +101,7 @@ pub(crate) mod tests {
     fn colours_are_the_first_source() {
         let folder = tempfile::tempdir().unwrap();
         let images = images(folder.path());
-        let found = PseudoTargets::of(&PseudoMasks::default(), &images, 0).unwrap();
+        let found = PseudoTargets::of(&PseudoMasks::default(), Prior::Colours, &images, 0).unwrap();
         assert!(found.pixels.is_none() && found.kept.iter().all(|kept| *kept));
         for (index, target) in found.targets.iter().enumerate() {
             let area: f32 = target.iter().sum();
@@ -101,7 +112,7 @@ pub(crate) mod tests {
             pixels: PixelRule::Certain,
             ..PseudoMasks::default()
         };
-        let found = PseudoTargets::of(&certain, &images, 0).unwrap();
+        let found = PseudoTargets::of(&certain, Prior::Colours, &images, 0).unwrap();
         let weights = &found.pixels.unwrap()[0];
         assert!(weights[0] == 1.0 && weights.contains(&0.0));
     }
@@ -117,7 +128,7 @@ pub(crate) mod tests {
             ..PseudoMasks::default()
         };
         let left_out = |pixels| -> Vec<usize> {
-            let found = PseudoTargets::of(&params(pixels), &images, 0).unwrap();
+            let found = PseudoTargets::of(&params(pixels), Prior::Colours, &images, 0).unwrap();
             assert_eq!(found.targets[0].iter().sum::<f32>(), (16 * SIZE) as f32);
             let count = |weights: &Vec<f32>| weights.iter().filter(|weight| **weight == 0.0).count();
             found.pixels.unwrap().iter().map(count).collect()
@@ -129,8 +140,40 @@ pub(crate) mod tests {
             pixels: PixelRule::Agreed,
             ..PseudoMasks::default()
         };
-        let said = PseudoTargets::of(&alone, &images, 0).err().unwrap().to_string();
+        let said = PseudoTargets::of(&alone, Prior::Colours, &images, 0)
+            .err()
+            .unwrap()
+            .to_string();
         assert!(said.contains("pseudo.maps"), "{said}");
+    }
+
+    /// Networks may not say lesion outside a box; where they say nothing inside, the box speaks.
+    #[test]
+    fn boxes_cut_what_networks_say() {
+        let folder = tempfile::tempdir().unwrap();
+        let images = images(folder.path());
+        let bounds = |left, right| htl_datasets::PixelBox {
+            top: 4,
+            left,
+            bottom: 12,
+            right,
+        };
+        // Networks see the left half: this box lies across its border, the last one beyond it.
+        let mut boxes = vec![bounds(10, 20); 6];
+        boxes[5] = bounds(20, 28);
+        let params = PseudoMasks {
+            maps: Some(maps(folder.path())),
+            ..PseudoMasks::default()
+        };
+        let prior = Prior::Boxes {
+            boxes: &boxes,
+            targets: crate::BoxTargets::FilledBox,
+        };
+        let found = PseudoTargets::of(&params, prior, &images, 0).unwrap();
+        let area = |image: usize| found.targets[image].iter().sum::<f32>();
+        assert_eq!((area(0), area(5)), (8.0 * 6.0, 8.0 * 8.0));
+        let found = PseudoTargets::of(&PseudoMasks::default(), prior, &images, 0).unwrap();
+        assert_eq!(found.targets[0].iter().sum::<f32>(), 8.0 * 10.0);
     }
 
     /// The images with the largest score are left out, by a table, by the colour prior, or by lot.
@@ -162,7 +205,7 @@ pub(crate) mod tests {
                 }),
                 ..PseudoMasks::default()
             };
-            PseudoTargets::of(&params, &images, seed).map(|found| found.kept)
+            PseudoTargets::of(&params, Prior::Colours, &images, seed).map(|found| found.kept)
         };
         assert_eq!(
             kept("forgetting_raw", 0).unwrap(),

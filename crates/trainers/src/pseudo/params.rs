@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields, default)]
 pub struct PseudoMasks {
     /// Consensus maps of networks, dense and pruned (`maps.safetensors` of `htl mine`): the masks of a next cycle. Without
-    /// them masks are made from colours.
+    /// them masks are made from colours, or from boxes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub maps: Option<PathBuf>,
     /// Which pixels count.
@@ -30,8 +30,8 @@ pub enum PixelRule {
     Agreed,
     /// A control of `agreed`: as many pixels are left out, but those nearest to the outline; needs `maps`.
     Outline,
-    /// Those on which the networks and the colours agree; needs `maps`.
-    AgreedWithColour,
+    /// Those on which the networks agree with what was known before them, colours or boxes; needs `maps`.
+    AgreedWithPrior,
 }
 
 /// Images that are left out: the share with the largest score.
@@ -40,7 +40,7 @@ pub enum PixelRule {
 pub struct LeaveOut {
     /// Share of the images, in (0, 1).
     pub share: f64,
-    /// A column of the score table; `prior`: 1 - IoU of the pseudo-mask with that from colours; `random`.
+    /// A column of the score table; `prior`: 1 - IoU of the pseudo-mask with that from colours or boxes; `random`.
     pub by: String,
     /// The score table of `htl mine`; not needed for `prior` and `random`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -2,7 +2,7 @@ use htl_datasets::ImageSet;
 use htl_metrics::{Mask, squared_distances};
 
 use super::params::PixelRule;
-use super::source::{Source, by_colour};
+use super::source::{Prior, Source};
 use crate::TrainError;
 
 /// Half width of the band along the outline that is not certain, as a part of the side.
@@ -12,6 +12,7 @@ const BAND: f64 = 1.0 / 32.0;
 pub(super) fn weights(
     rule: PixelRule,
     source: &Source,
+    prior: Prior<'_>,
     images: &ImageSet,
 ) -> Result<Option<Vec<Vec<f32>>>, TrainError> {
     let pruned = || {
@@ -30,9 +31,9 @@ pub(super) fn weights(
             masks().map(certain).collect()
         }
         PixelRule::Agreed => masks().zip(pruned()?).map(|(a, b)| agreed(a, b)).collect(),
-        PixelRule::AgreedWithColour => {
+        PixelRule::AgreedWithPrior => {
             pruned()?;
-            masks().zip(&by_colour(images)?).map(|(a, b)| agreed(a, b)).collect()
+            masks().zip(&prior.masks(images)?).map(|(a, b)| agreed(a, b)).collect()
         }
         PixelRule::Outline => {
             let control = |(mask, pruned): (&Mask, &Mask)| {

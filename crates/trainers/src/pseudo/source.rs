@@ -1,9 +1,54 @@
-use htl_datasets::{ImageSet, colour_prior};
+use htl_datasets::{ImageSet, PixelBox, colour_prior};
 use htl_metrics::{Mask, resize_bilinear};
 use htl_mining::Population;
 
 use super::params::PseudoMasks;
-use crate::TrainError;
+use crate::{TrainError, box_targets::box_targets, objective::BoxTargets};
+
+/// What is known before any network.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Prior<'a> {
+    /// Nothing but colours.
+    Colours,
+    /// The tight boxes of the images, in their order.
+    Boxes {
+        /// The boxes.
+        boxes: &'a [PixelBox],
+        /// The masks that are made of them.
+        targets: BoxTargets,
+    },
+}
+
+impl Prior<'_> {
+    /// The masks that it gives.
+    pub(super) fn masks(self, images: &ImageSet) -> Result<Vec<Mask>, TrainError> {
+        let size = images.size();
+        match self {
+            Self::Colours => by_colour(images),
+            Self::Boxes { boxes, targets } => {
+                let made = box_targets(images, boxes, targets);
+                made.iter().map(|map| Ok(Mask::above(size, size, map, 0.5)?)).collect()
+            }
+        }
+    }
+
+    /// What of an image's mask may be true: what is in its box. Nothing of it is; then the mask that the prior gives.
+    fn cut(self, image: usize, mask: Mask, own: &Mask) -> Result<Mask, TrainError> {
+        let Self::Boxes { boxes, .. } = self else {
+            return Ok(mask);
+        };
+        let Some(bounds) = boxes.get(image) else {
+            return Ok(mask);
+        };
+        let (height, width) = (mask.height(), mask.width());
+        let inside = |(at, pixel): (usize, &u8)| u8::from(*pixel == 1 && bounds.contains(at / width, at % width));
+        let pixels: Vec<u8> = mask.pixels().iter().enumerate().map(inside).collect();
+        match pixels.contains(&1) {
+            true => Ok(Mask::new(height, width, pixels)?),
+            false => Ok(own.clone()),
+        }
+    }
+}
 
 /// The pseudo-masks of a set, in its order.
 pub(super) struct Source {
@@ -27,12 +72,16 @@ pub(crate) fn by_colour(images: &ImageSet) -> Result<Vec<Mask>, TrainError> {
 }
 
 impl Source {
-    pub fn of(params: &PseudoMasks, images: &ImageSet) -> Result<Self, TrainError> {
+    pub fn of(params: &PseudoMasks, prior: Prior<'_>, images: &ImageSet) -> Result<Self, TrainError> {
         let Some(path) = &params.maps else {
             return Ok(Self {
-                masks: by_colour(images)?,
+                masks: prior.masks(images)?,
                 pruned: None,
             });
+        };
+        let own = match prior {
+            Prior::Colours => Vec::new(),
+            Prior::Boxes { .. } => prior.masks(images)?,
         };
         let wrong = |message: &str, found: String| TrainError::Parameter {
             key: "pseudo.maps",
@@ -53,13 +102,18 @@ impl Source {
             Ok(Mask::above(size, size, &map, 0.5)?)
         };
         let (mut masks, mut pruned) = (Vec::new(), Vec::new());
-        for id in images.ids() {
+        for (image, id) in images.ids().into_iter().enumerate() {
             let Some(position) = population.position(id) else {
                 return Err(wrong("maps of every training image", format!("none of {id}")));
             };
             let planes = population.planes(position)?;
-            masks.push(mask(&planes[0])?);
-            pruned.push(mask(&planes[1])?);
+            for (made, plane) in [(&mut masks, &planes[0]), (&mut pruned, &planes[1])] {
+                let mask = mask(plane)?;
+                made.push(match own.get(image) {
+                    None => mask,
+                    Some(own) => prior.cut(image, mask, own)?,
+                });
+            }
         }
         Ok(Self {
             masks,
