@@ -12,7 +12,7 @@ use super::cost::Cost;
 use super::networks::Networks;
 use super::scenario::Ground;
 use super::settings::Settings;
-use super::tables::Judged;
+use super::tables::{Judged, curves};
 
 /// The score that others have to add something to.
 const SPREAD: &str = "dense_spread";
@@ -60,12 +60,14 @@ pub fn rows(
     device: &Device,
 ) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
-    for split in [Split::Train, Split::Test] {
-        let truths: Vec<_> = ground.truths.iter().filter(|truth| truth.split == split).collect();
-        if truths.is_empty() {
-            continue;
-        }
-        let judged = Judged::of(ground, split, networks, settings, device)
+    let truths = |split: Split| ground.truths.iter().filter(move |truth| truth.split == split);
+    let splits: Vec<Split> = [Split::Train, Split::Test]
+        .into_iter()
+        .filter(|split| truths(*split).next().is_some())
+        .collect();
+    let curves = curves(ground, &splits, networks, settings, device)?;
+    for split in splits {
+        let judged = Judged::of(ground, split, networks, &curves, device)
             .with_context(|| format!("judging the {split} images of {scenario}"))?;
         let seeds = settings.seeds as usize;
         // All seeds, then all but each.
@@ -82,7 +84,7 @@ pub fn rows(
         if let Some(all) = replicates.first() {
             all.table.write(folder.join(format!("scores-{split}.csv")))?;
         }
-        for truth in truths {
+        for truth in truths(split) {
             for score in SCORES {
                 let of = replicates
                     .iter()

@@ -25,7 +25,34 @@ pub struct Judged<'a> {
     dense: Population,
     sparse: Population,
     sham: Population,
-    curves: ForgettingCurves,
+    curves: &'a ForgettingCurves,
+}
+
+/// Forgetting curves of the images of these splits: together, so that every pruned network's statistics are re-estimated once.
+pub fn curves(
+    ground: &Ground,
+    splits: &[Split],
+    networks: &Networks,
+    settings: &Settings,
+    device: &Device,
+) -> Result<ForgettingCurves> {
+    let samples: Vec<&Sample> = splits.iter().flat_map(|split| ground.data.split(*split)).collect();
+    let curve = CurveParams {
+        sparsities: settings.sparsities.clone(),
+        damages: Damage::ALL.to_vec(),
+        ..CurveParams::default()
+    };
+    let training = ground.data.split(Split::Train);
+    let (params, done) = (ScoreParams::default().check()?, &mut |_, _| {});
+    Ok(forgetting_curves(
+        &networks.dense,
+        &samples,
+        &training,
+        &curve,
+        &params,
+        device,
+        done,
+    )?)
 }
 
 impl<'a> Judged<'a> {
@@ -33,7 +60,7 @@ impl<'a> Judged<'a> {
         ground: &'a Ground,
         split: Split,
         networks: &'a Networks,
-        settings: &Settings,
+        curves: &'a ForgettingCurves,
         device: &Device,
     ) -> Result<Self> {
         let samples = ground.data.split(split);
@@ -41,21 +68,6 @@ impl<'a> Judged<'a> {
         let maps = |paths: &[PathBuf]| -> Result<Population> {
             Ok(PopulationPrediction::of_checkpoints(paths, &samples, device, &mut |_| {})?.maps)
         };
-        let curve = CurveParams {
-            sparsities: settings.sparsities.clone(),
-            damages: Damage::ALL.to_vec(),
-            ..CurveParams::default()
-        };
-        let training = ground.data.split(Split::Train);
-        let curves = forgetting_curves(
-            &networks.dense,
-            &samples,
-            &training,
-            &curve,
-            &params,
-            device,
-            &mut |_, _| {},
-        )?;
         Ok(Self {
             dense: maps(&networks.dense)?,
             sparse: maps(&networks.sparse)?,
