@@ -2,6 +2,7 @@ use htl_mining::{QueryRule, score_named};
 use serde::Deserialize;
 
 use super::keys;
+use crate::plan::Value;
 
 /// A change of the setting's training.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -106,7 +107,18 @@ impl Change {
 
     /// Whether what is there makes sense, the rest being elsewhere.
     pub(super) fn check_parts(&self) -> Result<(), String> {
-        keys::dotted(&self.train)?;
+        let keys = keys::dotted(&self.train)?;
+        let by_table = !keys
+            .iter()
+            .any(|(key, value)| key == "attention.scores" && !is_mined(value));
+        for (key, value) in &keys {
+            let names_a_score = matches!(key.as_str(), "attention.by" | "attention.matched");
+            if let (true, true, Value::Text(score)) = (by_table, names_a_score, value)
+                && score_named(score).is_none()
+            {
+                return Err(no_score(score));
+            }
+        }
         let Some(query) = &self.query else { return Ok(()) };
         if let Some(strategy) = &query.strategy
             && QueryRule::named(strategy).is_none()
@@ -118,10 +130,17 @@ impl Change {
             ));
         }
         match &query.by {
-            Some(by) if score_named(by).is_none() => {
-                Err(format!("there is no score `{by}`: `htl mine --help` lists them"))
-            }
+            Some(by) if score_named(by).is_none() => Err(no_score(by)),
             _ => Ok(()),
         }
     }
+}
+
+/// Whether a score table is one of `htl mine`.
+fn is_mined(table: &Value) -> bool {
+    matches!(table, Value::Text(word) if keys::MINED.contains(&word.as_str()))
+}
+
+fn no_score(name: &str) -> String {
+    format!("there is no score `{name}`: `htl mine --help` lists them")
 }

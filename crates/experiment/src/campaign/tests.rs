@@ -202,6 +202,7 @@ fn senseless_files_are_refused() {
         ("best = 1", "best = 0", "`best`"),
         ("base = \"tiny\"", "base = \"tinier\"", "tinier"),
         ("learning_rate = 0.001", "learning_rate = [1]", "learning_rate"),
+        ("dense_spread", "dense_sprea", "`dense_sprea`"),
         ("[confirm]", "[confirmation]", "confirmation"),
         (
             "controls = [\"random\"]\n[form",

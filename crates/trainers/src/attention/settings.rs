@@ -30,7 +30,7 @@ pub struct Attention {
     /// Doses other than a set: the weight grows with this power of the score's or the rank's share; above 1 favours the hardest.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub power: f64,
-    /// For a random control: attention goes to other images of the same tenth by this column, such as `size`, so that it differs
+    /// For a random control: attention goes to other images of the same tenth by this column, such as `small_size`, so that it differs
     /// from the method's in nothing that the column knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub matched: Option<String>,
