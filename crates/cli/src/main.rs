@@ -9,7 +9,7 @@ use std::{io::IsTerminal, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use commands::{
-    analyze, bench, cancel, check, data, evaluate, mine, plan, predict, prune, query, report, reproduce, score,
+    analyze, bench, cancel, check, data, evaluate, mine, plan, predict, prune, query, refer, report, reproduce, score,
     sparsity, stage, status, train,
 };
 
@@ -48,6 +48,8 @@ enum Command {
     Check(check::Check),
     /// Write masks and overlays of images
     Predict(predict::Predict),
+    /// Say of which images networks are uncertain, and refer them to a person or to more networks
+    Refer(refer::Refer),
     /// Official ISIC metrics of two folders of masks
     Score(score::Score),
     /// Run the whole experiment: train, prune, mine, attend, evaluate, analyse, report
@@ -120,6 +122,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Evaluate(command) => command.run(&device()?)?,
         Command::Check(command) => return Ok(command.run()),
         Command::Predict(command) => command.run(&device()?)?,
+        Command::Refer(command) => command.run(&device()?)?,
         Command::Score(command) => command.run()?,
         Command::Reproduce(command) => return command.run(choice),
         Command::Plan(command) => command.run(choice)?,
