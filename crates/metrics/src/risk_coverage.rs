@@ -44,6 +44,8 @@ pub struct RiskPoint {
 pub enum RiskMeasure {
     /// [`RiskCoverage::area`].
     Area,
+    /// [`RiskCoverage::generalised_area`].
+    GeneralisedArea,
     /// [`RiskCoverage::risk_without`] this share of the images, in [0, 1).
     RiskWithout(f64),
 }
@@ -121,6 +123,13 @@ impl RiskCoverage {
         self.area_of(&vec![1; self.images()])
     }
 
+    /// Area under the generalised curve (AUGRC): the mean over k of the sum of the risks of the k most certain images over the number of
+    /// *all* images, as Traub et al. (2024, arXiv 2407.01032) define it: the risk that slips through, whatever the share referred.
+    /// A mistake about the very first images weighs no more than one about others, as it does in [`area`](Self::area).
+    pub fn generalised_area(&self) -> f64 {
+        self.generalised_area_of(&vec![1; self.images()])
+    }
+
     /// Area less that of [`oracle`](Self::oracle): what a better score could still win (E-AURC of Geifman, Uziel and
     /// El-Yaniv).
     pub fn excess_area(&self) -> f64 {
@@ -156,6 +165,7 @@ impl RiskCoverage {
     fn measure_of(&self, measure: RiskMeasure, weights: &[usize]) -> f64 {
         match measure {
             RiskMeasure::Area => self.area_of(weights),
+            RiskMeasure::GeneralisedArea => self.generalised_area_of(weights),
             RiskMeasure::RiskWithout(share) => self.risk_without_of(share, weights),
         }
     }
@@ -167,6 +177,15 @@ impl RiskCoverage {
             count = kept;
         });
         sum / count as f64
+    }
+
+    fn generalised_area_of(&self, weights: &[usize]) -> f64 {
+        let (mut sum, mut count) = (0.0, 0);
+        self.walk(weights, |kept, risk| {
+            sum += risk;
+            count = kept;
+        });
+        sum / (count as f64 * count as f64)
     }
 
     fn risk_without_of(&self, share: f64, weights: &[usize]) -> f64 {
@@ -303,6 +322,7 @@ mod tests {
             close(*found, expected);
         }
         close(curve.area(), (0.1 + 0.15 + 0.2 + 0.275 + 0.4) / 5.0);
+        close(curve.generalised_area(), (0.1 + 0.3 + 0.6 + 1.1 + 2.0) / 25.0);
         close(curve.risk_without(0.4).unwrap(), 0.2);
         close(curve.risk_without(0.0).unwrap(), 0.4);
         // Somebody is always kept.
@@ -349,7 +369,11 @@ mod tests {
         let better = [RiskCoverage::of(&noisy, &risk).unwrap()];
         let random = [RiskCoverage::random(&risk).unwrap()];
         let params = BootstrapParams::default();
-        for measure in [RiskMeasure::Area, RiskMeasure::RiskWithout(0.2)] {
+        for measure in [
+            RiskMeasure::Area,
+            RiskMeasure::GeneralisedArea,
+            RiskMeasure::RiskWithout(0.2),
+        ] {
             let found = risk_difference(&better, &random, measure, Units::Images, &params).unwrap();
             assert!(found.ci95[0] < found.difference && found.difference < found.ci95[1]);
             assert!(found.ci95[1] < 0.0, "{found:?}");

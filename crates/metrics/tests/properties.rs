@@ -165,6 +165,7 @@ proptest! {
             prop_assert!(best.risk <= point.risk + 1e-12 && point.risk <= worst.risk + 1e-12);
         }
         prop_assert!(curve.excess_area() >= -1e-12);
+        prop_assert!(oracle.generalised_area() <= curve.generalised_area() + 1e-12);
         prop_assert!(close(RiskCoverage::random(&risks).unwrap().area(), mean));
         prop_assert!(close(curve.points().last().unwrap().risk, mean));
         let count = scores.len() / 3;

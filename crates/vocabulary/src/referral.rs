@@ -32,7 +32,9 @@ pub struct ReferralRow {
     pub aurc: Option<f64>,
     /// That, less the area of the oracle.
     pub excess_aurc: Option<f64>,
-    /// How much of the way from random referral to the oracle: 1 is the oracle, 0 chance, negative worse than chance.
+    /// Area under the generalised risk-coverage curve: the risk that slips through.
+    pub augrc: Option<f64>,
+    /// How much of the way from random referral to the oracle, by `aurc`: 1 is the oracle, 0 chance, negative worse than chance.
     pub share_of_oracle: Option<f64>,
     /// Mean Jaccard with nobody referred.
     pub jaccard: Option<f64>,
@@ -51,7 +53,7 @@ pub struct ReferralDifferenceRow {
     pub signal: String,
     /// Key of the signal that it is compared with, on the same images and networks.
     pub against: String,
-    /// `aurc` (less is better), or `jaccard_without_20` (more is better).
+    /// `aurc` or `augrc` (less is better), or `jaccard_without_20` (more is better).
     pub measure: String,
     /// Mean over the networks.
     pub difference: f64,

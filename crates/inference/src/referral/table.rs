@@ -11,6 +11,13 @@ const AGAINST: [&str; 3] = [key::SECOND_NETWORK, key::ENTROPY, key::RANDOM];
 /// The two shares that are referred in `referral.csv`.
 const SHARES: [f64; 2] = [0.1, 0.2];
 
+/// By what signals are compared.
+const MEASURES: [RiskMeasure; 3] = [
+    RiskMeasure::Area,
+    RiskMeasure::GeneralisedArea,
+    RiskMeasure::RiskWithout(SHARES[1]),
+];
+
 /// One signal's values.
 #[derive(Debug, Clone)]
 pub struct SignalScores {
@@ -153,12 +160,13 @@ pub fn signal_table(
     }
     for (signal, method) in &curves {
         for (against, control) in curves.iter().filter(|(key, _)| AGAINST.contains(key) && key != signal) {
-            for measure in [RiskMeasure::Area, RiskMeasure::RiskWithout(SHARES[1])] {
+            for measure in MEASURES {
                 let units = Units::Clusters(&clusters);
                 let found = risk_difference(method, control, measure, units, bootstrap)?;
                 // Less risk is more Jaccard.
                 let (name, [difference, lo, hi]) = match measure {
                     RiskMeasure::Area => ("aurc", [found.difference, found.ci95[0], found.ci95[1]]),
+                    RiskMeasure::GeneralisedArea => ("augrc", [found.difference, found.ci95[0], found.ci95[1]]),
                     RiskMeasure::RiskWithout(_) => (
                         "jaccard_without_20",
                         [found.difference, found.ci95[1], found.ci95[0]].map(|risk| 0.0 - risk),
@@ -188,6 +196,7 @@ fn fill(row: &mut ReferralRow, curves: &[RiskCoverage], oracle: f64) -> Result<(
     let possible = risk - oracle;
     row.aurc = Some(aurc);
     row.excess_aurc = Some(aurc - oracle);
+    row.augrc = Some(mean(&|curve| Ok(curve.generalised_area()))?);
     row.share_of_oracle = (possible > 1e-12).then(|| (risk - aurc) / possible);
     row.jaccard = Some(1.0 - risk);
     row.jaccard_without_10 = Some(1.0 - ten?);

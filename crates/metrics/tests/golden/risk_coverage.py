@@ -40,7 +40,7 @@ def case(uncertainty, risk):
     return {
         "uncertainty": uncertainty.tolist(), "risk": risk.tolist(), "coverage": coverage.tolist(), "risks": risks.tolist(),
         "aurc": float(risks.mean()), "excess": float(risks.mean() - oracle.mean()),
-        "trapezoids": float(auc(coverage, risks)), "chances_of_three": np.mean(referred, axis=0).tolist(),
+        "augrc": float((risks * coverage).mean()), "trapezoids": float(auc(coverage, risks)), "chances_of_three": np.mean(referred, axis=0).tolist(),
         "without_a_fifth": float(risks[len(risk) - round(0.2 * len(risk)) - 1]),
     }
 

@@ -17,6 +17,7 @@ fn risk_coverage_curves_agree() {
             close(point.risk, risk, 1e-12);
         }
         close(curve.area(), number(&case["aurc"]), 1e-12);
+        close(curve.generalised_area(), number(&case["augrc"]), 1e-12);
         close(curve.excess_area(), number(&case["excess"]), 1e-12);
         close(
             curve.risk_without(0.2).unwrap(),

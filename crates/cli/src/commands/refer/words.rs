@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use htl_inference::referral::{Judged, SignalTables};
 use htl_mining::Demographics;
-use htl_vocabulary::{EnsembleRow, ReferralChoice, ReferralRow};
+use htl_vocabulary::{EnsembleRow, ReferralChoice};
 
 use super::Rule;
 
@@ -49,14 +49,15 @@ fn signals(text: &mut String, tables: &SignalTables) {
     if !known.is_empty() {
         line(
             text,
-            "| signal | trainings | passes | AURC | excess | Jaccard | 10 % referred | 20 % referred |\n\
-             | --- | --- | --- | --- | --- | --- | --- | --- |"
+            "| signal | trainings | passes | AURC | excess | AUGRC | Jaccard | 10 % referred | 20 % referred |\n\
+             | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
                 .into(),
         );
         for row in known {
             let numbers = [
                 row.aurc,
                 row.excess_aurc,
+                row.augrc,
                 row.jaccard,
                 row.jaccard_without_10,
                 row.jaccard_without_20,
@@ -64,7 +65,12 @@ fn signals(text: &mut String, tables: &SignalTables) {
             let cells: String = numbers.map(|number| format!(" {} |", decimal(number))).concat();
             line(
                 text,
-                format!("| {} | {} | {} |{cells}", row.signal, trainings(row), row.passes),
+                format!(
+                    "| {} | {} | {} |{cells}",
+                    row.signal,
+                    trainings(row.trainings, row.fine_tunings),
+                    row.passes
+                ),
             );
         }
         line(text, String::new());
@@ -77,10 +83,10 @@ fn signals(text: &mut String, tables: &SignalTables) {
     }
 }
 
-fn trainings(row: &ReferralRow) -> String {
-    match row.fine_tunings {
-        0 => row.trainings.to_string(),
-        more => format!("{} + {more} fine-tuned", row.trainings),
+fn trainings(from_scratch: usize, fine_tunings: usize) -> String {
+    match fine_tunings {
+        0 => from_scratch.to_string(),
+        more => format!("{from_scratch} + {more} fine-tuned"),
     }
 }
 
@@ -182,7 +188,7 @@ fn ensembles_in_words(text: &mut String, ensembles: &[EnsembleRow]) {
             format!(
                 "| {} | {} | {} | {:.3} | {} | {interval} |",
                 row.predictor,
-                row.trainings + row.fine_tunings,
+                trainings(row.trainings, row.fine_tunings),
                 row.passes,
                 row.jaccard,
                 signed(row.gain)
