@@ -6,7 +6,7 @@ use super::signal::{Curve, SIGNALS, Signal, key};
 use crate::InferenceError;
 
 /// Signals that every other is compared with: what costs a training more, what costs nothing, and chance.
-const AGAINST: [&str; 3] = [key::SECOND_NETWORK, key::ENTROPY, key::RANDOM];
+const AGAINST: [&str; 4] = [key::SECOND_NETWORK, key::ENTROPY, key::ENTROPY_OVER_AREA, key::RANDOM];
 
 /// The two shares that are referred in `referral.csv`.
 const SHARES: [f64; 2] = [0.1, 0.2];

@@ -81,7 +81,7 @@ fn after_help() -> String {
         ),
         (
             file::REFERRAL_DIFFERENCES,
-            "each signal against a second network, entropy and chance",
+            "each signal against a second network, entropies and chance",
         ),
         (
             file::RISK_COVERAGE,

@@ -186,6 +186,8 @@ pub mod key {
     pub const SECOND_NETWORK: &str = "second-network";
     /// Mean entropy.
     pub const ENTROPY: &str = "entropy";
+    /// Entropy by predicted pixel.
+    pub const ENTROPY_OVER_AREA: &str = "entropy-over-area";
     /// Chance.
     pub const RANDOM: &str = "random";
 }
@@ -236,7 +238,13 @@ mod tests {
             );
             assert_eq!(signal_named(signal.key).map(|found| found.label), Some(signal.label));
         }
-        for key in [key::FORGETTING, key::SECOND_NETWORK, key::ENTROPY, key::RANDOM] {
+        for key in [
+            key::FORGETTING,
+            key::SECOND_NETWORK,
+            key::ENTROPY,
+            key::ENTROPY_OVER_AREA,
+            key::RANDOM,
+        ] {
             assert!(signal_named(key).is_some(), "{key}");
         }
     }

@@ -34,7 +34,7 @@ pub(super) const ENTROPY: Signal = Signal {
 };
 
 pub(super) const ENTROPY_OVER_AREA: Signal = Signal {
-    key: "entropy-over-area",
+    key: key::ENTROPY_OVER_AREA,
     label: "Entropy over area",
     about: "entropy of the map in bits over the predicted area in pixels, of which there is one at least",
     of: |evidence| {
