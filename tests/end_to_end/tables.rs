@@ -4,6 +4,7 @@
 use std::fs;
 
 use htl_experiment::design::SETTING_PLANS;
+use htl_inference::referral::SIGNALS;
 use htl_metrics::METRICS;
 use htl_mining::{ATTRIBUTES, Levels, SCORES};
 use htl_pruning::CRITERIA;
@@ -59,6 +60,11 @@ const TABLES: &[Table] = &[
         },
     },
     Table {
+        file: "crates/inference/README.md",
+        columns: &["signal", "what it measures", "costs beyond the judged network", "needs"],
+        rows: || SIGNALS.iter().map(signal).collect(),
+    },
+    Table {
         file: "crates/metrics/README.md",
         columns: &["key", "label", "unit", "better", "what it is"],
         rows: || METRICS.iter().map(metric).collect(),
@@ -83,6 +89,16 @@ fn arms() -> Vec<Vec<String>> {
 fn score(score: &htl_mining::Score) -> Vec<String> {
     let needs: Vec<&str> = score.needs.iter().map(|need| need.words()).collect();
     vec![code(score.key), score.about.into(), needs.join(", ")]
+}
+
+fn signal(signal: &htl_inference::referral::Signal) -> Vec<String> {
+    let needs: Vec<&str> = signal.needs.iter().map(|need| need.words()).collect();
+    vec![
+        code(signal.key),
+        signal.about.into(),
+        signal.costs.into(),
+        needs.join(", "),
+    ]
 }
 
 fn attributes() -> Vec<Vec<String>> {

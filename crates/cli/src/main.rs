@@ -9,8 +9,8 @@ use std::{io::IsTerminal, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use commands::{
-    analyze, bench, campaign, cancel, check, data, evaluate, mine, plan, predict, prune, query, report, reproduce,
-    score, sparsity, stage, status, train,
+    analyze, bench, campaign, cancel, check, data, evaluate, mine, plan, predict, prune, query, refer, report,
+    reproduce, score, sparsity, stage, status, train,
 };
 
 /// Finds the samples on which dense and pruned networks part ways, attends to them in training, and says who they are.
@@ -48,6 +48,8 @@ enum Command {
     Check(check::Check),
     /// Write masks and overlays of images
     Predict(predict::Predict),
+    /// Say of which images networks are uncertain, and refer them to a person or to more networks
+    Refer(refer::Refer),
     /// Official ISIC metrics of two folders of masks
     Score(score::Score),
     /// Run the whole experiment: train, prune, mine, attend, evaluate, analyse, report
@@ -122,6 +124,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Evaluate(command) => command.run(&device()?)?,
         Command::Check(command) => return Ok(command.run()),
         Command::Predict(command) => command.run(&device()?)?,
+        Command::Refer(command) => command.run(&device()?)?,
         Command::Score(command) => command.run()?,
         Command::Reproduce(command) => return command.run(choice),
         Command::Campaign(command) => return command.run(choice),

@@ -32,6 +32,32 @@ pub enum InferenceError {
         /// What this one holds.
         found: String,
     },
+    /// Networks that see images of different sizes.
+    #[error("{path} sees images of {found} pixels a side, but the first network of {expected}", path = path.display())]
+    OtherSize {
+        /// The checkpoint that differs.
+        path: PathBuf,
+        /// What the first network sees.
+        expected: usize,
+        /// What this one sees.
+        found: usize,
+    },
+    /// Predictors that cannot be one ensemble.
+    #[error("member {member} of the ensemble {what} than its first: give networks that were trained alike")]
+    OtherMember {
+        /// Its place, from 1.
+        member: usize,
+        /// How it differs, before "than its first".
+        what: &'static str,
+    },
+    /// Pruned networks that cannot be matched with dense ones.
+    #[error("there are {sparse} sparse networks for {dense} dense ones: give one for each, in the same order")]
+    SparseCount {
+        /// Dense networks.
+        dense: usize,
+        /// Sparse networks.
+        sparse: usize,
+    },
     /// Nothing to estimate normalisation statistics on.
     #[error("there is no training image to estimate the normalisation statistics of pruned networks on")]
     NoTrainingImages,

@@ -27,10 +27,11 @@
 //!
 //! | what | names |
 //! | --- | --- |
-//! | predictors | [`Predictor`], [`NetworkPredictor`], [`localization_map`] |
+//! | predictors | [`Predictor`], [`NetworkPredictor`], [`Ensemble`], [`Views`], [`OneView`], [`open_predictor`], [`localization_map`] |
 //! | what they say of many images, of one | [`localization_maps`], [`class_logits`], [`map_of`], [`for_each_output`] |
 //! | populations | [`PopulationPrediction`], [`consensus`], [`consensus_pair`] |
 //! | what pruning without further training does | [`forgetting_curves`], [`forgetting_of`], [`CurveParams`], [`recalibrate`] |
+//! | who is referred, and what that is worth | [`referral`] |
 //! | the truth | [`with_masks`], [`stored_mask`], [`stored_masks`] |
 //! | results | [`Evaluation`], [`summary`], [`Summary`] |
 //! | predictors that learn nothing | [`evaluate_trivial`] |
@@ -41,28 +42,35 @@
 mod consensus;
 mod contrast;
 mod curve;
+mod ensemble;
 mod error;
 mod evaluate;
 mod population;
 mod predict;
 mod predictor;
+mod recalibration;
+pub mod referral;
 mod summary;
 mod trivial;
 mod truth;
 mod validation;
+mod views;
 
 pub use consensus::{consensus, consensus_pair};
 pub use contrast::contrast_within;
 pub use curve::{CurveParams, forgetting_curves, forgetting_of, recalibrate};
+pub use ensemble::Ensemble;
 pub use error::InferenceError;
 pub use evaluate::Evaluation;
 pub use population::PopulationPrediction;
 pub use predict::{class_logits, for_each_output, localization_maps, map_of};
 pub use predictor::{NetworkPredictor, Predictor, localization_map};
+pub use recalibration::recalibration_images;
 pub use summary::{Summary, summary};
 pub use trivial::evaluate_trivial;
 pub use truth::{stored_mask, stored_masks, with_masks};
 pub use validation::Validator;
+pub use views::{OneView, SquareView, ViewUse, Views, open_predictor};
 
 /// The README's example, run as a test.
 #[doc = include_str!("../README.md")]

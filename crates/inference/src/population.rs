@@ -78,7 +78,7 @@ impl PopulationPrediction {
 }
 
 /// The network of a checkpoint, which has to be built as the first was.
-fn load_like(
+pub(crate) fn load_like(
     path: &Path,
     first: &mut Option<Architecture>,
     device: &Device,

@@ -10,8 +10,8 @@ use crate::InferenceError;
 
 /// Whatever says where the lesion is: images in, localization maps out, and class logits if it has them.
 ///
-/// One network is a predictor ([`NetworkPredictor`]); so is any combination of several networks or of several views of an
-/// image that implements these few methods. Everything in this crate that judges or compares takes a predictor.
+/// One network is a predictor ([`NetworkPredictor`]); so are several of them ([`Ensemble`](crate::Ensemble)), several views of an
+/// image ([`Views`](crate::Views)), and whatever else implements these few methods. Everything in this crate that judges or compares takes a predictor.
 pub trait Predictor {
     /// What is done to an image first. Its `size` is that of the images taken and of the maps given.
     fn preprocessing(&self) -> &Preprocessing;
@@ -48,6 +48,40 @@ pub trait Predictor {
         self.map_kind().cut()
     }
 }
+
+/// What is borrowed or boxed predicts as what it stands for.
+macro_rules! predicts_through {
+    ($pointer:ty) => {
+        impl<P: Predictor + ?Sized> Predictor for $pointer {
+            fn preprocessing(&self) -> &Preprocessing {
+                (**self).preprocessing()
+            }
+
+            fn device(&self) -> &Device {
+                (**self).device()
+            }
+
+            fn map_kind(&self) -> MapKind {
+                (**self).map_kind()
+            }
+
+            fn localization_maps(&self, images: &Tensor) -> Result<Tensor, InferenceError> {
+                (**self).localization_maps(images)
+            }
+
+            fn class_logits(&self, images: &Tensor) -> Result<Option<Tensor>, InferenceError> {
+                (**self).class_logits(images)
+            }
+
+            fn cut(&self) -> MapCut {
+                (**self).cut()
+            }
+        }
+    };
+}
+
+predicts_through!(&P);
+predicts_through!(Box<P>);
 
 /// One network as a predictor, its own or borrowed from a training.
 #[derive(Debug)]

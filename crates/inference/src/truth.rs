@@ -1,5 +1,5 @@
 use htl_datasets::{DataFolder, ImageSet, Sample, Split};
-use htl_metrics::Mask;
+use htl_metrics::{MapCut, Mask, resize_bilinear};
 
 use crate::InferenceError;
 
@@ -42,6 +42,13 @@ pub fn stored_masks(images: &ImageSet) -> Result<Vec<Mask>, InferenceError> {
         }),
     };
     ids.iter().enumerate().map(mask).collect()
+}
+
+/// A square map of `size` pixels a side, resized bilinearly to the truth's size and then cut.
+pub(crate) fn mask_at_stored_size(map: &[f32], size: usize, truth: &Mask, cut: MapCut) -> Result<Mask, InferenceError> {
+    let (height, width) = (truth.height(), truth.width());
+    let resized = resize_bilinear(map, (size, size), (height, width))?;
+    Ok(cut.mask(height, width, &resized)?)
 }
 
 fn of_luma(mask: &htl_datasets::GrayImage) -> Result<Mask, InferenceError> {

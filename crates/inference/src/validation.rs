@@ -2,10 +2,11 @@
 
 use candle_core::Tensor;
 use htl_datasets::ImageSet;
-use htl_metrics::{Confusion, MapCut, Mask, PixelBox, optional_box_iou, resize_bilinear};
+use htl_metrics::{Confusion, MapCut, Mask, PixelBox, optional_box_iou};
 use htl_ops::overlap_counts;
 
 use crate::predict::{class_logits, in_batches, localization_maps, not_finite};
+use crate::truth::mask_at_stored_size;
 use crate::{InferenceError, Predictor};
 
 /// The labels of the validation images, and so what quality means.
@@ -42,7 +43,8 @@ impl Validator {
                 let mut sum = 0.0;
                 for (index, truth) in truths.iter().enumerate() {
                     let map: Vec<f32> = maps.get(index)?.flatten_all()?.to_vec1()?;
-                    sum += Confusion::of(&stored_size_mask(&map, images.size(), truth)?, truth)?.jaccard();
+                    let mask = mask_at_stored_size(&map, images.size(), truth, MapCut::PROBABILITY)?;
+                    sum += Confusion::of(&mask, truth)?.jaccard();
                 }
                 Ok(sum / truths.len().max(1) as f64)
             }
@@ -100,13 +102,6 @@ fn overlaps(truths: &[Mask], predictor: &dyn Predictor, images: &ImageSet) -> Re
         })
     };
     counts.iter().enumerate().map(confusion).collect()
-}
-
-/// A probability map resized bilinearly to the truth's size, then cut at one half.
-fn stored_size_mask(map: &[f32], size: usize, truth: &Mask) -> Result<Mask, InferenceError> {
-    let (height, width) = (truth.height(), truth.width());
-    let resized = resize_bilinear(map, (size, size), (height, width))?;
-    Ok(MapCut::PROBABILITY.mask(height, width, &resized)?)
 }
 
 /// Mean over the classes that occur of the share of their images found.
@@ -175,7 +170,7 @@ mod tests {
         let maps = localization_maps(&predictor, &images).unwrap();
         for (index, (counted, truth)) in counted.iter().zip(&truths).enumerate() {
             let map: Vec<f32> = maps.get(index).unwrap().flatten_all().unwrap().to_vec1().unwrap();
-            let found = stored_size_mask(&map, SIZE, truth).unwrap();
+            let found = mask_at_stored_size(&map, SIZE, truth, MapCut::PROBABILITY).unwrap();
             assert_eq!(*counted, Confusion::of(&found, truth).unwrap());
         }
     }

@@ -3,59 +3,18 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
-use htl_datasets::{DataFolder, ImageSet, MaskUse, Sample, Split};
+use htl_datasets::{ImageSet, MaskUse, Sample, Split};
 use htl_inference::{
     CurveParams, InferenceError, NetworkPredictor, Predictor, forgetting_curves, localization_maps, recalibrate,
 };
 use htl_metrics::Confusion;
 use htl_mining::{Damage, ForgettingCurves, ScoreParams, ScoreValidParams};
-use htl_models::{Architecture, Checkpoint, ClassifierConfig, Network, Preprocessing, UNetConfig};
+use htl_models::{Architecture, Checkpoint, Network};
 use htl_pruning::{Criterion, PruneParams, WeightSet};
 
-const SIZE: usize = 32;
+mod common;
 
-fn data() -> DataFolder {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../data-manifest/embedded");
-    DataFolder::open(root).unwrap()
-}
-
-fn preprocessing() -> Preprocessing {
-    Preprocessing {
-        size: SIZE,
-        ..Preprocessing::default()
-    }
-}
-
-fn unet() -> Architecture {
-    Architecture::UNet(UNetConfig {
-        width: 4,
-        ..UNetConfig::default()
-    })
-}
-
-fn classifier() -> Architecture {
-    Architecture::UNetEncoderClassifier(ClassifierConfig {
-        width: 4,
-        classes: 3,
-        ..ClassifierConfig::default()
-    })
-}
-
-/// Networks that nobody trained, but that have seen the data: their maps are not flat.
-fn checkpoints(architecture: &Architecture, folder: &Path, training: &ImageSet) -> Vec<PathBuf> {
-    let save = |seed: u64| {
-        let network = Network::build(architecture, seed, &Device::Cpu).unwrap();
-        recalibrate(&network, training, &preprocessing(), &Device::Cpu).unwrap();
-        let checkpoint = Checkpoint {
-            preprocessing: preprocessing(),
-            ..Checkpoint::new(architecture.clone())
-        };
-        let path = folder.join(format!("{seed}.safetensors"));
-        checkpoint.save(&network, &path).unwrap();
-        path
-    };
-    (0..2).map(save).collect()
-}
+use common::{SIZE, checkpoints, classifier, data, preprocessing, unet};
 
 fn scoring() -> ScoreValidParams {
     ScoreParams::default().check().unwrap()

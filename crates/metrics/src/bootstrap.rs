@@ -39,14 +39,7 @@ pub(crate) fn percentile_interval(
     units: Units<'_>,
     params: &BootstrapParams,
 ) -> Result<[f64; 2], MetricError> {
-    if params.resamples < 100 {
-        let found = params.resamples as f64;
-        return Err(MetricError::Range {
-            what: "bootstrap resamples",
-            found,
-            expected: "at least 100",
-        });
-    }
+    check_resamples(params)?;
     let (seeds, images) = (table.len(), table[0].len());
     let (sums, sizes) = match units {
         Units::Images => (table.to_vec(), vec![1.0; images]),
@@ -63,14 +56,64 @@ pub(crate) fn percentile_interval(
     let mut times_drawn = vec![0.0; sizes.len()];
     let mut means = Vec::with_capacity(params.resamples);
     for _ in 0..params.resamples {
-        times_drawn.fill(0.0);
-        for _ in 0..sizes.len() {
-            times_drawn[rng.random_range(0..sizes.len())] += 1.0;
-        }
+        draw(&mut rng, &mut times_drawn, |times| *times += 1.0);
         let drawn = |values: &[f64]| values.iter().zip(&times_drawn).map(|(v, n)| v * n).sum::<f64>();
         let sum: f64 = (0..seeds).map(|_| drawn(&sums[rng.random_range(0..seeds)])).sum();
         means.push(sum / (seeds as f64 * drawn(&sizes)));
     }
     means.sort_by(f64::total_cmp);
     Ok([percentile(&means, 0.025), percentile(&means, 0.975)])
+}
+
+/// Hands resamples of images to `visit`, drawn with replacement by themselves or cluster by cluster: how often each image
+/// was drawn.
+///
+/// # Errors
+/// [`MetricError::Range`] for fewer than 100 resamples, [`MetricError::Length`] unless there is a cluster per image.
+pub(crate) fn resampled_images(
+    images: usize,
+    units: Units<'_>,
+    params: &BootstrapParams,
+    mut visit: impl FnMut(&[usize]),
+) -> Result<(), MetricError> {
+    check_resamples(params)?;
+    let members = match units {
+        Units::Images => (0..images).map(|image| vec![image]).collect(),
+        Units::Clusters(units) => {
+            check_units(units, images)?;
+            members(units)
+        }
+    };
+    let mut rng = ChaCha8Rng::seed_from_u64(params.seed);
+    let mut times_drawn = vec![0; members.len()];
+    let mut weights = vec![0; images];
+    for _ in 0..params.resamples {
+        draw(&mut rng, &mut times_drawn, |times| *times += 1);
+        for (of, &times) in members.iter().zip(&times_drawn) {
+            for &image in of {
+                weights[image] = times;
+            }
+        }
+        visit(&weights);
+    }
+    Ok(())
+}
+
+/// Draws as many times as there are entries, with replacement, and counts.
+fn draw<T: Default + Clone>(rng: &mut ChaCha8Rng, times_drawn: &mut [T], count: impl Fn(&mut T)) {
+    times_drawn.fill(T::default());
+    for _ in 0..times_drawn.len() {
+        count(&mut times_drawn[rng.random_range(0..times_drawn.len())]);
+    }
+}
+
+fn check_resamples(params: &BootstrapParams) -> Result<(), MetricError> {
+    if params.resamples >= 100 {
+        return Ok(());
+    }
+    Err(MetricError::Range {
+        what: "bootstrap resamples",
+        found: params.resamples as f64,
+        expected: "at least 100",
+    })
 }

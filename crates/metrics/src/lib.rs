@@ -21,6 +21,7 @@
 //! | predictors that learn nothing | [`whole_image`], [`CentredDisc`], [`otsu_darkness`] |
 //! | groups | [`MetricByGroup`], [`worst_group`], [`terciles`], [`LEAST_SHOWN`], [`LEAST_TESTED`] |
 //! | gains and intervals | [`paired_gain`], [`crossed_t`], [`gain_difference`], [`Units`], [`holm`] |
+//! | referral | [`RiskCoverage`], [`risk_difference`] |
 //! | regressions | [`Baseline`], [`Runs`], [`CheckOutcome`] |
 mod bootstrap;
 mod boundary;
@@ -44,6 +45,7 @@ mod paired;
 mod per_image;
 mod registry;
 mod resize;
+mod risk_coverage;
 mod runs;
 mod scores;
 mod table;
@@ -75,6 +77,7 @@ pub use paired::{Gain, Reading, SEEDS_FOR_INFERENCE, arm_mean, paired_gain};
 pub use per_image::{LESION_COLUMN, PATIENT_COLUMN, PerImage, PerImageRow};
 pub use registry::{IMAGE_SCORE_COLUMNS, ImageScores, METRICS, MeanScores, Metric, OfficialScores, Scope};
 pub use resize::resize_bilinear;
+pub use risk_coverage::{RiskCoverage, RiskDifference, RiskMeasure, RiskPoint, risk_difference};
 pub use runs::{Attribute, Runs};
 pub use scores::{OfficialRow, PooledScores, ScoreSummary};
 pub use table::select_images;

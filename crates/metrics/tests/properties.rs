@@ -2,7 +2,8 @@
 
 use htl_metrics::{
     BootstrapParams, BoundaryDistance, Confusion, ImageScores, Mask, MeanScores, PixelBox, PixelPrecision, Proposals,
-    ScoreMap, Units, arm_mean, box_iou, crossed_t, optional_box_iou, otsu_threshold, paired_gain, resize_bilinear,
+    RiskCoverage, ScoreMap, Units, arm_mean, box_iou, crossed_t, optional_box_iou, otsu_threshold, paired_gain,
+    resize_bilinear,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -150,4 +151,56 @@ proptest! {
         prop_assert!(threshold >= f64::from(low) && threshold <= f64::from(high));
         prop_assert!(low == high || (threshold > f64::from(low) && threshold < f64::from(high)));
     }
+
+    /// Nobody refers better than the oracle or worse than its opposite, and a score that knows nothing is worth chance.
+    #[test]
+    fn the_oracle_bounds_every_referral((scores, risks) in (1usize..40).prop_flat_map(|n| (vec(0u8..6, n), vec(0.0..1.0f64, n)))) {
+        let scores: Vec<f64> = scores.into_iter().map(f64::from).collect();
+        let curve = RiskCoverage::of(&scores, &risks).unwrap();
+        let oracle = RiskCoverage::oracle(&risks).unwrap();
+        let opposite: Vec<f64> = risks.iter().map(|risk| -risk).collect();
+        let opposite = RiskCoverage::of(&opposite, &risks).unwrap();
+        let mean = risks.iter().sum::<f64>() / risks.len() as f64;
+        for ((point, best), worst) in curve.points().iter().zip(oracle.points()).zip(opposite.points()) {
+            prop_assert!(best.risk <= point.risk + 1e-12 && point.risk <= worst.risk + 1e-12);
+        }
+        prop_assert!(curve.excess_area() >= -1e-12);
+        prop_assert!(oracle.generalised_area() <= curve.generalised_area() + 1e-12);
+        prop_assert!(close(RiskCoverage::random(&risks).unwrap().area(), mean));
+        prop_assert!(close(curve.points().last().unwrap().risk, mean));
+        let count = scores.len() / 3;
+        let chances = curve.chances(count);
+        prop_assert!(close(chances.iter().sum::<f64>(), count as f64));
+        prop_assert!(chances.iter().all(|chance| (0.0..=1.0).contains(chance)));
+    }
+
+    /// The mean over random orders is what `random` says.
+    #[test]
+    fn random_referral_has_the_mean_risk(risks in vec(0.0..1.0f64, 2..6)) {
+        let n = risks.len();
+        let (mut sum, mut orders) = (0.0, 0);
+        for order in permutations(n) {
+            let scores: Vec<f64> = order.into_iter().map(|place| place as f64).collect();
+            sum += RiskCoverage::of(&scores, &risks).unwrap().area();
+            orders += 1;
+        }
+        prop_assert!(close(sum / f64::from(orders), RiskCoverage::random(&risks).unwrap().area()));
+    }
+}
+
+/// All orders of the numbers under n.
+fn permutations(n: usize) -> Vec<Vec<usize>> {
+    if n == 0 {
+        return vec![Vec::new()];
+    }
+    let shorter = permutations(n - 1);
+    let with = |order: &Vec<usize>, place: usize| {
+        let mut order = order.clone();
+        order.insert(place, n - 1);
+        order
+    };
+    shorter
+        .iter()
+        .flat_map(|order| (0..n).map(move |place| with(order, place)))
+        .collect()
 }

@@ -91,13 +91,14 @@ pub use htl_vocabulary::{Estimate, RateRow, write_rates};
 pub use knockoff::{LEAST_SEEDS, knockoff_threshold, relative_statistics};
 pub use map_kind::MapKind;
 pub use metadata::{ColumnChoice, Metadata};
+pub use overlap::entropy;
 pub use params::{ScoreParams, ScoreValidParams};
 #[cfg(feature = "candle")]
 pub use population::Population;
 #[cfg(feature = "candle")]
 pub use population_file::Encoding;
 pub use query::{QueryRule, query};
-pub use rank::{Grade, MOST_TIED, Ranking, Tie, rank};
+pub use rank::{Grade, MOST_TIED, Ranking, Tie, hashed_uniform, rank};
 pub use reliability::{Reliability, read_reliability, write_reliability};
 pub use score::{
     CLASS_COLUMNS, ClassContext, DYNAMICS_SCORE_COLUMNS, DynamicsContext, Errors, GRADIENT_COLUMNS, ImageContext,

@@ -52,8 +52,8 @@ pub(crate) fn largest_distance(height: usize, width: usize) -> f64 {
     height.min(width) as f64 / 2.0
 }
 
-/// Mean binary entropy in bits per pixel, in [0, 1].
-pub(crate) fn entropy(map: &[f32]) -> f64 {
+/// Mean binary entropy of a map of probabilities in bits per pixel, in [0, 1]; NaN of a map without pixels.
+pub fn entropy(map: &[f32]) -> f64 {
     let term = |p: f64| if p > 0.0 { -p * p.log2() } else { 0.0 };
     let sum: f64 = map.iter().map(|&p| term(f64::from(p)) + term(1.0 - f64::from(p))).sum();
     sum / map.len() as f64

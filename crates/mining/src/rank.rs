@@ -187,6 +187,16 @@ pub(crate) fn hash(seed: u64, image_id: &str) -> [u8; 32] {
     hasher.finalize().into()
 }
 
+/// A number in [0, 1) that looks random and depends on the seed and the id alone.
+///
+/// Ties are broken by the same hash: a score made of it needs a seed that nobody breaks ties with.
+pub fn hashed_uniform(seed: u64, image_id: &str) -> f64 {
+    let bytes = hash(seed, image_id);
+    let high = bytes.iter().take(7).fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
+    // 53 of the 56 bits: as many as a number in [0, 1) has.
+    (high >> 3) as f64 / (1u64 << 53) as f64
+}
+
 /// round(fraction * n), at least one image if the fraction is not 0.
 pub(crate) fn count_of(fraction: f64, n: usize) -> Result<usize> {
     if !(0.0..=1.0).contains(&fraction) {

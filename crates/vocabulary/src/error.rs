@@ -18,7 +18,7 @@ pub enum FormatError {
         source: std::io::Error,
     },
     /// A file is not JSON, or lacks a field of the format.
-    #[error("{}: at `{field}`: {reason}; is this a {what} written by `htl reproduce`?", path.display())]
+    #[error("{}: at `{field}`: {reason}; is this a {what} written by htl?", path.display())]
     Json {
         /// The file.
         path: PathBuf,

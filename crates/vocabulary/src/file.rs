@@ -71,6 +71,22 @@ pub const DISPARITY: &str = "disparity.csv";
 pub const FORGETTING: &str = "forgetting.csv";
 /// What the analysis found, for programs.
 pub const ANALYSIS: &str = "analysis.json";
+/// Uncertainty signals for referral: see [`ReferralRow`](crate::ReferralRow).
+pub const REFERRAL: &str = "referral.csv";
+/// Uncertainty signals against each other: see [`ReferralDifferenceRow`](crate::ReferralDifferenceRow).
+pub const REFERRAL_DIFFERENCES: &str = "referral_differences.csv";
+/// Quality of the images that are kept, by how many are: see [`RiskCoverageRow`](crate::RiskCoverageRow).
+pub const RISK_COVERAGE: &str = "risk_coverage.csv";
+/// Where more computing goes: see [`RoutingRow`](crate::RoutingRow).
+pub const ROUTING: &str = "routing.csv";
+/// Predictors of several networks and views: see [`EnsembleRow`](crate::EnsembleRow).
+pub const ENSEMBLES: &str = "ensembles.csv";
+/// Who is referred, image by image, under [`REFERRED_COLUMNS`](crate::REFERRED_COLUMNS) and the signals' keys.
+pub const REFERRED: &str = "referred.csv";
+/// Rates of referral by group, as [`DEMOGRAPHICS`]: `htl` counts the referred.
+pub const REFERRAL_GROUPS: &str = "groups.csv";
+/// The threshold of referral: see [`ReferralChoice`](crate::ReferralChoice).
+pub const REFERRAL_CHOICE: &str = "referral.json";
 /// The images to annotate next.
 pub const QUERY: &str = "query.csv";
 

@@ -21,6 +21,7 @@ pub mod history;
 mod lock;
 mod performance;
 mod rates;
+pub mod referral;
 pub mod results;
 mod rows;
 pub mod run_file;
@@ -39,6 +40,10 @@ pub use history::{HistoryRow, read_history, write_history};
 pub use lock::lock_file;
 pub use performance::{DisparityRow, PerformanceRow};
 pub use rates::{Estimate, MORE_RATE_COLUMNS, RATE_COLUMNS, RateRow, rates_csv, read_rates, write_rates};
+pub use referral::{
+    EnsembleRow, REFERRED_COLUMNS, ReferralChoice, ReferralDifferenceRow, ReferralRow, ReferralThreshold,
+    RiskCoverageRow, RoutingRow,
+};
 pub use results::Results;
 pub use rows::{read_rows, write_rows};
 pub use run_file::RunFile;

@@ -9,11 +9,10 @@ use htl_mining::{
 };
 use htl_vocabulary::{file, write_rows};
 
-use self::people::People;
 use self::summary::Summary;
 use super::choices;
+use super::people::People;
 
-mod people;
 mod quality;
 mod summary;
 mod who;
@@ -152,7 +151,9 @@ impl Analyze {
             let metadata = metadata
                 .as_ref()
                 .context("--scores needs --metadata, or --data with a metadata.csv")?;
-            let people = People::new(rows.ids(), Some(metadata), data.as_ref(), &self.cluster, &mut summary)?;
+            let people = People::new(rows.ids(), Some(metadata), data.as_ref(), &self.cluster, &mut |note| {
+                summary.note(note)
+            })?;
             ensure!(
                 people.known() > 0,
                 "{} and the metadata have no image_id in common",
@@ -166,7 +167,9 @@ impl Analyze {
             let arms = self.arms()?;
             // The ids alone decide whom the metadata know; lesions are looked up among them.
             let ids = Performance::new(&arms, &[])?.ids().to_vec();
-            let people = People::new(ids, metadata.as_ref(), data.as_ref(), &self.cluster, &mut summary)?;
+            let people = People::new(ids, metadata.as_ref(), data.as_ref(), &self.cluster, &mut |note| {
+                summary.note(note)
+            })?;
             let performance = Performance::new(&arms, people.clusters())?;
             let attributes = if people.known() > 0 {
                 self.attributes(&people, &[])?

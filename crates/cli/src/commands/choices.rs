@@ -1,6 +1,7 @@
 //! Values of options that libraries list: their names and help follow from the lists.
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use htl_inference::referral::{Judged, SIGNALS, Signal, signal_named};
 use htl_mining::SCORES;
 use htl_pruning::{CRITERIA, Criterion};
 
@@ -21,6 +22,20 @@ pub fn criterion() -> impl TypedValueParser<Value = &'static Criterion> {
     PossibleValuesParser::new(names).try_map(|name| Criterion::named(&name))
 }
 
+/// A signal of uncertainty by its name.
+pub fn signal() -> impl TypedValueParser<Value = &'static Signal> {
+    let names = SIGNALS
+        .iter()
+        .map(|signal| PossibleValue::new(signal.key).help(signal.about));
+    PossibleValuesParser::new(names).try_map(|name| signal_named(&name).ok_or("unknown signal"))
+}
+
+/// The predictor whose errors count, by its name.
+pub fn judged() -> impl TypedValueParser<Value = Judged> {
+    let names = Judged::ALL.map(|judged| PossibleValue::new(judged.key()).help(judged.about()));
+    PossibleValuesParser::new(names).try_map(|name| Judged::named(&name).ok_or("unknown predictor"))
+}
+
 /// A list for the end of a help text.
 pub fn list<'a>(title: &str, rows: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let rows: Vec<_> = rows.collect();
@@ -37,7 +52,7 @@ mod tests {
     use clap::{Args, Command};
 
     use super::*;
-    use crate::commands::{mine::Mine, prune::Prune};
+    use crate::commands::{mine::Mine, prune::Prune, refer::Refer};
 
     fn values(command: Command, option: &str) -> Vec<String> {
         let arguments: Vec<_> = command
@@ -71,6 +86,14 @@ mod tests {
         }
         let help = command.clone().render_long_help().to_string();
         assert!(CRITERIA.iter().all(|criterion| help.contains(criterion.name)), "{help}");
+    }
+
+    #[test]
+    fn refer_takes_every_signal_and_predictor() {
+        let command = Refer::augment_args(Command::new("refer"));
+        let keys: Vec<&str> = SIGNALS.iter().map(|signal| signal.key).collect();
+        assert_eq!(values(command.clone(), "by"), keys);
+        assert_eq!(values(command, "predictor"), Judged::ALL.map(Judged::key));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use anyhow::bail;
@@ -10,7 +10,7 @@ use clap::{
     builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
 };
 use htl_datasets::{DataFolder, Sample, Split, read_ids};
-use htl_inference::{Evaluation, NetworkPredictor, Predictor, evaluate_trivial, summary, with_masks};
+use htl_inference::{Evaluation, Predictor, evaluate_trivial, open_predictor, summary, with_masks};
 use htl_metrics::{MapCut, PerImage};
 use htl_mining::MapKind;
 use htl_vocabulary::{
@@ -18,14 +18,17 @@ use htl_vocabulary::{
     write_whole,
 };
 
-use super::parse_split;
+use super::{parse_split, view_use};
 
 /// `htl evaluate`.
 #[derive(Args)]
 pub struct Evaluate {
-    /// The network
-    #[arg(long, required_unless_present = "predictor")]
-    checkpoint: Option<PathBuf>,
+    /// The network, or several whose maps are averaged
+    #[arg(long, required_unless_present = "predictor", num_args = 1..)]
+    checkpoint: Vec<PathBuf>,
+    /// Average the maps of all eight flips and rotations of an image
+    #[arg(long, conflicts_with = "predictor")]
+    views: bool,
     /// A predictor that learns nothing, instead of a network
     #[arg(long, conflicts_with = "checkpoint", value_parser = trivial_predictors())]
     predictor: Option<&'static Trivial>,
@@ -62,10 +65,9 @@ impl Evaluate {
     pub fn run(self, device: &Device) -> anyhow::Result<()> {
         let data = DataFolder::open(&self.data)?;
         let samples = self.samples(&data)?;
-        let (table, numbers) = match (&self.checkpoint, self.predictor) {
-            (Some(path), _) => self.evaluate_network(path, &data, &samples, device)?,
-            (None, Some(predictor)) => (evaluate_trivial(predictor, &data, &samples)?, BTreeMap::new()),
-            (None, None) => bail!("give --checkpoint or --predictor"),
+        let (table, numbers) = match self.predictor {
+            Some(predictor) => (evaluate_trivial(predictor, &data, &samples)?, BTreeMap::new()),
+            None => self.evaluate_networks(&data, &samples, device)?,
         };
         let mut summary = summary(&table)?;
         summary.numbers.extend(numbers);
@@ -102,20 +104,22 @@ impl Evaluate {
             .collect())
     }
 
-    fn evaluate_network(
+    fn evaluate_networks(
         &self,
-        path: &Path,
         data: &DataFolder,
         samples: &[&Sample],
         device: &Device,
     ) -> anyhow::Result<(PerImage, BTreeMap<String, f64>)> {
-        let predictor = NetworkPredictor::load(path, device)?;
+        let predictor = open_predictor(&self.checkpoint, view_use(self.views), device)?;
         let cut = match (self.threshold, predictor.map_kind()) {
             (Threshold::Fixed, _) => predictor.cut(),
-            (Threshold::Oracle, MapKind::Probability) => bail!(
-                "--threshold oracle is for class maps; {} is a localizer",
-                path.display()
-            ),
+            (Threshold::Oracle, MapKind::Probability) => {
+                let given = self.checkpoint.iter().map(|path| path.display().to_string());
+                bail!(
+                    "--threshold oracle is for class maps; {} is a localizer",
+                    given.collect::<Vec<_>>().join(", ")
+                )
+            }
             (Threshold::Oracle, MapKind::ClassActivation) => {
                 let val = Evaluation::of(&predictor, &with_masks(data, Split::Val)?)?;
                 MapCut::Quantile(val.best_quantile()?)

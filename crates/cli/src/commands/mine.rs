@@ -8,7 +8,8 @@ use candle_core::Device;
 use clap::Args;
 use htl_datasets::{DataFolder, Sample, Split, read_ids};
 use htl_inference::{
-    CurveParams, PopulationPrediction, consensus_pair, contrast_within, forgetting_curves, stored_mask,
+    CurveParams, PopulationPrediction, consensus_pair, contrast_within, forgetting_curves, recalibration_images,
+    stored_mask,
 };
 use htl_metrics::Mask;
 use htl_mining::{
@@ -120,12 +121,6 @@ const STABLE_SHARE: f64 = 0.8;
 
 /// Ways of halving the seeds that reliability is averaged over, at most.
 const MOST_SPLITS: usize = 30;
-
-/// Images that normalisation statistics are re-estimated on, at most.
-const MOST_TRAINING: usize = 256;
-
-/// Fewest images that normalisation statistics are re-estimated on, if there are others.
-const LEAST_TRAINING: usize = 32;
 
 /// What all networks say of the images.
 struct Judged {
@@ -292,7 +287,7 @@ impl Mine {
         Ok(forgetting_curves(
             &self.dense,
             samples,
-            &training_images(data, samples),
+            &recalibration_images(data, samples),
             &curve,
             params,
             device,
@@ -321,28 +316,6 @@ impl Mine {
         }
         Ok(samples)
     }
-}
-
-/// The images that normalisation statistics are re-estimated on: training images that are not scored, as out of fold; all
-/// training images where that leaves too few; the scored ones where the folder has none; at most [`MOST_TRAINING`] of them.
-fn training_images<'a>(data: &'a DataFolder, samples: &[&'a Sample]) -> Vec<&'a Sample> {
-    let scored: BTreeSet<&str> = samples.iter().map(|sample| sample.image_id.as_str()).collect();
-    let all = data.split(Split::Train);
-    let others: Vec<&Sample> = all
-        .iter()
-        .copied()
-        .filter(|sample| !scored.contains(sample.image_id.as_str()))
-        .collect();
-    let images = if others.len() >= LEAST_TRAINING {
-        others
-    } else if all.is_empty() {
-        samples.to_vec()
-    } else {
-        all
-    };
-    // Evenly over the list: neighbours in it may be of one source.
-    let count = images.len().min(MOST_TRAINING);
-    (0..count).map(|at| images[at * images.len() / count]).collect()
 }
 
 impl Judged {

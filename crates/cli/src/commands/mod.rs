@@ -11,11 +11,13 @@ mod engine_args;
 pub mod evaluate;
 pub mod experiment;
 pub mod mine;
+mod people;
 pub mod plan;
 mod plant;
 pub mod predict;
 pub mod prune;
 pub mod query;
+pub mod refer;
 pub mod report;
 pub mod reproduce;
 pub mod score;
@@ -33,6 +35,14 @@ pub fn print(line: &str) -> anyhow::Result<()> {
     match writeln!(std::io::stdout(), "{line}") {
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         other => other.context("cannot write to standard output"),
+    }
+}
+
+/// What `--views` asks for.
+fn view_use(views: bool) -> htl_inference::ViewUse {
+    match views {
+        true => htl_inference::ViewUse::All,
+        false => htl_inference::ViewUse::Plain,
     }
 }
 

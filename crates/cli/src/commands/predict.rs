@@ -3,23 +3,27 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use candle_core::Device;
 use clap::Args;
-use htl_inference::{NetworkPredictor, Predictor, map_of};
+use htl_inference::{Predictor, map_of, open_predictor};
 use htl_metrics::resize_bilinear;
 use htl_mining::MapKind;
 use htl_report::{Colour, overlay};
 use htl_vocabulary::write_whole;
 
+use super::view_use;
 use crate::progress::Progress;
 
 /// `htl predict`.
 #[derive(Args)]
 pub struct Predict {
-    /// The localizer
+    /// The localizer; given several times, the maps of several are averaged
+    #[arg(long, required = true)]
+    checkpoint: Vec<PathBuf>,
+    /// Average the maps of all eight flips and rotations of an image
     #[arg(long)]
-    checkpoint: PathBuf,
+    views: bool,
     /// Images, JPEG or PNG
     #[arg(required = true)]
     images: Vec<PathBuf>,
@@ -30,12 +34,14 @@ pub struct Predict {
 
 impl Predict {
     pub fn run(self, device: &Device) -> anyhow::Result<()> {
-        let predictor = NetworkPredictor::load(&self.checkpoint, device)?;
-        ensure!(
-            predictor.map_kind() == MapKind::Probability,
-            "{} is a classifier; predict needs a localizer",
-            self.checkpoint.display()
-        );
+        let predictor = open_predictor(&self.checkpoint, view_use(self.views), device)?;
+        if predictor.map_kind() != MapKind::Probability {
+            let given = self.checkpoint.iter().map(|path| path.display().to_string());
+            bail!(
+                "{} is a classifier; predict needs a localizer",
+                given.collect::<Vec<_>>().join(", ")
+            );
+        }
         let mut seen = BTreeMap::new();
         for path in &self.images {
             if let Some(other) = seen.insert(stem(path), path) {

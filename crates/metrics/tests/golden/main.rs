@@ -1,8 +1,9 @@
-//! The peers' results, made by `make.py` and `crossed.R` beside this file, against ours.
+//! The peers' results, made by `make.py`, `crossed.R` and `risk_coverage.py` beside this file, against ours.
 
 mod fairlearn;
 mod isic;
 mod lmertest;
+mod risk_coverage;
 mod scipy;
 mod skimage;
 mod torch;

@@ -1,7 +1,7 @@
 //! What a score has to beat: how small and how pale the lesion is, and chance.
 
 use super::{Measure, Need, Score};
-use crate::rank::hash;
+use crate::rank::hashed_uniform;
 
 pub(super) const SIZE: Score = Score {
     key: "small_size",
@@ -27,19 +27,11 @@ pub(super) const RANDOM: Score = Score {
     label: "Random",
     about: "uniform in [0, 1), from a hash of the image id",
     needs: &[],
-    of: Measure::Maps(|context| Some(uniform(&context.image_id))),
+    of: Measure::Maps(|context| Some(hashed_uniform(SEED, &context.image_id))),
 };
 
 /// The seed of this score's hash: one that nobody breaks ties with, or its ranks would be theirs.
 const SEED: u64 = u64::MAX;
-
-/// A number that looks random and depends on the id alone.
-fn uniform(id: &str) -> f64 {
-    let bytes = hash(SEED, id);
-    let high = bytes.iter().take(7).fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
-    // 53 of the 56 bits: as many as a number in [0, 1) has.
-    (high >> 3) as f64 / (1u64 << 53) as f64
-}
 
 #[cfg(test)]
 mod tests {
@@ -48,13 +40,16 @@ mod tests {
     /// Neighbouring ids are as good as independent, and the numbers never change.
     #[test]
     fn random_scores_know_only_the_id() {
-        let values: Vec<f64> = (0..2000).map(|i| uniform(&format!("ISIC_{i:07}"))).collect();
+        let values: Vec<f64> = (0..2000)
+            .map(|i| hashed_uniform(SEED, &format!("ISIC_{i:07}")))
+            .collect();
         let mean = values.iter().sum::<f64>() / 2000.0;
         let lag: f64 = values.windows(2).map(|w| (w[0] - 0.5) * (w[1] - 0.5)).sum::<f64>() / 2000.0;
         assert!(
             (mean - 0.5).abs() < 0.02 && (lag * 12.0).abs() < 0.07,
             "mean {mean}, lag {lag}"
         );
-        assert_eq!(uniform("ISIC_0000000"), values[0]);
+        assert_eq!(hashed_uniform(SEED, "ISIC_0000000"), values[0]);
+        assert_ne!(hashed_uniform(0, "ISIC_0000000"), values[0]);
     }
 }

@@ -8,7 +8,7 @@ use htl_mining::{
 };
 use htl_vocabulary::{file, write_rates};
 
-use super::people::People;
+use super::super::people::People;
 use super::summary::Summary;
 use super::{Analyze, write};
 

@@ -8,8 +8,6 @@ use htl_datasets::{DataFolder, LesionAttributes, MEASUREMENTS, Measurement, Samp
 use htl_mining::{ATTRIBUTES, Attribute, AttributeRow, ColumnChoice, Metadata, Source, Subject};
 use htl_vocabulary::write_whole;
 
-use super::summary::Summary;
-
 /// The images of an analysis, in order, with everything known of them.
 pub(super) struct People<'a> {
     subjects: Vec<(String, Subject)>,
@@ -27,12 +25,12 @@ impl<'a> People<'a> {
         metadata: Option<&'a Metadata>,
         data: Option<&DataFolder>,
         cluster: &[String],
-        summary: &mut Summary,
+        note: &mut dyn FnMut(String),
     ) -> anyhow::Result<Self> {
         if let Some(metadata) = metadata {
             let missing = ids.iter().filter(|id| !metadata.contains(id)).count();
             if missing > 0 {
-                summary.note(format!("{missing} of {} images are not in the metadata", ids.len()));
+                note(format!("{missing} of {} images are not in the metadata", ids.len()));
             }
         }
         let lesions = data.map(|data| lesions(data, &ids)).transpose()?;
@@ -60,7 +58,7 @@ impl<'a> People<'a> {
             .filter(|row| row.source == Source::Metadata && !people.has(row))
         {
             if metadata.is_some() {
-                summary.note(format!(
+                note(format!(
                     "the metadata have no column for {0}: no analysis by {0}",
                     row.in_sentence
                 ));
