@@ -1,3 +1,4 @@
+use htl_vocabulary::arm::BASELINE;
 use htl_vocabulary::campaign::Role;
 
 use super::keys::{MINED, PLANTED, mentions, with_defaults};
@@ -31,7 +32,7 @@ pub(super) fn arms(campaign: &Campaign, phase: &Phase, scenario: usize, planted:
         change: file.baseline.with(&variation.change()),
     };
     let mut arms = vec![Wanted {
-        name: htl_vocabulary::arm::BASELINE.key.into(),
+        name: BASELINE.key.into(),
         role: Role::Baseline,
         of: None,
         about: String::new(),

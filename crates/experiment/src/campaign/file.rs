@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use htl_vocabulary::arm::BASELINE;
 use serde::Deserialize;
 
 use super::change::{Change, Variation};
@@ -98,8 +99,11 @@ impl CampaignFile {
         unique(scenarios)?;
         unique(variations.clone().map(|variation| &variation.name))?;
         for variation in variations {
-            if variation.name == "baseline" {
-                return Err("`baseline` is the training without any change: call the variation something else".into());
+            if variation.name == BASELINE.key {
+                return Err(format!(
+                    "`{}` is the training without any change: call the variation something else",
+                    BASELINE.key
+                ));
             }
         }
         self.baseline.check().map_err(|error| format!("[baseline]: {error}"))?;
