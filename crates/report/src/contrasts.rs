@@ -198,10 +198,18 @@ fn worst_tenth(table: &ArmTable, metric: &str, ids: &[&str]) -> Option<Vec<usize
     let means: Vec<f64> = (0..ids.len())
         .map(|image| better.sign() * values.iter().map(|row| row[image]).sum::<f64>() / seeds.len() as f64)
         .collect();
-    let mut sorted = means.clone();
+    (!means.is_empty()).then(|| lowest_tenth(&means))
+}
+
+/// Places of the lowest values: a tenth, and whatever ties with the last of them.
+pub(crate) fn lowest_tenth(values: &[f64]) -> Vec<usize> {
+    let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
-    let last = *sorted.get(ids.len().div_ceil(WORST_SHARE).checked_sub(1)?)?;
-    Some((0..ids.len()).filter(|image| means[*image] <= last).collect())
+    let last = values.len().div_ceil(WORST_SHARE).checked_sub(1);
+    match last.and_then(|last| sorted.get(last)) {
+        Some(last) => (0..values.len()).filter(|at| values[*at] <= *last).collect(),
+        None => Vec::new(),
+    }
 }
 
 /// An arm that takes no part in a comparison, so that it may say which images are the worst: the baseline, else the first

@@ -34,6 +34,7 @@ mod judge;
 mod losses;
 mod objective;
 pub mod observe;
+mod pruned_copy;
 mod pseudo;
 mod samples;
 mod schedule;

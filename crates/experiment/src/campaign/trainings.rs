@@ -7,9 +7,9 @@ use super::Query;
 use super::arms::Wanted;
 use super::keys::{OWN, dotted, with_defaults};
 use super::scenario::PARITY;
-use crate::design::builder::{Builder, Config, Curve, Images, Masks, Population, Purchase};
+use crate::design::builder::{Builder, Config, Curve, Images, Purchase};
 use crate::design::lists::Lists;
-use crate::design::{Labels, Mining, SeedOutline, SettingPlan};
+use crate::design::{Labels, SeedOutline, SettingPlan};
 use crate::plan::{Native, StageRef, Value};
 
 /// The trainings of a scenario: those that are mined, planned when the first arm asks for their scores, and the arms'.
@@ -98,12 +98,8 @@ impl<'a> Trainings<'a> {
         }
         let (dense, config) = (self.dense(), self.mined_config());
         let sparsity = self.builder.sparsity(self.prefix, &dense[0], &config);
-        let population: Population = self.builder.population(self.prefix, dense, &config, &sparsity);
-        let (images, masks) = match self.row.mining {
-            Mining::WithMasks => (Images::Train, Masks::Read),
-            Mining::LabelFree => (Images::Train, Masks::Ignore),
-            Mining::Unlabelled => (Images::Except(self.lists.labelled()), Masks::Ignore),
-        };
+        let population = self.builder.population(self.prefix, dense, &config, &sparsity);
+        let (images, masks) = Images::mined(self.row.mining, self.lists);
         let name = format!("{}/mine", self.prefix);
         let setting = &self.row.setting;
         let mined = self

@@ -4,7 +4,7 @@ use htl_vocabulary::{Setting, file, setting};
 
 use super::lists::Lists;
 use super::outline::SeedOutline;
-use super::setting_plan::{Attending, Cycle, Labels, Training};
+use super::setting_plan::{Attending, Cycle, Labels, Mining, Training};
 use crate::plan::{HtlCall, Kind, Native, Plan, StageName, StageRef, Value};
 use crate::profile::{Precision, Profile};
 
@@ -104,6 +104,17 @@ pub(crate) enum Masks {
     Read,
     /// Not at all.
     Ignore,
+}
+
+impl Images {
+    /// The images that a setting mines, and whether their masks may be read.
+    pub fn mined(mining: Mining, lists: &Lists) -> (Self, Masks) {
+        match mining {
+            Mining::WithMasks => (Self::Train, Masks::Read),
+            Mining::LabelFree => (Self::Train, Masks::Ignore),
+            Mining::Unlabelled => (Self::Except(lists.labelled()), Masks::Ignore),
+        }
+    }
 }
 
 /// Adds stages to a plan.

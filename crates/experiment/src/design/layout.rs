@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use super::builder::{Builder, Curve, Images, Masks, Purchase};
 use super::lists::Lists;
 use super::outline::{AnalysisOutline, SeedOutline, SettingOutline};
-use super::setting_plan::{Mining, Networks, SettingPlan};
+use super::setting_plan::{Networks, SettingPlan};
 use crate::plan::{HtlCall, Kind, Native, StageRef, Value};
 use htl_vocabulary::arm::{BASELINE, HTL, RANDOM};
 use htl_vocabulary::{file, setting};
@@ -16,11 +16,7 @@ pub(super) fn setting(row: &SettingPlan, builder: &mut Builder, lists: &Lists) -
     let dense = builder.train_seeds(&format!("{key}/{}", row.mined_arm.key), &config, seeds);
     let sparsity = builder.sparsity(key, &dense[0], &config);
     let population = builder.population(key, dense, &config, &sparsity);
-    let (images, masks) = match row.mining {
-        Mining::WithMasks => (Images::Train, Masks::Read),
-        Mining::LabelFree => (Images::Train, Masks::Ignore),
-        Mining::Unlabelled => (Images::Except(lists.labelled()), Masks::Ignore),
-    };
+    let (images, masks) = Images::mined(row.mining, lists);
     let mined = builder.mine(
         &format!("{key}/mine"),
         &row.setting,

@@ -11,9 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ReportError;
 use crate::arm_table::{ArmTable, Values};
-
-/// Share of the images that are the worst.
-const WORST_SHARE: usize = 10;
+use crate::contrasts::lowest_tenth;
 
 /// What an arm of a campaign reached, in Jaccard: a row of `campaign.csv`. Gains are paired over seeds and images, with crossed-t
 /// intervals at 95 %; blank is what is not defined.
@@ -358,13 +356,5 @@ fn worst_tenth(arms: &[&ArmTable], seeds: &[u64]) -> Vec<usize> {
     let images = values.first().and_then(|rows| rows.first()).map_or(0, Vec::len);
     let total = |image: usize| values.iter().flatten().map(|row| row[image]).sum::<f64>();
     let totals: Vec<f64> = (0..images).map(total).collect();
-    let mut sorted = totals.clone();
-    sorted.sort_by(f64::total_cmp);
-    let last = images
-        .div_ceil(WORST_SHARE)
-        .checked_sub(1)
-        .and_then(|at| sorted.get(at));
-    last.map_or_else(Vec::new, |last| {
-        (0..images).filter(|image| totals[*image] <= *last).collect()
-    })
+    lowest_tenth(&totals)
 }

@@ -2,13 +2,12 @@ use std::collections::BTreeMap;
 
 use candle_core::{D, Tensor};
 use htl_models::{Mode, Network};
-use htl_pruning::{Criterion, PruneParams, WeightSet};
 
 use super::{
     form::{Form, Parameter, Params},
     term::{Term, View},
 };
-use crate::TrainError;
+use crate::{TrainError, pruned_copy::PrunedCopy};
 
 /// Draws the network's predictions on attended images to those of its own pruned copy.
 pub(super) struct Consistency;
@@ -45,39 +44,24 @@ impl Form for Consistency {
     }
 
     fn term(&self, weight: f64, params: &Params) -> Option<Box<dyn Term>> {
-        Some(Box::new(PrunedCopy {
+        Some(Box::new(CopyTerm {
             weight,
-            sparsity: params.get(SPARSITY),
             every: params.get(EVERY) as usize,
-            copy: None,
+            copy: PrunedCopy::new(params.get(SPARSITY)),
         }))
     }
 }
 
-/// A pruned copy of the network in training, as it was some steps ago.
-struct PrunedCopy {
+/// The difference to a pruned copy of the network in training, as it was some steps ago.
+struct CopyTerm {
     weight: f64,
-    sparsity: f64,
     every: usize,
-    copy: Option<Network>,
+    copy: PrunedCopy,
 }
 
-impl PrunedCopy {
-    fn copy_of(&mut self, network: &Network) -> Result<&Network, TrainError> {
-        match self.copy.take() {
-            Some(copy) => {
-                copy.copy_from(network)?;
-                Ok(self.copy.insert(copy))
-            }
-            None => Ok(self.copy.insert(network.duplicate()?)),
-        }
-    }
-}
-
-impl Term for PrunedCopy {
+impl Term for CopyTerm {
     fn loss(&mut self, view: &View<'_>) -> Result<Tensor, TrainError> {
-        let none = || candle_core::Error::Msg("no pruned copy yet".into());
-        let copy = self.copy.as_ref().ok_or_else(none)?;
+        let copy = self.copy.network()?;
         let theirs = copy.forward(view.images, Mode::Evaluate)?.detach();
         let difference = (probabilities(view.outputs)? - probabilities(&theirs)?)?;
         let per_image = difference.sqr()?.flatten_from(1)?.mean(D::Minus1)?;
@@ -91,30 +75,15 @@ impl Term for PrunedCopy {
     }
 
     fn refresh(&mut self, network: &Network) -> Result<(), TrainError> {
-        let sparsity = self.sparsity;
-        let copy = self.copy_of(network)?;
-        let variables = copy.parameters().trainable();
-        let params = PruneParams::new(Criterion::GLOBAL_MAGNITUDE)
-            .sparsity(sparsity)
-            .check()?;
-        params.masks(&WeightSet::from_vars(variables))?.apply(variables)?;
-        Ok(())
+        self.copy.refresh(network)
     }
 
     fn state(&self) -> Result<BTreeMap<String, Tensor>, TrainError> {
-        let all = self
-            .copy
-            .as_ref()
-            .map(|copy| copy.parameters().all())
-            .unwrap_or_default();
-        // Not `copy`, which shares the memory on Metal.
-        let copied = |(name, var): (String, candle_core::Var)| Ok((name, var.as_detached_tensor().force_contiguous()?));
-        all.into_iter().map(copied).collect()
+        self.copy.state()
     }
 
     fn load_state(&mut self, network: &Network, state: &BTreeMap<String, Tensor>) -> Result<(), TrainError> {
-        self.copy_of(network)?.parameters().load(state)?;
-        Ok(())
+        self.copy.load_state(network, state)
     }
 }
 
@@ -132,7 +101,7 @@ mod tests {
     use super::*;
     use candle_core::Device;
     use htl_models::{Architecture, UNetConfig};
-    use htl_pruning::MaskSet;
+    use htl_pruning::{MaskSet, WeightSet};
 
     fn network(seed: u64) -> Network {
         let config = UNetConfig {
@@ -195,21 +164,21 @@ mod tests {
     #[test]
     fn the_copy_is_pruned_refreshed_and_restored() {
         let (first, other) = (network(1), network(2));
-        let mut term = PrunedCopy {
+        let made = || CopyTerm {
             weight: 1.0,
-            sparsity: 0.75,
             every: 3,
-            copy: None,
+            copy: PrunedCopy::new(0.75),
         };
+        let mut term = made();
         term.refresh(&first).unwrap();
-        let weights = WeightSet::from_vars(term.copy.as_ref().unwrap().parameters().trainable());
+        let weights = WeightSet::from_vars(term.copy.network().unwrap().parameters().trainable());
         assert!((MaskSet::from_zeros(&weights).unwrap().sparsity() - 0.75).abs() < 0.01);
         let before = scalar(&loss(&mut term, &other, &[1.0, 1.0]));
         let saved = term.state().unwrap();
         term.refresh(&other).unwrap();
         let after = scalar(&loss(&mut term, &other, &[1.0, 1.0]));
         assert!(before != after);
-        let mut restored = PrunedCopy { copy: None, ..term };
+        let mut restored = made();
         restored.load_state(&other, &saved).unwrap();
         assert_eq!(scalar(&loss(&mut restored, &other, &[1.0, 1.0])), before);
     }

@@ -3,6 +3,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use candle_core::{Device, Tensor};
 use htl_datasets::ImageSet;
 use htl_inference::{NetworkPredictor, forgetting_of, localization_maps};
+use htl_metrics::{Confusion, Mask};
 use htl_mining::{ScoreRow, ScoreTable, column};
 use htl_models::{Network, Preprocessing};
 
@@ -63,8 +64,10 @@ impl LiveAttention {
         let (images, preprocessing) = (&self.images, &self.preprocessing);
         let forgotten = forgetting_of(network, &maps, images, preprocessing, &SPARSITIES, &self.device)?;
         let maps: Vec<Vec<f32>> = maps.flatten_from(1)?.to_vec2()?;
-        let errors = maps.iter().zip(&self.targets).map(|(map, target)| error(map, target));
-        self.scores = Some(forgotten.into_iter().zip(errors).map(|(f, e)| [f, e]).collect());
+        let size = self.images.size();
+        let scores = forgotten.into_iter().zip(maps.iter().zip(&self.targets));
+        let scores = scores.map(|(forgotten, (map, target))| Ok([forgotten, error(size, map, target)?]));
+        self.scores = Some(scores.collect::<Result<_, TrainError>>()?);
         self.attention().map(Some)
     }
 
@@ -117,15 +120,7 @@ impl LiveAttention {
 }
 
 /// 1 - IoU of a map's mask with its target's.
-fn error(map: &[f32], target: &[f32]) -> f64 {
-    let (mut common, mut either) = (0u32, 0u32);
-    for (map, target) in map.iter().zip(target) {
-        let (map, target) = (*map > 0.5, *target > 0.5);
-        common += u32::from(map && target);
-        either += u32::from(map || target);
-    }
-    match either {
-        0 => 0.0,
-        either => 1.0 - f64::from(common) / f64::from(either),
-    }
+fn error(size: usize, map: &[f32], target: &[f32]) -> Result<f64, TrainError> {
+    let [map, target] = [map, target].map(|map| Mask::above(size, size, map, 0.5));
+    Ok(1.0 - Confusion::of(&map?, &target?)?.jaccard())
 }

@@ -4,11 +4,10 @@ use candle_core::Tensor;
 use htl_datasets::generator;
 use htl_metrics::Mask;
 use htl_models::{Mode, Network};
-use htl_pruning::{Criterion, PruneParams, WeightSet};
 use rand::seq::SliceRandom;
 
 use super::params::{FilterRule, TeacherFilter};
-use crate::{TrainError, pseudo::without_outline};
+use crate::{TrainError, pruned_copy::PrunedCopy, pseudo::without_outline};
 
 /// Which of a teacher's pixels are believed: not those on which a pruned copy of it says otherwise, or, for the controls, as many
 /// others.
@@ -17,7 +16,7 @@ use crate::{TrainError, pseudo::without_outline};
 pub(super) struct Doubt {
     filter: TeacherFilter,
     seed: u64,
-    copy: Option<Network>,
+    copy: PrunedCopy,
 }
 
 /// Names of the copy's tensors in a saved state begin so.
@@ -28,7 +27,7 @@ impl Doubt {
         Self {
             filter,
             seed,
-            copy: None,
+            copy: PrunedCopy::new(filter.sparsity),
         }
     }
 
@@ -48,12 +47,10 @@ impl Doubt {
         map: &Tensor,
         step: usize,
     ) -> Result<Tensor, TrainError> {
-        if self.copy.is_none() || step.is_multiple_of(self.filter.every.max(1)) {
-            self.refresh(teacher)?;
+        if !self.copy.is_there() || step.is_multiple_of(self.filter.every.max(1)) {
+            self.copy.refresh(teacher)?;
         }
-        let none = || candle_core::Error::Msg("no pruned copy of the teacher yet".into());
-        let copy = self.copy.as_ref().ok_or_else(none)?;
-        let logits = copy.forward(images, Mode::Train)?.detach();
+        let logits = self.copy.network()?.forward(images, Mode::Train)?.detach();
         let theirs = logits.ge(0.0)?;
         let agreed = theirs.eq(&map.ge(0.5)?)?;
         match self.filter.by {
@@ -85,41 +82,10 @@ impl Doubt {
         Ok(weights.to_dtype(map.dtype())?)
     }
 
-    fn refresh(&mut self, teacher: &Network) -> Result<(), TrainError> {
-        let copy = self.copy_of(teacher)?;
-        let variables = copy.parameters().trainable();
-        let params = PruneParams::new(Criterion::GLOBAL_MAGNITUDE);
-        let masks = params
-            .sparsity(self.filter.sparsity)
-            .check()?
-            .masks(&WeightSet::from_vars(variables))?;
-        masks.apply(variables)?;
-        self.copy = Some(copy);
-        Ok(())
-    }
-
-    fn copy_of(&mut self, teacher: &Network) -> Result<Network, TrainError> {
-        match self.copy.take() {
-            Some(copy) => {
-                copy.copy_from(teacher)?;
-                Ok(copy)
-            }
-            None => Ok(teacher.duplicate()?),
-        }
-    }
-
     /// Tensors that a resumed training needs.
     pub fn state(&self) -> Result<BTreeMap<String, Tensor>, TrainError> {
-        let all = self
-            .copy
-            .as_ref()
-            .map(|copy| copy.parameters().all())
-            .unwrap_or_default();
-        // Not `copy`, which shares the memory on Metal.
-        let kept = |(name, var): (String, candle_core::Var)| {
-            Ok((format!("{STATE}{name}"), var.as_detached_tensor().force_contiguous()?))
-        };
-        all.into_iter().map(kept).collect()
+        let state = self.copy.state()?.into_iter();
+        Ok(state.map(|(name, tensor)| (format!("{STATE}{name}"), tensor)).collect())
     }
 
     /// Takes its own tensors out of a saved state.
@@ -135,10 +101,7 @@ impl Doubt {
         if own.is_empty() {
             return Ok(());
         }
-        let copy = self.copy_of(teacher)?;
-        copy.parameters().load(&own)?;
-        self.copy = Some(copy);
-        Ok(())
+        self.copy.load_state(teacher, &own)
     }
 }
 
