@@ -32,38 +32,51 @@ impl Validator {
     /// [`InferenceError::NotFinite`] for a broken network, [`InferenceError::NoClasses`] if classes are asked of a
     /// localizer, and whatever the forward pass fails with.
     pub fn quality(&self, predictor: &dyn Predictor, images: &ImageSet) -> Result<f64, InferenceError> {
-        match self {
+        if let Some(qualities) = self.qualities(predictor, images)? {
+            return Ok(qualities.iter().sum::<f64>() / qualities.len().max(1) as f64);
+        }
+        let Self::Classes { labels, classes } = self else {
+            return Ok(0.0);
+        };
+        let logits = class_logits(predictor, images)?.ok_or(InferenceError::NoClasses)?;
+        let found: Vec<u32> = logits.argmax(1)?.to_vec1()?;
+        Ok(balanced_accuracy(&found, labels, *classes))
+    }
+
+    /// Quality on each of `images`, in [0, 1]; `None` where only all of them together have one (diagnoses).
+    ///
+    /// # Errors
+    /// As [`quality`](Self::quality).
+    pub fn qualities(&self, predictor: &dyn Predictor, images: &ImageSet) -> Result<Option<Vec<f64>>, InferenceError> {
+        let of_maps = |quality: &dyn Fn(usize, &[f32]) -> Result<f64, InferenceError>, count: usize| {
+            let maps = localization_maps(predictor, images)?;
+            let each = (0..count).map(|index| {
+                let map: Vec<f32> = maps.get(index)?.flatten_all()?.to_vec1()?;
+                quality(index, &map)
+            });
+            each.collect::<Result<Vec<f64>, InferenceError>>()
+        };
+        Ok(Some(match self {
             Self::Masks(truths) if truths.iter().all(|t| [t.height(), t.width()] == [images.size(); 2]) => {
                 let overlaps = overlaps(truths, predictor, images)?;
-                let sum: f64 = overlaps.iter().map(Confusion::jaccard).sum();
-                Ok(sum / truths.len().max(1) as f64)
+                overlaps.iter().map(Confusion::jaccard).collect()
             }
             Self::Masks(truths) => {
-                let maps = localization_maps(predictor, images)?;
-                let mut sum = 0.0;
-                for (index, truth) in truths.iter().enumerate() {
-                    let map: Vec<f32> = maps.get(index)?.flatten_all()?.to_vec1()?;
-                    let mask = mask_at_stored_size(&map, images.size(), truth, MapCut::PROBABILITY)?;
-                    sum += Confusion::of(&mask, truth)?.jaccard();
-                }
-                Ok(sum / truths.len().max(1) as f64)
+                let jaccard = |index: usize, map: &[f32]| {
+                    let mask = mask_at_stored_size(map, images.size(), &truths[index], MapCut::PROBABILITY)?;
+                    Ok(Confusion::of(&mask, &truths[index])?.jaccard())
+                };
+                of_maps(&jaccard, truths.len())?
             }
             Self::Boxes(truths) => {
-                let maps = localization_maps(predictor, images)?;
-                let mut sum = 0.0;
-                for (index, truth) in truths.iter().enumerate() {
-                    let map: Vec<f32> = maps.get(index)?.flatten_all()?.to_vec1()?;
-                    let found = PixelBox::tight(&map, images.size());
-                    sum += optional_box_iou(found, *truth);
-                }
-                Ok(sum / truths.len().max(1) as f64)
+                let iou = |index: usize, map: &[f32]| {
+                    let found = PixelBox::tight(map, images.size());
+                    Ok(optional_box_iou(found, truths[index]))
+                };
+                of_maps(&iou, truths.len())?
             }
-            Self::Classes { labels, classes } => {
-                let logits = class_logits(predictor, images)?.ok_or(InferenceError::NoClasses)?;
-                let found: Vec<u32> = logits.argmax(1)?.to_vec1()?;
-                Ok(balanced_accuracy(&found, labels, *classes))
-            }
-        }
+            Self::Classes { .. } => return Ok(None),
+        }))
     }
 }
 

@@ -170,7 +170,7 @@ pub struct MaskBatch {
     pub(crate) pixels: Option<Tensor>,
     /// Strongly augmented images in the same geometry, where a form of attention asks for them.
     pub(crate) strong: Option<Tensor>,
-    /// 1 for images that are attended to, 0 for others.
+    /// How much each image is attended to: 1 fully, 0 not at all.
     pub(crate) attended: Vec<f32>,
 }
 

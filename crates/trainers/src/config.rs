@@ -9,6 +9,7 @@ use crate::{
     TrainError,
     attention::{self, Attention},
     dynamics::DynamicsParams,
+    keep::Keep,
     objective::{Boxes, MeanTeacher, OBJECTIVES, Objective, objective},
     pseudo::PseudoMasks,
     samples::Unlisted,
@@ -41,6 +42,9 @@ pub struct TrainConfig {
     pub precision: Precision,
     /// Epochs between two looks at the validation split.
     pub validate_every: usize,
+    /// Which of the networks that were validated is kept.
+    #[serde(skip_serializing_if = "Keep::is_last")]
+    pub keep: Keep,
     /// CSV with a column `image_id`: the images whose masks may be used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labelled: Option<PathBuf>,
@@ -75,6 +79,7 @@ impl Default for TrainConfig {
             weight_decay: 1e-2,
             precision: Precision::F32,
             validate_every: 5,
+            keep: Keep::Last,
             labelled: None,
             init: None,
             attention: None,

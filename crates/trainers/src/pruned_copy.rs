@@ -6,16 +6,32 @@ use htl_pruning::{Criterion, PruneParams, WeightSet};
 
 use crate::TrainError;
 
-/// A pruned copy of a network (global magnitude), as it was when it was last made anew.
+/// A pruned copy of a network, as it was when it was last made anew.
 pub(crate) struct PrunedCopy {
     sparsity: f64,
+    criterion: &'static Criterion,
+    seed: u64,
     copy: Option<Network>,
 }
 
 impl PrunedCopy {
-    /// None yet; `sparsity`: share of its weights that will be zero.
+    /// None yet; `sparsity`: share of its weights that will be zero, those of least magnitude.
     pub fn new(sparsity: f64) -> Self {
-        Self { sparsity, copy: None }
+        Self {
+            sparsity,
+            criterion: Criterion::GLOBAL_MAGNITUDE,
+            seed: 0,
+            copy: None,
+        }
+    }
+
+    /// The same, but of weights drawn at random, each time others.
+    pub fn at_random(sparsity: f64, seed: u64) -> Self {
+        Self {
+            criterion: Criterion::RANDOM,
+            seed,
+            ..Self::new(sparsity)
+        }
     }
 
     /// Whether it was ever made.
@@ -29,14 +45,14 @@ impl PrunedCopy {
         Ok(self.copy.as_ref().ok_or_else(none)?)
     }
 
-    /// Makes it anew from the network.
-    pub fn refresh(&mut self, network: &Network) -> Result<(), TrainError> {
-        let sparsity = self.sparsity;
+    /// Makes it anew from the network; `step`: when.
+    pub fn refresh(&mut self, network: &Network, step: usize) -> Result<(), TrainError> {
+        let params = PruneParams::new(self.criterion)
+            .sparsity(self.sparsity)
+            .seed(self.seed.wrapping_add(step as u64))
+            .check()?;
         let copy = self.copy_of(network)?;
         let variables = copy.parameters().trainable();
-        let params = PruneParams::new(Criterion::GLOBAL_MAGNITUDE)
-            .sparsity(sparsity)
-            .check()?;
         params.masks(&WeightSet::from_vars(variables))?.apply(variables)?;
         Ok(())
     }

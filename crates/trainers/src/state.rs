@@ -16,14 +16,15 @@ use crate::{
     finite::{check_finite, check_parameters},
     fit::{Position, Resume},
     inputs::Inputs,
+    keep::Keeper,
     losses::Losses,
     objective::Training,
 };
 
 /// The state of a training between two steps, as kept in `state.safetensors`.
 ///
-/// Keys: `network.<name>`, `optimizer.<name>`, `objective.<name>`, `attention.<name>`, `dynamics.<name>`; `__metadata__` holds the configuration that the state
-/// belongs to, the hashes of its inputs, and a [`Record`].
+/// Keys: `network.<name>`, `optimizer.<name>`, `objective.<name>`, `attention.<name>`, `dynamics.<name>`, `best.<name>`;
+/// `__metadata__` holds the configuration that the state belongs to, the hashes of its inputs, and a [`Record`].
 pub(crate) struct State {
     path: PathBuf,
     tensors: HashMap<String, Tensor>,
@@ -56,6 +57,7 @@ const OPTIMIZER: &str = "optimizer";
 const OBJECTIVE: &str = "objective";
 const ATTENTION: &str = "attention";
 const DYNAMICS: &str = "dynamics";
+const BEST: &str = "best";
 
 const RECORD: &str = "record";
 const CONFIG: &str = "config";
@@ -73,6 +75,7 @@ pub(crate) fn save(
     training: &dyn Training,
     extra: &ExtraTerm,
     recorder: Option<&Recorder>,
+    keeper: Option<&Keeper>,
 ) -> Result<(), TrainError> {
     let bad = |message: String| TrainError::State {
         path: path.to_owned(),
@@ -92,6 +95,7 @@ pub(crate) fn save(
         (OBJECTIVE, training.state()?),
         (ATTENTION, extra.state()?),
         (DYNAMICS, recorder.map(Recorder::state).transpose()?.unwrap_or_default()),
+        (BEST, keeper.map(Keeper::state).transpose()?.unwrap_or_default()),
     ];
     let mut tensors = Vec::new();
     for (part, named) in parts {
@@ -201,6 +205,7 @@ impl State {
         training: &mut dyn Training,
         extra: &mut ExtraTerm,
         recorder: Option<&mut Recorder>,
+        keeper: Option<&mut Keeper>,
     ) -> Result<Resume, TrainError> {
         let part = |part: &str| self.part(part);
         let bad = |message: String| TrainError::State {
@@ -212,6 +217,9 @@ impl State {
         network.parameters().load(&parameters).map_err(|e| bad(e.to_string()))?;
         training.load_state(&part(OBJECTIVE))?;
         extra.load_state(network, &part(ATTENTION))?;
+        if let Some(keeper) = keeper {
+            keeper.load_state(part(BEST))?;
+        }
         if let Some(recorder) = recorder
             && !recorder.load_state(&part(DYNAMICS))?
         {

@@ -15,6 +15,7 @@ use crate::{
     finite,
     fit::{EpochPlace, Loop, Position, Resume, Task},
     inputs::Inputs,
+    keep::Keeper,
     objective::{Parts, Training},
     observe::{End, HistoryCsv, Observer, Observers},
     samples::training_samples,
@@ -108,6 +109,16 @@ pub fn train(
     let (label, unlisted) = (objective.label(), objective.unlisted());
     let samples = training_samples(&data, config.labelled.as_deref(), config.size, label, unlisted)?;
     let validation = objective.validation(config.size, &data)?;
+    let mut keeper = Keeper::new(config.keep);
+    if keeper.is_some()
+        && !matches!(&validation, Some((_, validator)) if !matches!(validator, Validator::Classes { .. }))
+    {
+        return Err(TrainError::Parameter {
+            key: "keep",
+            message: "`last`: no validation image has a mask or a box to choose a network by".into(),
+            found: "another".into(),
+        });
+    }
     tracing::info!(
         labelled = samples.labelled.len(),
         unlabelled = samples.unlabelled.as_ref().map_or(0, |images| images.len()),
@@ -137,7 +148,13 @@ pub fn train(
     };
     let mut extra = attention::extra_term(config.attention.as_ref())?;
     let resume = match saved {
-        Some(saved) => saved.restore(&start.network, training.as_mut(), &mut extra, recorder.as_mut())?,
+        Some(saved) => saved.restore(
+            &start.network,
+            training.as_mut(),
+            &mut extra,
+            recorder.as_mut(),
+            keeper.as_mut(),
+        )?,
         None => Resume::default(),
     };
     tracing::info!(
@@ -164,6 +181,7 @@ pub fn train(
         extra: &mut extra,
         validation: validation.as_ref(),
         recorder: recorder.as_mut(),
+        keeper: keeper.as_mut(),
     };
     let mut observers = Observers::new()
         .with(HistoryCsv::new(out.join(file::HISTORY)))
@@ -179,7 +197,9 @@ pub fn train(
         return Ok(Outcome::Stopped { step, steps });
     }
 
-    let final_model = training.final_model(&start.network);
+    let last = training.final_model(&start.network);
+    let best = keeper.map(|keeper| keeper.network(last)).transpose()?;
+    let final_model = best.as_ref().unwrap_or(last);
     if let Some(problem) = finite::problem(final_model.parameters())? {
         return Err(TrainError::BrokenResult {
             path: out.to_owned(),
@@ -227,6 +247,7 @@ struct Configured<'a> {
     extra: &'a mut ExtraTerm,
     validation: Option<&'a (ImageSet, Validator)>,
     recorder: Option<&'a mut Recorder>,
+    keeper: Option<&'a mut Keeper>,
 }
 
 impl Task for Configured<'_> {
@@ -259,7 +280,12 @@ impl Task for Configured<'_> {
         };
         let model = self.training.final_model(&self.start.network);
         let predictor = NetworkPredictor::new(model, self.start.preprocessing.clone(), self.device);
-        Ok(Some(validator.quality(&predictor, images)?))
+        let Some(keeper) = &mut self.keeper else {
+            return Ok(Some(validator.quality(&predictor, images)?));
+        };
+        let qualities = validator.qualities(&predictor, images)?.unwrap_or_default();
+        keeper.offer(model, &qualities)?;
+        Ok(Some(qualities.iter().sum::<f64>() / qualities.len().max(1) as f64))
     }
 
     fn save(&mut self, position: &Position<'_>) -> Result<(), TrainError> {
@@ -272,6 +298,7 @@ impl Task for Configured<'_> {
             self.training,
             self.extra,
             self.recorder.as_deref(),
+            self.keeper.as_deref(),
         )
     }
 }

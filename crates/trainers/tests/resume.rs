@@ -12,7 +12,7 @@ use candle_core::{Device, Tensor};
 use common::{attending, attention, config, data_folder, outcome, settings};
 use htl_models::Checkpoint;
 use htl_trainers::{
-    FilterRule, Leaves, Outcome, StopFlag, TeacherFilter, TrainConfig, TrainError,
+    FilterRule, Keep, Labeller, Leaves, Outcome, StopFlag, TeacherFilter, TrainConfig, TrainError,
     observe::{Observers, TensorBoard, on_progress},
     train,
 };
@@ -238,12 +238,15 @@ fn a_doubted_teacher_continues_to_the_same_bytes() {
     data_folder(place.path());
     let mut seen = Vec::new();
     let rules = [
-        (FilterRule::Pruned, Leaves::Loss),
-        (FilterRule::Pruned, Leaves::LossAndInput),
-        (FilterRule::Outline, Leaves::Loss),
-        (FilterRule::Random, Leaves::Loss),
+        (FilterRule::Pruned, Leaves::Loss, Labeller::Teacher),
+        (FilterRule::Pruned, Leaves::LossAndInput, Labeller::Teacher),
+        (FilterRule::Pruned, Leaves::Nothing, Labeller::Copy),
+        (FilterRule::Weights, Leaves::Loss, Labeller::Teacher),
+        (FilterRule::Student, Leaves::Loss, Labeller::Teacher),
+        (FilterRule::Outline, Leaves::Loss, Labeller::Teacher),
+        (FilterRule::Random, Leaves::Loss, Labeller::Teacher),
     ];
-    for (at, (by, leaves)) in rules.into_iter().enumerate() {
+    for (at, (by, leaves, labels)) in rules.into_iter().enumerate() {
         let mut config = TrainConfig {
             batch: 2,
             image_steps: 44,
@@ -253,6 +256,7 @@ fn a_doubted_teacher_continues_to_the_same_bytes() {
         config.mean_teacher.filter = Some(TeacherFilter {
             by,
             leaves,
+            labels,
             sparsity: 0.9,
             // Not a divisor of the step at which the training is stopped.
             every: 3,
@@ -268,6 +272,38 @@ fn a_doubted_teacher_continues_to_the_same_bytes() {
         let [_, history] = results(&whole);
         assert!(!seen.contains(&history), "{by:?}, {leaves:?} changes nothing");
         seen.push(history);
+    }
+}
+
+/// The best network so far outlives an interruption, and is another than the last.
+#[test]
+fn the_best_network_is_kept_to_the_same_bytes() {
+    let place = tempfile::tempdir().unwrap();
+    data_folder(place.path());
+    let last = TrainConfig {
+        validate_every: 1,
+        batch: 2,
+        image_steps: 44,
+        // So fast that it gets worse again.
+        learning_rate: 0.5,
+        ..config(place.path(), "supervised")
+    };
+    let [of_last, whole, stopped] = ["last", "whole", "stopped"].map(|name| place.path().join(name));
+    let _ = outcome(&last, &of_last).unwrap();
+    for keep in [Keep::Best, Keep::BestWorstTenth] {
+        let config = TrainConfig { keep, ..last.clone() };
+        let [whole, stopped] = [&whole, &stopped].map(|out| out.join(format!("{keep:?}")));
+        let _ = outcome(&config, &whole).unwrap();
+        let _ = stopped_at(13, &config, &stopped);
+        assert!(matches!(outcome(&config, &stopped).unwrap(), Outcome::Trained(_)));
+        assert!(results(&whole) == results(&stopped), "{keep:?}");
+        let weights = |out: &Path| Checkpoint::load(&out.join(file::CHECKPOINT), &Device::Cpu).unwrap().1;
+        let first = |out: &Path| {
+            let network = weights(out);
+            let weight = network.parameters().trainable()[0].1.flatten_all().unwrap();
+            weight.to_vec1::<f32>().unwrap()
+        };
+        assert!(first(&whole) != first(&of_last), "{keep:?}: the last is the best");
     }
 }
 

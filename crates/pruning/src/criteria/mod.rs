@@ -68,7 +68,7 @@ pub static CRITERIA: &[&Criterion] = &[
     Criterion::GLOBAL_MAGNITUDE,
     &magnitude::LAYER_MAGNITUDE,
     &lamp::LAMP,
-    &random::RANDOM,
+    Criterion::RANDOM,
     &random::LAYER_RANDOM,
 ];
 
@@ -79,6 +79,8 @@ fn names() -> Vec<&'static str> {
 impl Criterion {
     /// Smallest absolute value over all prunable weights together: the default.
     pub const GLOBAL_MAGNITUDE: &'static Self = &magnitude::GLOBAL_MAGNITUDE;
+    /// Any, of all prunable weights together: the control.
+    pub const RANDOM: &'static Self = &random::RANDOM;
 
     /// The criterion of that name.
     ///

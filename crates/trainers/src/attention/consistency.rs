@@ -74,8 +74,8 @@ impl Term for CopyTerm {
         Some(self.every)
     }
 
-    fn refresh(&mut self, network: &Network) -> Result<(), TrainError> {
-        self.copy.refresh(network)
+    fn refresh(&mut self, network: &Network, step: usize) -> Result<(), TrainError> {
+        self.copy.refresh(network, step)
     }
 
     fn state(&self) -> Result<BTreeMap<String, Tensor>, TrainError> {
@@ -145,10 +145,10 @@ mod tests {
     fn only_pruning_makes_a_difference_and_only_where_attended() {
         let network = network(1);
         let mut dense = term(0.0);
-        dense.refresh(&network).unwrap();
+        dense.refresh(&network, 0).unwrap();
         assert!(scalar(&loss(&mut *dense, &network, &[1.0, 1.0])) < 1e-12);
         let mut sparse = term(0.9);
-        sparse.refresh(&network).unwrap();
+        sparse.refresh(&network, 0).unwrap();
         let [none, first, second, both] =
             [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]].map(|attended| loss(&mut *sparse, &network, &attended));
         assert_eq!(scalar(&none), 0.0);
@@ -170,12 +170,12 @@ mod tests {
             copy: PrunedCopy::new(0.75),
         };
         let mut term = made();
-        term.refresh(&first).unwrap();
+        term.refresh(&first, 0).unwrap();
         let weights = WeightSet::from_vars(term.copy.network().unwrap().parameters().trainable());
         assert!((MaskSet::from_zeros(&weights).unwrap().sparsity() - 0.75).abs() < 0.01);
         let before = scalar(&loss(&mut term, &other, &[1.0, 1.0]));
         let saved = term.state().unwrap();
-        term.refresh(&other).unwrap();
+        term.refresh(&other, 0).unwrap();
         let after = scalar(&loss(&mut term, &other, &[1.0, 1.0]));
         assert!(before != after);
         let mut restored = made();

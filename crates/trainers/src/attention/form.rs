@@ -1,6 +1,10 @@
 use std::collections::BTreeMap;
 
-use super::{image_info::ImageInfo, term::Term};
+use super::{
+    change::{BatchChange, ChangeParts},
+    image_info::ImageInfo,
+    term::Term,
+};
 
 /// One form of attention: what the attended samples are given more of. Every hook has a default that changes nothing.
 pub(crate) trait Form: Sync {
@@ -43,6 +47,11 @@ pub(crate) trait Form: Sync {
 
     /// How scores are made anew while the network is trained; `None`: they are those of a table.
     fn rescoring(&self, _params: &Params) -> Option<Rescoring> {
+        None
+    }
+
+    /// What becomes of batches of images with target maps.
+    fn change(&self, _parts: &ChangeParts<'_>) -> Option<Box<dyn BatchChange>> {
         None
     }
 

@@ -54,11 +54,14 @@ impl ImageAttention {
                 scores: attention.scores.clone().unwrap_or_else(|| "attention".into()),
             });
         }
-        let info = |id: &&str| ImageInfo {
-            attended: grades.contains_key(*id),
-            weight: 1.0 + (attention.weight - 1.0) * grades.get(*id).unwrap_or(&0.0),
-            scores: scores(table, id),
-            image_id: (*id).to_owned(),
+        let info = |id: &&str| {
+            let attended = grades.get(*id).copied().unwrap_or(0.0);
+            ImageInfo {
+                attended,
+                weight: 1.0 + (attention.weight - 1.0) * attended,
+                scores: scores(table, id),
+                image_id: (*id).to_owned(),
+            }
         };
         let images = ids.iter().map(info).collect();
         Ok(Self {
@@ -99,7 +102,7 @@ impl ImageAttention {
     /// What holds before attention begins: every image alike, drawn and seen in as many views.
     pub fn before(&self) -> Self {
         let images = self.images.iter().map(|image| ImageInfo {
-            attended: false,
+            attended: 0.0,
             weight: 1.0,
             ..image.clone()
         });
@@ -139,10 +142,10 @@ impl ImageAttention {
         weights.iter().map(|w| w / total).collect()
     }
 
-    /// 1 for those of these images that are attended to, 0 for others.
+    /// How much these images are attended to: 1 fully, 0 not at all.
     pub fn attended(&self, indices: &[usize]) -> Vec<f32> {
-        let attended = |&i: &usize| self.images.get(i).is_some_and(|image| image.attended);
-        indices.iter().map(|i| f32::from(u8::from(attended(i)))).collect()
+        let attended = |&i: &usize| self.images.get(i).map_or(0.0, |image| image.attended);
+        indices.iter().map(|i| attended(i) as f32).collect()
     }
 
     /// Factor of the ranges that an image's augmentation is drawn from.

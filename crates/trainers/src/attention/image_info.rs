@@ -7,8 +7,8 @@ pub(crate) struct ImageInfo {
     // Read by forms to come.
     #[allow(dead_code)]
     pub image_id: String,
-    /// True for images of the attended set.
-    pub attended: bool,
+    /// How much it is attended to: 1 fully, 0 not at all.
+    pub attended: f64,
     /// The configured weight if the image is attended to, else 1.
     pub weight: f64,
     /// The scores of the table that the image has, by column.

@@ -5,9 +5,13 @@
 
 mod adaptive;
 mod augmentation;
+mod bottom_pixels;
+mod change;
 mod consistency;
+mod copy_paste;
 mod draws;
 mod form;
+mod hair;
 mod image;
 mod image_info;
 mod loss;
@@ -18,7 +22,9 @@ mod settings;
 mod term;
 
 use htl_mining::ScoreTable;
+use htl_models::Preprocessing;
 
+pub(crate) use change::{BatchChange, ChangeParts};
 pub(crate) use draws::Draws;
 pub(crate) use form::{Form, Rescoring, Views};
 pub(crate) use image::ImageAttention;
@@ -35,6 +41,9 @@ pub(crate) const FORMS: &[&dyn Form] = &[
     &loss::Loss,
     &augmentation::Augmentation,
     &consistency::Consistency,
+    &copy_paste::CopyPaste,
+    &hair::Hair,
+    &bottom_pixels::BottomPixels,
     &adaptive::Adaptive,
 ];
 
@@ -110,6 +119,24 @@ pub(crate) fn extra_term(attention: Option<&Attention>) -> Result<ExtraTerm, Tra
     let form = form(attention)?;
     let params = params(attention, form)?;
     Ok(ExtraTerm::new(form.term(attention.weight, &params)))
+}
+
+/// What attention makes of batches of images with target maps.
+pub(crate) fn change(
+    attention: Option<&Attention>,
+    preprocessing: &Preprocessing,
+    seed: u64,
+) -> Result<Option<Box<dyn BatchChange>>, TrainError> {
+    let Some(attention) = attention else {
+        return Ok(None);
+    };
+    let form = form(attention)?;
+    Ok(form.change(&ChangeParts {
+        weight: attention.weight,
+        params: &params(attention, form)?,
+        preprocessing,
+        seed,
+    }))
 }
 
 fn form(attention: &Attention) -> Result<&'static dyn Form, TrainError> {

@@ -15,7 +15,7 @@ pub(crate) struct View<'a> {
     pub second: Option<&'a Tensor>,
     /// The network's logits of `images`: `[batch, 1, size, size]`, or `[batch, classes]`.
     pub outputs: &'a Tensor,
-    /// 1 for images that are attended to, 0 for others.
+    /// How much each image is attended to: 1 fully, 0 not at all.
     pub attended: &'a [f32],
 }
 
@@ -29,8 +29,8 @@ pub(crate) trait Term {
         None
     }
 
-    /// Called before the first step and then every k steps, with the network in training.
-    fn refresh(&mut self, _network: &Network) -> Result<(), TrainError> {
+    /// Called before the first step (0) and then every k steps, with the network in training.
+    fn refresh(&mut self, _network: &Network, _step: usize) -> Result<(), TrainError> {
         Ok(())
     }
 
@@ -58,7 +58,7 @@ impl ExtraTerm {
     /// Refreshes the term if its turn has come.
     pub fn before_step(&mut self, network: &Network, step: usize) -> Result<(), TrainError> {
         match &mut self.0 {
-            Some(term) if term.every().is_some_and(|k| step.is_multiple_of(k.max(1))) => term.refresh(network),
+            Some(term) if term.every().is_some_and(|k| step.is_multiple_of(k.max(1))) => term.refresh(network, step),
             _ => Ok(()),
         }
     }

@@ -9,7 +9,7 @@ use htl_vocabulary::Setting;
 use super::params::{Boxes, MeanTeacher};
 use crate::{
     TrainError,
-    attention::{self, Attention, ExtraTerm, ImageAttention, LiveAttention, View},
+    attention::{self, Attention, BatchChange, ExtraTerm, ImageAttention, LiveAttention, View},
     batches::{Batches, Maps, MaskBatch, MaskBatches},
     dynamics::Given,
     pseudo::{PseudoMasks, PseudoTargets, product},
@@ -140,7 +140,8 @@ impl Parts<'_> {
             )
         });
         let batches = self.labelled(targets, self.image_attention(images)?)?;
-        Ok(MaskTraining { batches, live })
+        let change = self.change()?;
+        Ok(MaskTraining { batches, live, change })
     }
 
     /// The same with pseudo-masks, of which images or pixels may be left out.
@@ -159,12 +160,32 @@ impl Parts<'_> {
         Ok(MaskTraining {
             batches: MaskBatches::with_maps(self.batches(images), maps, attention, self.batch, self.steps)?,
             live: None,
+            change: self.change()?,
         })
+    }
+
+    fn change(&self) -> Result<Option<Box<dyn BatchChange>>, TrainError> {
+        attention::change(self.attention, self.preprocessing, self.seed)
+    }
+
+    /// # Errors
+    /// [`TrainError::Parameter`] for a form of attention that needs a target map for every image it attends to.
+    pub fn no_attention_by_targets(&self) -> Result<(), TrainError> {
+        self.no_live_attention()?;
+        match (self.change()?, self.attention) {
+            (Some(_), Some(attention)) => Err(TrainError::Parameter {
+                key: "attention.form",
+                message: "one that leaves batches as they are: this setting attends to images without target maps"
+                    .into(),
+                found: attention.form.clone(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// # Errors
     /// [`TrainError::Parameter`] for a form of attention that scores images by the masks of the network in training.
-    pub fn no_live_attention(&self) -> Result<(), TrainError> {
+    fn no_live_attention(&self) -> Result<(), TrainError> {
         let live = self.attention.map(attention::rescoring).transpose()?.flatten();
         match (live, self.attention) {
             (Some(_), Some(attention)) => Err(TrainError::Parameter {
@@ -198,6 +219,8 @@ pub(super) struct MaskTraining {
     pub batches: MaskBatches,
     /// Attention whose scores the network itself makes anew.
     pub live: Option<LiveAttention>,
+    /// What attention makes of batches.
+    pub change: Option<Box<dyn BatchChange>>,
 }
 
 impl Training for MaskTraining {
@@ -207,8 +230,14 @@ impl Training for MaskTraining {
         {
             self.batches.attend(attention)?;
         }
-        let batch = self.batches.take(step)?;
+        let mut batch = self.batches.take(step)?;
+        if let Some(change) = &self.change {
+            batch = change.before(batch, step)?;
+        }
         let logits = network.forward(&batch.images, Mode::Train)?;
+        if let Some(change) = &self.change {
+            batch = change.judged(batch, &logits)?;
+        }
         let loss = mask_loss(&logits, &batch)?;
         extra.add(
             loss,

@@ -6,17 +6,38 @@ use htl_metrics::Mask;
 use htl_models::{Mode, Network};
 use rand::seq::SliceRandom;
 
-use super::params::{FilterRule, TeacherFilter};
+use super::params::{FilterRule, Labeller, Leaves, TeacherFilter};
 use crate::{TrainError, pruned_copy::PrunedCopy, pseudo::without_outline};
 
-/// Which of a teacher's pixels are believed: not those on which a pruned copy of it says otherwise, or, for the controls, as many
-/// others.
+/// A second opinion on a teacher's masks: that of a pruned copy of it, or, for the controls, of another network. Pixels on which
+/// it differs, or as many others, are not believed.
 ///
-/// The copy sees each batch with statistics of its own, as pruning shifts those of the teacher.
+/// A copy sees each batch with statistics of its own, as pruning shifts those of the teacher.
 pub(super) struct Doubt {
     filter: TeacherFilter,
     seed: u64,
     copy: PrunedCopy,
+}
+
+/// The teacher's masks after a second opinion.
+pub(super) struct Opinion {
+    /// Masks to learn, `[batch, 1, size, size]`, 0 or 1.
+    pub labels: Tensor,
+    /// 1 for pixels that count in the loss; `None`: all do.
+    pub counted: Option<Tensor>,
+    /// 1 for pixels that the student sees; `None`: it sees all.
+    pub seen: Option<Tensor>,
+}
+
+impl Opinion {
+    /// The teacher's masks as they are. `map`: its probabilities.
+    pub fn none(map: &Tensor) -> Result<Self, TrainError> {
+        Ok(Self {
+            labels: map.ge(0.5)?.to_dtype(map.dtype())?,
+            counted: None,
+            seen: None,
+        })
+    }
 }
 
 /// Names of the copy's tensors in a saved state begin so.
@@ -27,36 +48,50 @@ impl Doubt {
         Self {
             filter,
             seed,
-            copy: PrunedCopy::new(filter.sparsity),
+            copy: match filter.by {
+                FilterRule::Weights => PrunedCopy::at_random(filter.sparsity, seed),
+                _ => PrunedCopy::new(filter.sparsity),
+            },
         }
     }
 
-    /// What the doubted pixels leave.
-    pub fn filter(&self) -> TeacherFilter {
-        self.filter
-    }
-
-    /// 1 for the pixels that are believed, 0 for the others. `map`: the teacher's probabilities of `images`.
+    /// The opinion on the teacher's masks of `images`. `map`: its probabilities.
     ///
     /// # Shapes
-    /// - `images`: `[batch, 3, size, size]`; `map` and the result: `[batch, 1, size, size]`
-    pub fn believed(
+    /// - `images`: `[batch, 3, size, size]`; `map`: `[batch, 1, size, size]`
+    pub fn opinion(
         &mut self,
         teacher: &Network,
+        student: &Network,
         images: &Tensor,
         map: &Tensor,
         step: usize,
-    ) -> Result<Tensor, TrainError> {
-        if !self.copy.is_there() || step.is_multiple_of(self.filter.every.max(1)) {
-            self.copy.refresh(teacher)?;
-        }
-        let logits = self.copy.network()?.forward(images, Mode::Train)?.detach();
-        let theirs = logits.ge(0.0)?;
+    ) -> Result<Opinion, TrainError> {
+        let logits = match self.filter.by {
+            FilterRule::Student => student.forward(images, Mode::Evaluate)?,
+            _ => {
+                if !self.copy.is_there() || step.is_multiple_of(self.filter.every.max(1)) {
+                    self.copy.refresh(teacher, step)?;
+                }
+                self.copy.network()?.forward(images, Mode::Train)?
+            }
+        };
+        let theirs = logits.detach().ge(0.0)?;
         let agreed = theirs.eq(&map.ge(0.5)?)?;
-        match self.filter.by {
-            FilterRule::Pruned => Ok(agreed.to_dtype(map.dtype())?),
-            FilterRule::Outline | FilterRule::Random => self.control(map, &agreed, step),
-        }
+        let believed = match self.filter.by {
+            FilterRule::Pruned | FilterRule::Weights | FilterRule::Student => agreed.to_dtype(map.dtype())?,
+            FilterRule::Outline | FilterRule::Random => self.control(map, &agreed, step)?,
+        };
+        let labels = match self.filter.labels {
+            Labeller::Teacher => Opinion::none(map)?.labels,
+            Labeller::Copy => theirs.to_dtype(map.dtype())?,
+        };
+        let (counted, seen) = match self.filter.leaves {
+            Leaves::Nothing => (None, None),
+            Leaves::Loss => (Some(believed), None),
+            Leaves::LossAndInput => (Some(believed.clone()), Some(believed)),
+        };
+        Ok(Opinion { labels, counted, seen })
     }
 
     /// As many pixels of each image, others.
@@ -105,7 +140,7 @@ impl Doubt {
     }
 }
 
-/// Blanks the pixels of images that are not believed: 0 is the mean colour of normalised images.
-pub(super) fn blanked(images: &Tensor, believed: &Tensor) -> Result<Tensor, TrainError> {
-    Ok(images.broadcast_mul(&believed.to_dtype(images.dtype())?)?)
+/// Blanks the pixels of images that are not to be seen: 0 is the mean colour of normalised images.
+pub(super) fn blanked(images: &Tensor, seen: &Tensor) -> Result<Tensor, TrainError> {
+    Ok(images.broadcast_mul(&seen.to_dtype(images.dtype())?)?)
 }

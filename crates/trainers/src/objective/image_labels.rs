@@ -81,7 +81,7 @@ struct Diagnosed {
 
 impl ClassTraining {
     fn new(parts: &Parts<'_>) -> Result<Self, TrainError> {
-        parts.no_live_attention()?;
+        parts.no_attention_by_targets()?;
         let images = &parts.samples.labelled;
         let labels = labels(parts.data, images, parts.classes);
         let attention = parts.image_attention(images)?;

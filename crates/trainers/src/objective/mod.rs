@@ -12,7 +12,7 @@ mod semi_supervised;
 mod supervised;
 
 pub(crate) use base::{Objective, Parts, Training};
-pub use params::{BoxTargets, Boxes, FilterRule, Leaves, MeanTeacher, TeacherFilter};
+pub use params::{BoxTargets, Boxes, FilterRule, Labeller, Leaves, MeanTeacher, TeacherFilter};
 
 /// All objectives, one per setting.
 pub(crate) const OBJECTIVES: &[&dyn Objective] = &[

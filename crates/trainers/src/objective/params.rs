@@ -33,6 +33,8 @@ pub struct TeacherFilter {
     pub every: usize,
     /// What these pixels leave.
     pub leaves: Leaves,
+    /// Whose masks the student learns.
+    pub labels: Labeller,
 }
 
 impl Default for TeacherFilter {
@@ -42,6 +44,7 @@ impl Default for TeacherFilter {
             sparsity: 0.5,
             every: 20,
             leaves: Leaves::Loss,
+            labels: Labeller::Teacher,
         }
     }
 }
@@ -52,16 +55,32 @@ impl Default for TeacherFilter {
 pub enum FilterRule {
     /// Those on which the masks of teacher and copy differ.
     Pruned,
+    /// A control: those on which it differs from a copy that lost as many weights at random, as by dropout.
+    Weights,
+    /// A control: those on which it differs from the student, a second network that costs nothing.
+    Student,
     /// A control: as many, those nearest to the outline of the teacher's mask.
     Outline,
     /// A control: as many, drawn at random.
     Random,
 }
 
+/// Whose masks the student learns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Labeller {
+    /// The teacher's.
+    Teacher,
+    /// The copy's: cross pseudo-supervision (Chen et al. 2021) with a pruned copy for the second network.
+    Copy,
+}
+
 /// What pixels that are not believed leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Leaves {
+    /// Nothing: they count like others.
+    Nothing,
     /// The loss.
     Loss,
     /// The loss, and the student's input, where they become the mean colour (Vorndran & Roeck, arXiv 2401.14387).

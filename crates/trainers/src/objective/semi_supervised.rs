@@ -8,8 +8,8 @@ use htl_vocabulary::{Setting, setting};
 
 use super::{
     base::{Objective, Parts, Training, mask_loss, weighted_mean},
-    doubt::{Doubt, blanked},
-    params::{Leaves, MeanTeacher},
+    doubt::{Doubt, Opinion, blanked},
+    params::MeanTeacher,
 };
 use crate::{
     TrainError,
@@ -60,7 +60,7 @@ struct Unlabelled {
 
 impl MeanTeacherTraining {
     fn new(parts: &Parts<'_>) -> Result<Self, TrainError> {
-        parts.no_live_attention()?;
+        parts.no_attention_by_targets()?;
         let (params, steps, student) = (parts.mean_teacher, parts.steps, parts.network);
         let images = &parts.samples.labelled;
         let labelled = parts.labelled(samples::mask_targets(images), ImageAttention::uniform(images.len()))?;
@@ -109,33 +109,29 @@ impl Training for MeanTeacherTraining {
         let labelled = batch.images.dim(0)?;
 
         let teacher = localization_map(&self.teacher, &weak)?;
-        let believed = match &mut self.doubt {
-            Some(doubt) => Some((
-                doubt.filter().leaves,
-                doubt.believed(&self.teacher, &weak, &teacher, step)?,
-            )),
-            None => None,
+        let opinion = match &mut self.doubt {
+            Some(doubt) => doubt.opinion(&self.teacher, network, &weak, &teacher, step)?,
+            None => Opinion::none(&teacher)?,
         };
-        let strong = match &believed {
-            Some((Leaves::LossAndInput, believed)) => blanked(&strong, believed)?,
-            _ => strong,
+        let strong = match &opinion.seen {
+            Some(seen) => blanked(&strong, seen)?,
+            None => strong,
         };
         // One pass through the student, so that batch norm sees labelled and unlabelled images together.
         let logits = network.forward(&Tensor::cat(&[&batch.images, &strong], 0)?, Mode::Train)?;
         let supervised = mask_loss(&logits.narrow(0, 0, labelled)?, &batch)?;
 
         let dtype = teacher.dtype();
-        let pseudo = teacher.ge(0.5)?.to_dtype(dtype)?;
         let mut sure = teacher
             .affine(2.0, -1.0)?
             .abs()?
             .ge(2.0 * self.params.confidence - 1.0)?
             .to_dtype(dtype)?;
-        for pixels in pixels.into_iter().chain(believed.map(|(_, believed)| believed)) {
+        for pixels in pixels.into_iter().chain(opinion.counted) {
             sure = (sure * pixels.to_dtype(dtype)?)?;
         }
         let outputs = logits.narrow(0, labelled, weak.dim(0)?)?;
-        let per_image = htl_ops::bce_with_logits(&outputs, &pseudo, Some(&sure))?;
+        let per_image = htl_ops::bce_with_logits(&outputs, &opinion.labels, Some(&sure))?;
         let weights = Tensor::new(weights, &self.device)?;
         let unsupervised = weighted_mean(&per_image, &weights)?;
         let factor = self.params.weight * ramp_up(step, self.steps, self.params.ramp);
