@@ -9,8 +9,8 @@ use std::{io::IsTerminal, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use commands::{
-    analyze, bench, campaign, cancel, check, data, evaluate, mine, plan, predict, prune, query, refer, report,
-    reproduce, score, sparsity, stage, status, train,
+    analyze, bench, campaign, cancel, check, data, evaluate, features, mine, plan, predict, prune, query, refer,
+    report, reproduce, score, sparsity, stage, status, train,
 };
 
 /// Finds the samples on which dense and pruned networks part ways, attends to them in training, and says who they are.
@@ -38,6 +38,8 @@ enum Command {
     Sparsity(sparsity::Sparsity),
     /// Score images by the disagreement of dense and sparse networks
     Mine(mine::Mine),
+    /// Write what images look like to a network, for `htl query`
+    Features(features::Features),
     /// Choose which images to annotate next
     Query(query::Query),
     /// Say who the hard-to-learn samples are
@@ -119,6 +121,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Prune(command) => command.run()?,
         Command::Sparsity(command) => command.run(&device()?)?,
         Command::Mine(command) => command.run(&device()?)?,
+        Command::Features(command) => command.run(&device()?)?,
         Command::Query(command) => command.run()?,
         Command::Analyze(command) => command.run()?,
         Command::Evaluate(command) => command.run(&device()?)?,

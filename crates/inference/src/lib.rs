@@ -36,6 +36,7 @@
 //! | results | [`Evaluation`], [`summary`], [`Summary`] |
 //! | predictors that learn nothing | [`evaluate_trivial`] |
 //! | choosing by validation | [`Validator`] |
+//! | what images look like | [`deep_features`], [`colour_features`] |
 //!
 //! A map with a NaN or an infinity in it is an error everywhere ([`InferenceError::NotFinite`]): a broken network must not pass
 //! for one that found no lesion.
@@ -45,6 +46,7 @@ mod curve;
 mod ensemble;
 mod error;
 mod evaluate;
+mod features;
 mod population;
 mod predict;
 mod predictor;
@@ -62,6 +64,7 @@ pub use curve::{CurveParams, forgetting_curves, forgetting_of, recalibrate};
 pub use ensemble::Ensemble;
 pub use error::InferenceError;
 pub use evaluate::Evaluation;
+pub use features::{colour_features, deep_features};
 pub use population::PopulationPrediction;
 pub use predict::{class_logits, for_each_output, localization_maps, map_of};
 pub use predictor::{NetworkPredictor, Predictor, localization_map};

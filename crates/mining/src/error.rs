@@ -114,6 +114,12 @@ pub enum MiningError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Features that are none.
+    #[error("features of images: {problem}")]
+    Features {
+        /// What is wrong.
+        problem: String,
+    },
     /// A loss without a gradient.
     #[error(
         "the loss of sample {sample} depends on none of the variables: give the network's own variables, and a forward pass that tracks gradients"

@@ -24,6 +24,8 @@ mod attribute;
 mod attributes;
 mod choose;
 mod classes;
+#[cfg(feature = "clusters")]
+mod clustering;
 pub mod column;
 #[cfg(feature = "candle")]
 mod comparison;
@@ -34,6 +36,7 @@ mod curve_table;
 mod detection;
 mod dynamics;
 mod error;
+mod features;
 mod forgetting;
 #[cfg(feature = "candle")]
 mod gradients;
@@ -72,6 +75,8 @@ pub use attributes::{
 };
 pub use choose::{FoldChoice, default_score};
 pub use classes::{ClassPopulation, class_scores, modal_class};
+#[cfg(feature = "clusters")]
+pub use clustering::{Clusters, clusters_of};
 #[cfg(feature = "candle")]
 pub use comparison::{Comparison, Contrast, Truth, TruthError, scores};
 pub use correlate::{Correlation, mean_ranks, spearman};
@@ -81,6 +86,7 @@ pub use curve_table::{CurveKind, CurveTable};
 pub use detection::{auroc, average_precision};
 pub use dynamics::dynamics_scores;
 pub use error::{MiningError, Result};
+pub use features::FeatureTable;
 pub use forgetting::{
     CLASS_SPARSITY, ClassForgetting, Damage, EXEMPLAR_SPARSITIES, Forgetting, ForgettingCurves, check_sparsities,
 };
@@ -97,7 +103,7 @@ pub use params::{ScoreParams, ScoreValidParams};
 pub use population::Population;
 #[cfg(feature = "candle")]
 pub use population_file::Encoding;
-pub use query::{QueryRule, query};
+pub use query::{QueryRule, query, query_balanced};
 pub use rank::{Grade, MOST_TIED, Ranking, Tie, hashed_uniform, rank};
 pub use reliability::{Reliability, read_reliability, write_reliability};
 pub use score::{

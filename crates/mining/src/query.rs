@@ -1,3 +1,5 @@
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::{MiningError, Result};
@@ -51,6 +53,44 @@ impl Default for QueryRule {
 /// # Errors
 /// [`MiningError::TooFewImages`] if the budget exceeds the scored images, and as [`rank`].
 pub fn query(table: &ScoreTable, column: &str, budget: usize, rule: QueryRule, seed: u64) -> Result<Vec<String>> {
+    let mut ids = in_turn(table, column, budget, rule, seed)?;
+    ids.truncate(budget);
+    Ok(ids)
+}
+
+/// The same, but as many of each cluster: of each in turn the image that the rule takes next, as long as it has one.
+///
+/// # Errors
+/// Those of [`query`]; [`MiningError::MissingId`] for an image that is in no cluster.
+pub fn query_balanced(
+    table: &ScoreTable,
+    column: &str,
+    budget: usize,
+    rule: QueryRule,
+    clusters: &HashMap<String, usize>,
+    seed: u64,
+) -> Result<Vec<String>> {
+    let mut of_clusters: BTreeMap<usize, VecDeque<String>> = BTreeMap::new();
+    for image_id in in_turn(table, column, budget, rule, seed)? {
+        let Some(cluster) = clusters.get(&image_id) else {
+            return Err(MiningError::MissingId {
+                image_id,
+                place: "the clusters".into(),
+            });
+        };
+        of_clusters.entry(*cluster).or_default().push_back(image_id);
+    }
+    let mut chosen = Vec::with_capacity(budget);
+    while chosen.len() < budget {
+        let round = of_clusters.values_mut().filter_map(VecDeque::pop_front);
+        chosen.extend(round);
+    }
+    chosen.truncate(budget);
+    Ok(chosen)
+}
+
+/// The images that the rule may choose, at least `budget`, in the order in which it takes them.
+fn in_turn(table: &ScoreTable, column: &str, budget: usize, rule: QueryRule, seed: u64) -> Result<Vec<String>> {
     let mut ids = rank(table, column, seed)?.ids().to_vec();
     if budget > ids.len() {
         return Err(MiningError::TooFewImages {
@@ -59,16 +99,52 @@ pub fn query(table: &ScoreTable, column: &str, budget: usize, rule: QueryRule, s
             available: ids.len(),
         });
     }
+    if let QueryRule::SampledTop { fraction } = rule {
+        let pool = count_of(fraction, ids.len())?.max(budget);
+        ids.truncate(pool);
+    }
     match rule {
-        QueryRule::SampledTop { fraction } => {
-            let pool = count_of(fraction, ids.len())?.max(budget);
-            ids.truncate(pool);
-            draw("query", ids, budget, seed)
+        QueryRule::Top => Ok(ids),
+        QueryRule::SampledTop { .. } | QueryRule::Random => {
+            let all = ids.len();
+            draw("query", ids, all, seed)
         }
-        QueryRule::Top => {
-            ids.truncate(budget);
-            Ok(ids)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::ScoreRow;
+
+    /// Scores 0 to 29.
+    fn table() -> ScoreTable {
+        let mut table = ScoreTable::new(["score"]);
+        for i in 0..30 {
+            let row = ScoreRow {
+                image_id: format!("i{i:02}"),
+                setting: String::new(),
+                fold: None,
+                scores: vec![Some(f64::from(i))],
+                htl: false,
+            };
+            table.push(row).unwrap();
         }
-        QueryRule::Random => draw("query", ids, budget, seed),
+        table
+    }
+
+    /// Nine in ten of the images are of one cluster; the others come in as often, as long as there are any.
+    #[test]
+    fn clusters_come_in_turn() {
+        let clusters: HashMap<String, usize> = (0..30)
+            .map(|i| (format!("i{i:02}"), usize::from(i % 10 == 0)))
+            .collect();
+        let chosen = query_balanced(&table(), "score", 5, QueryRule::Top, &clusters, 0).unwrap();
+        assert_eq!(chosen, ["i29", "i20", "i28", "i10", "i27"]);
+        let many = query_balanced(&table(), "score", 10, QueryRule::Random, &clusters, 0).unwrap();
+        assert_eq!(many.iter().filter(|id| clusters[*id] == 1).count(), 3);
+        assert!(query_balanced(&table(), "score", 31, QueryRule::Top, &clusters, 0).is_err());
+        let few = HashMap::from([("i29".to_owned(), 0)]);
+        assert!(query_balanced(&table(), "score", 2, QueryRule::Top, &few, 0).is_err());
     }
 }

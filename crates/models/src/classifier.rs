@@ -105,6 +105,10 @@ impl Classifier {
         &self.config
     }
 
+    pub(crate) fn encoder(&self) -> &Encoder {
+        &self.encoder
+    }
+
     /// Its variables.
     #[must_use]
     pub fn parameters(&self) -> &Parameters {

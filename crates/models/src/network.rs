@@ -169,6 +169,24 @@ impl Network {
         }
     }
 
+    /// The encoder's output averaged over positions: images that are alike to the network have features that are near each
+    /// other. Gradients are not tracked.
+    ///
+    /// # Shapes
+    /// - `images`: as in [`forward`](Self::forward)
+    /// - result: `[batch, 8w]`, w being the network's width
+    ///
+    /// # Errors
+    /// [`ModelError::ImageShape`] for other shapes.
+    pub fn deep_features(&self, images: &Tensor) -> Result<Tensor, ModelError> {
+        let encoder = match self {
+            Self::UNet(unet) => unet.encoder(),
+            Self::Classifier(classifier) => classifier.encoder(),
+        };
+        let (features, _) = encoder.forward(images, Mode::Evaluate)?;
+        Ok(htl_ops::global_avg_pool2d(&features.into_tensor()?)?.detach())
+    }
+
     /// A copy with variables of its own and the same precision, for a teacher or a pruned competitor: training one leaves
     /// the other alone.
     ///

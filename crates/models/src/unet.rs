@@ -111,6 +111,10 @@ impl UNet {
         &self.config
     }
 
+    pub(crate) fn encoder(&self) -> &Encoder {
+        &self.encoder
+    }
+
     /// Its variables.
     #[must_use]
     pub fn parameters(&self) -> &Parameters {

@@ -10,6 +10,7 @@ pub mod data;
 mod engine_args;
 pub mod evaluate;
 pub mod experiment;
+pub mod features;
 pub mod mine;
 mod people;
 pub mod plan;
