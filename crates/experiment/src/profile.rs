@@ -170,6 +170,12 @@ impl Profile {
         Ok(profile)
     }
 
+    /// The sparsities of the forgetting curves, as options take them.
+    pub(crate) fn curve_text(&self) -> String {
+        let sparsities: Vec<String> = self.curve.iter().map(f64::to_string).collect();
+        sparsities.join(",")
+    }
+
     /// Checks every field.
     ///
     /// # Errors

@@ -391,6 +391,7 @@ mod tests {
                     test_mined: stage("mine-test"),
                     sparsity: stage("sparsity"),
                     performance: None,
+                    referral: None,
                 };
                 (name.to_string(), setting)
             };

@@ -46,7 +46,9 @@ pub use markdown::markdown_table;
 pub use numbers::results;
 pub use overlay::{Colour, MAX_SCALE, overlay};
 pub use panels::{Outline, PanelMaker, Picture};
-pub use report::{CurvePoint, DrawnOutline, GalleryItem, Panel, QualityTable, RateTable, Report, render};
+pub use report::{
+    CurvePoint, DrawnOutline, GalleryItem, Panel, QualityTable, RateTable, ReferralTable, Report, render,
+};
 
 /// The README's example, run as a test.
 #[doc = include_str!("../README.md")]

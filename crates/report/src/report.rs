@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use htl_mining::{AttributeTest, Coefficient, RegressionTest, Reliability};
-use htl_vocabulary::{ForgettingRow, PerformanceRow, RateRow, Results, write_whole};
+use htl_vocabulary::{EnsembleRow, ForgettingRow, PerformanceRow, RateRow, ReferralRow, Results, write_whole};
 use indexmap::IndexMap;
 
 use crate::{Colour, ReportError, ScoreErrors};
@@ -17,6 +17,8 @@ pub struct Report {
     pub curves: Vec<CurvePoint>,
     /// How well each group is localized, and what arms gain there: one table per setting.
     pub quality: Vec<QualityTable>,
+    /// Whom networks would refer, and what several of them are worth: one table per setting with masks.
+    pub referral: Vec<ReferralTable>,
     /// Who is hard to learn: one table per hard-to-learn set.
     pub rates: Vec<RateTable>,
     /// How well scores come out again over halves of the seeds: one row per score and what it is cleared of.
@@ -75,6 +77,17 @@ pub struct QualityTable {
     pub title: String,
     /// The rows of `performance.csv`.
     pub rows: Vec<PerformanceRow>,
+}
+
+/// What uncertainty is worth in one setting.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ReferralTable {
+    /// Which setting: `Supervised`.
+    pub title: String,
+    /// The rows of `referral.csv`.
+    pub signals: Vec<ReferralRow>,
+    /// The rows of `ensembles.csv`.
+    pub ensembles: Vec<EnsembleRow>,
 }
 
 /// Hard-to-learn rates of the groups of one hard-to-learn set.

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use htl_mining::{FoldChoice, Reliability, ScoreTable, default_score, read_reliability};
 use htl_vocabulary::results::Gain;
-use htl_vocabulary::run_file::RunFile;
+use htl_vocabulary::run_file::{self, RunFile};
 use htl_vocabulary::{read_history, read_rates, read_rows, setting, shell_word};
 use indexmap::IndexMap;
 use serde::de::DeserializeOwned;
 
-use crate::{CurvePoint, QualityTable, RateTable, Report, ReportError, ScoreErrors, numbers, words};
+use crate::{CurvePoint, QualityTable, RateTable, ReferralTable, Report, ReportError, ScoreErrors, numbers, words};
 
 /// What the rates of hard-to-learn sets count.
 const HARD_IMAGES: &str = "hard images";
@@ -29,6 +29,7 @@ impl Report {
             results: numbers::results(run, root)?,
             curves: curves(run, root)?,
             quality: quality(run, root)?,
+            referral: referral(run, root)?,
             rates: rates(run, root)?,
             forgetting: table(root, run.analysis.forgetting.as_ref())?,
             tests: table(root, run.analysis.omnibus.as_ref())?,
@@ -94,22 +95,39 @@ fn reliability(run: &RunFile, root: &Path) -> Result<Vec<Reliability>, ReportErr
     Ok(first.iter().map(mean).collect())
 }
 
-fn quality(run: &RunFile, root: &Path) -> Result<Vec<QualityTable>, ReportError> {
-    let mut settings: Vec<(&String, &String)> = run
+/// What settings have, in the order of the registry.
+fn of_settings<'a, T: 'a>(
+    run: &'a RunFile,
+    of: impl Fn(&'a run_file::Setting) -> Option<&'a T>,
+) -> impl Iterator<Item = (&'a str, &'a T)> {
+    let having = run
         .settings
         .iter()
-        .filter_map(|(key, files)| Some((key, files.performance.as_ref()?)))
-        .collect();
+        .filter_map(|(key, files)| Some((key.as_str(), of(files)?)));
+    let mut settings: Vec<_> = having.collect();
     settings.sort_by_key(|(key, _)| setting::position(key));
-    settings
-        .into_iter()
-        .map(|(key, table)| {
-            Ok(QualityTable {
-                title: words::setting(key),
-                rows: read_rows(&root.join(table))?,
-            })
+    settings.into_iter()
+}
+
+fn quality(run: &RunFile, root: &Path) -> Result<Vec<QualityTable>, ReportError> {
+    let tables = of_settings(run, |files| files.performance.as_ref()).map(|(key, table)| {
+        Ok(QualityTable {
+            title: words::setting(key),
+            rows: read_rows(&root.join(table))?,
         })
-        .collect()
+    });
+    tables.collect()
+}
+
+fn referral(run: &RunFile, root: &Path) -> Result<Vec<ReferralTable>, ReportError> {
+    let tables = of_settings(run, |files| files.referral.as_ref()).map(|(key, files)| {
+        Ok(ReferralTable {
+            title: words::setting(key),
+            signals: read_rows(&root.join(&files.signals))?,
+            ensembles: read_rows(&root.join(&files.ensembles))?,
+        })
+    });
+    tables.collect()
 }
 
 /// Rates by the score that selects, and by its boundary-normalised form where there is one: what is hard by overlap because it

@@ -66,7 +66,11 @@ fn written(root: &Path) -> CampaignFile {
         let seed = |seed: u64| {
             let path = format!("{name}-{seed}.csv");
             fs::write(root.join(&path), per_image(name, seed)).unwrap();
-            SeedResult { seed, per_image: path }
+            SeedResult {
+                seed,
+                per_image: path,
+                annotation: None,
+            }
         };
         Arm {
             name: name.into(),

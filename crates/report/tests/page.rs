@@ -11,12 +11,13 @@ use scraper::{Html, Selector};
 
 mod fixture;
 
-const SECTIONS: [&str; 10] = [
+const SECTIONS: [&str; 11] = [
     "summary",
     "results",
     "gains",
     "curves",
     "quality",
+    "refer",
     "hard",
     "who",
     "examples",
@@ -118,6 +119,16 @@ fn a_full_report_has_every_part() {
     assert!(reliability[2].contains('–'), "not beyond itself: {reliability:?}");
     assert_eq!(all(&html, "#who .rates .line:not(.axis)").len(), 17);
     assert_eq!(all(&html, "#quality .rates .line:not(.axis)").len(), 10);
+    let signals: Vec<String> = all(&html, "#refer table:first-of-type tbody th")
+        .iter()
+        .map(|cell| cell.text().collect())
+        .collect();
+    assert_eq!(
+        signals[..2],
+        ["Forgetting", "Random"],
+        "the best first, and what has no value left out"
+    );
+    assert!(signals.contains(&"All networks with eight views".to_owned()));
     assert_eq!(all(&html, "#quality table.map").len(), 1);
     assert_eq!(all(&html, "#quality td.heat-0").len(), 1);
 }

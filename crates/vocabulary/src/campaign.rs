@@ -178,4 +178,29 @@ pub struct SeedResult {
     pub seed: u64,
     /// Per image.
     pub per_image: String,
+    /// What it took to annotate the labels that it bought: an [`Annotation`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub annotation: Option<String>,
+}
+
+/// What it takes to annotate images.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Annotation {
+    /// Images.
+    pub images: usize,
+    /// Mean share of an image that its lesion takes.
+    pub area: f64,
+    /// Mean length of its outline, in diagonals of the image.
+    pub outline: f64,
+}
+
+impl Annotation {
+    /// Reads one.
+    ///
+    /// # Errors
+    /// [`FormatError::Io`] if there is none, [`FormatError::Json`] naming the field that does not fit.
+    pub fn read(path: &Path) -> Result<Self, FormatError> {
+        read_json(path, file::ANNOTATION)
+    }
 }

@@ -89,6 +89,10 @@ pub const REFERRAL_GROUPS: &str = "groups.csv";
 pub const REFERRAL_CHOICE: &str = "referral.json";
 /// The images to annotate next.
 pub const QUERY: &str = "query.csv";
+/// What it takes to annotate the images of a list.
+pub const ANNOTATION: &str = "annotation.json";
+/// What images look like, a vector each.
+pub const FEATURES: &str = "features.csv";
 
 /// Demographics of a data folder.
 pub const METADATA: &str = "metadata.csv";

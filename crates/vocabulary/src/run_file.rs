@@ -73,6 +73,19 @@ pub struct Setting {
     /// Quality of its arms by group, of the test images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub performance: Option<String>,
+    /// Whom its networks would refer, of the test images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub referral: Option<Referral>,
+}
+
+/// What uncertainty is worth.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Referral {
+    /// A row per signal.
+    pub signals: String,
+    /// A row per predictor of one or several networks.
+    pub ensembles: String,
 }
 
 /// One training of an arm.

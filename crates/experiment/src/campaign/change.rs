@@ -4,6 +4,9 @@ use serde::Deserialize;
 use super::keys;
 use crate::plan::Value;
 
+/// Keys of a training whose value is a score of `htl mine`; of the last one it may be another word.
+const NAMES_A_SCORE: [&str; 3] = ["attention.by", "attention.matched", "pseudo.leave_out.by"];
+
 /// A change of the setting's training.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -38,19 +41,23 @@ pub struct Change {
     pub query: Option<Query>,
 }
 
-/// Labels that are bought by a score: networks are trained on a random list, judge all other images, and more labels are chosen
+/// Labels that are bought by a score: networks are trained on a first list, judge all other images, and more labels are chosen
 /// by what they say.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Query {
-    /// Labels of the random list.
+    /// Labels to begin with.
     pub start: Option<usize>,
+    /// Whether these are of images that stand for the others, instead of images drawn at random.
+    pub representative: Option<bool>,
     /// Labels that are bought.
     pub budget: Option<usize>,
     /// How, as `htl query` has it: `top-fifth`, `top`, `random`.
     pub strategy: Option<String>,
     /// By which score; the usual one if left out.
     pub by: Option<String>,
+    /// Clusters of encoder features of which as many images are bought each; no clusters if left out.
+    pub clusters: Option<u32>,
 }
 
 impl Variation {
@@ -71,9 +78,11 @@ impl Change {
                 let (below, above) = (below.clone(), above.clone());
                 Some(Query {
                     start: above.start.or(below.start),
+                    representative: above.representative.or(below.representative),
                     budget: above.budget.or(below.budget),
                     strategy: above.strategy.or(below.strategy),
                     by: above.by.or(below.by),
+                    clusters: above.clusters.or(below.clusters),
                 })
             }
             (below, above) => above.clone().or_else(|| below.clone()),
@@ -99,6 +108,9 @@ impl Change {
                 return Err(format!("a query needs `{key}`, at least 1"));
             }
         }
+        if query.clusters == Some(0) {
+            return Err("`clusters` is at least 1".into());
+        }
         if self.train.contains_key("labelled") {
             return Err("a query finds the labelled images: `labelled` is not for it".into());
         }
@@ -112,7 +124,7 @@ impl Change {
             .iter()
             .any(|(key, value)| key == "attention.scores" && !is_mined(value));
         for (key, value) in &keys {
-            let names_a_score = matches!(key.as_str(), "attention.by" | "attention.matched");
+            let names_a_score = key.starts_with("attention.") && NAMES_A_SCORE.contains(&key.as_str());
             if let (true, true, Value::Text(score)) = (by_table, names_a_score, value)
                 && score_named(score).is_none()
             {
@@ -134,6 +146,17 @@ impl Change {
             _ => Ok(()),
         }
     }
+}
+
+/// The scores that a change names.
+pub(super) fn scores_of(change: &Change) -> Vec<String> {
+    let keys = keys::dotted(&change.train).unwrap_or_default();
+    let named = keys.into_iter().filter_map(|(key, value)| match value {
+        Value::Text(name) if NAMES_A_SCORE.contains(&key.as_str()) => Some(name),
+        _ => None,
+    });
+    let bought = change.query.iter().filter_map(|query| query.by.clone());
+    named.chain(bought).collect()
 }
 
 /// Whether a score table is one of `htl mine`.

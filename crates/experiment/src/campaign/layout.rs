@@ -1,11 +1,13 @@
+use htl_mining::{Need, score_named};
 use htl_vocabulary::campaign::{Group, MiningCost, Scenario as ScenarioResults};
 
 use super::arms::{Wanted, arms};
+use super::change::{Change, scores_of};
 use super::scenario::{DATA, Scenario};
 use super::trainings::Trainings;
 use super::{Campaign, Phase};
 use crate::design;
-use crate::design::builder::Builder;
+use crate::design::builder::{Builder, Curve};
 use crate::design::lists::Lists;
 use crate::plan::{Base, GROUP, Native, Plan, Value, half_file};
 
@@ -79,12 +81,18 @@ impl Ground<'_> {
             first_seed,
             test_ids: Some(halves.file(&half_file(self.phase.half()))),
         };
+        let curve = arms
+            .iter()
+            .map(|arm| curve_for(&arm.change))
+            .max()
+            .unwrap_or(Curve::Alone);
         let mut trainings = Trainings::new(
             builder,
             self.campaign.setting(),
             prefix,
             &lists,
             planted.as_ref(),
+            curve,
             seeds,
         );
         let arms = arms.iter().map(|arm| trainings.arm(arm)).collect();
@@ -98,11 +106,23 @@ impl Ground<'_> {
             }),
             mining: MiningCost {
                 image_steps: networks * (profile.image_steps + 2 * profile.fine_tune_steps),
-                passes: networks * (3 + profile.curve.len()),
+                passes: networks * (3 + curve.passes() * profile.curve.len()),
             },
             arms,
         }
     }
+}
+
+/// The forgetting curves that the scores of an arm are read from.
+fn curve_for(change: &Change) -> Curve {
+    let scores = scores_of(change).into_iter().filter_map(|name| score_named(&name));
+    let curves = scores.map(|score| match score.key {
+        _ if !score.needs.contains(&Need::Curve) => Curve::Alone,
+        key if key.contains("random") || key.contains("noise") => Curve::WithShams,
+        key if key.ends_with("_raw") => Curve::Alone,
+        _ => Curve::Reestimated,
+    });
+    curves.max().unwrap_or(Curve::Alone)
 }
 
 /// The first seed of a phase, and how many there are.

@@ -296,3 +296,73 @@ fn queries_share_their_start() {
     let said = read(&text.replace("budget = 5\n", "")).unwrap_err().to_string();
     assert!(said.contains("[baseline]") && said.contains("`budget`"), "{said}");
 }
+
+/// Clusters are made of what the first network sees, a representative start of colours; each is planned once, and what is
+/// bought is measured.
+#[test]
+fn queries_know_what_images_look_like() {
+    let text = r#"
+setting = "supervised"
+[profile]
+base = "tiny"
+[screen]
+seeds = 2
+[baseline.query]
+start = 10
+budget = 5
+strategy = "random"
+[[form]]
+name = "clustered"
+[form.query]
+by = "forgetting_raw"
+strategy = "top"
+clusters = 3
+[[form]]
+name = "represented"
+[form.query]
+representative = true
+clusters = 4
+"#;
+    let outline = plan_phase(&read(text).unwrap(), &Phase::Screen, base(), true);
+    let needs = |name: &str| stage(&outline, name).needs.clone();
+    assert_eq!(
+        needs("natural/clustered-1/choose"),
+        ["natural/start-10/mine", "natural/start-10/features"]
+    );
+    assert_eq!(
+        needs("natural/represented-1/choose"),
+        ["natural/representative-10/mine", "natural/representative-10/features"]
+    );
+    assert_eq!(needs("natural/representative-10/list"), ["natural/colours"]);
+    for seed in &outline.scenarios[0].arms[1].seeds {
+        let annotation = seed.annotation.as_deref().unwrap();
+        let name = format!("natural/clustered-{}/annotation", seed.seed);
+        assert_eq!(needs(&name), [format!("natural/clustered-{}/choose", seed.seed)]);
+        assert!(annotation.ends_with("annotation.json"), "{annotation}");
+    }
+    assert!(read(&text.replace("clusters = 3", "clusters = 0")).is_err());
+}
+
+/// Forgetting curves are made with what the named scores are read from, and nothing else.
+#[test]
+fn curves_have_what_scores_need() {
+    for (score, curve) in [
+        ("dense_spread", "raw"),
+        ("forgetting_raw", "raw"),
+        ("forgetting", "pruned"),
+        ("forgetting_noise_raw", "all"),
+    ] {
+        let text = FILE.replace("by = \"dense_spread\"", &format!("by = \"{score}\""));
+        let campaign = read(&text).unwrap();
+        let best = vec![vec!["rank-7".to_owned()]; 2];
+        let outline = plan_phase(&campaign, &Phase::Confirm(best), base(), true);
+        let Action::Htl(call) = &stage(&outline, "natural/mine").action else {
+            panic!()
+        };
+        let said = format!("{call:?}");
+        assert!(
+            said.contains(&format!("\"--curve\"), Text(\"{curve}\")")),
+            "{score}: {said}"
+        );
+    }
+}

@@ -7,10 +7,10 @@ use super::Query;
 use super::arms::Wanted;
 use super::keys::{OWN, dotted, with_defaults};
 use super::scenario::PARITY;
-use crate::design::builder::{Builder, Config, Curve, Images, Purchase};
+use crate::design::builder::{Bought, Builder, Candidates, Config, Curve, Images, Purchase};
 use crate::design::lists::Lists;
 use crate::design::{Labels, SeedOutline, SettingPlan};
-use crate::plan::{Native, StageRef, Value};
+use crate::plan::{Native, StageName, StageRef, Value};
 
 /// The trainings of a scenario: those that are mined, planned when the first arm asks for their scores, and the arms'.
 pub(super) struct Trainings<'a> {
@@ -19,11 +19,14 @@ pub(super) struct Trainings<'a> {
     prefix: &'a str,
     lists: &'a Lists,
     planted: Option<&'a StageRef>,
+    curve: Curve,
     seeds: u64,
     dense: Option<Vec<StageRef>>,
     mined: Option<StageRef>,
-    /// By the size of the random list, the list and the scores of the images outside it.
-    candidates: BTreeMap<usize, (Value, StageRef)>,
+    /// By the first list, networks that were trained on it.
+    begun: BTreeMap<Start, Begun>,
+    /// What images look like before there is a network.
+    colours: Option<StageRef>,
 }
 
 impl<'a> Trainings<'a> {
@@ -33,6 +36,7 @@ impl<'a> Trainings<'a> {
         prefix: &'a str,
         lists: &'a Lists,
         planted: Option<&'a StageRef>,
+        curve: Curve,
         seeds: u64,
     ) -> Self {
         Self {
@@ -41,10 +45,12 @@ impl<'a> Trainings<'a> {
             prefix,
             lists,
             planted,
+            curve,
             seeds,
             dense: None,
             mined: None,
-            candidates: BTreeMap::new(),
+            begun: BTreeMap::new(),
+            colours: None,
         }
     }
 
@@ -53,8 +59,13 @@ impl<'a> Trainings<'a> {
         let own = self.builder.config(&self.row.own, Some(self.lists));
         let config = self.configured(own.clone(), &wanted.change.train);
         let series = format!("{}/{}", self.prefix, wanted.name);
+        let mut bought = Vec::new();
         let results = match &wanted.change.query {
-            Some(query) => self.query(&series, &config, query),
+            Some(query) => {
+                let arm = self.query(&series, &config, query);
+                bought = self.annotations(&series, &arm.lists);
+                arm.seeds
+            }
             // The setting's own trainings may be those that are mined.
             None if config == own && own == self.mined_config() => {
                 let dense = self.dense();
@@ -62,9 +73,10 @@ impl<'a> Trainings<'a> {
             }
             None => self.builder.arm(&series, &config, self.seeds),
         };
-        let result = |seed: &SeedOutline| SeedResult {
+        let result = |(at, seed): (usize, &SeedOutline)| SeedResult {
             seed: seed.seed,
             per_image: seed.test.relative(file::PER_IMAGE),
+            annotation: bought.get(at).cloned(),
         };
         Arm {
             name: wanted.name.clone(),
@@ -73,7 +85,7 @@ impl<'a> Trainings<'a> {
             about: wanted.about.clone(),
             image_steps: config.images(),
             mined: wanted.mined() || (wanted.role != Role::Baseline && wanted.change.query.is_some()),
-            seeds: results.iter().map(result).collect(),
+            seeds: results.iter().enumerate().map(result).collect(),
         }
     }
 
@@ -104,7 +116,7 @@ impl<'a> Trainings<'a> {
         let setting = &self.row.setting;
         let mined = self
             .builder
-            .mine(&name, setting, &population, images, masks, Curve::Alone);
+            .mine(&name, setting, &population, images, masks, self.curve);
         self.mined.insert(mined).clone()
     }
 
@@ -132,37 +144,124 @@ impl<'a> Trainings<'a> {
         }
     }
 
-    /// An arm that buys labels: networks trained on a random list judge the other images.
-    fn query(&mut self, series: &str, config: &Config, query: &Query) -> Vec<SeedOutline> {
-        let (start, budget) = (query.start.unwrap_or(1), query.budget.unwrap_or(1));
-        let (list, candidates) = self.candidates(start);
+    /// An arm that buys labels: networks trained on a first list judge the other images.
+    fn query(&mut self, series: &str, config: &Config, query: &Query) -> Bought {
+        let start = Start {
+            count: query.start.unwrap_or(1),
+            representative: query.representative.unwrap_or(false),
+        };
+        let begun = self.begin(start);
+        let looks = query.clusters.map(|clusters| {
+            let features = self.features(start, &begun);
+            (features, clusters)
+        });
         let purchase = Purchase {
-            candidates,
-            list,
-            budget: budget.into(),
+            candidates: begun.candidates.scores,
+            list: begun.list,
+            budget: query.budget.unwrap_or(1).into(),
             strategy: query.strategy.clone().unwrap_or_else(|| "top-fifth".into()),
             by: query.by.clone(),
+            looks,
         };
         self.builder.bought(series, series, config, &purchase, self.seeds)
     }
 
-    fn candidates(&mut self, start: usize) -> (Value, StageRef) {
-        if let Some(found) = self.candidates.get(&start) {
-            return found.clone();
+    /// What it takes to annotate what was bought, list by list.
+    fn annotations(&mut self, series: &str, lists: &[Value]) -> Vec<String> {
+        let seeds = self.builder.first_seed..;
+        let planned = seeds.zip(lists).map(|(seed, list)| {
+            let native = Native::Annotation {
+                data: self.builder.data.clone(),
+                list: list.clone(),
+            };
+            let (series, name) = (format!("{series}/annotation"), format!("{series}-{seed}/annotation"));
+            let stage = StageName {
+                series: &series,
+                name: &name,
+            };
+            self.builder.plan.native(stage, native).relative(file::ANNOTATION)
+        });
+        planned.collect()
+    }
+
+    /// Trains on a first list, and scores the images outside it.
+    fn begin(&mut self, start: Start) -> Begun {
+        if let Some(begun) = self.begun.get(&start) {
+            return begun.clone();
         }
-        let prefix = format!("{}/start-{start}", self.prefix);
-        let native = Native::Start {
-            data: self.builder.data.clone(),
-            count: start,
-            seed: self.builder.first_seed,
+        let prefix = self.of_start(start);
+        let list = match start.representative {
+            false => {
+                let native = Native::Start {
+                    data: self.builder.data.clone(),
+                    count: start.count,
+                    seed: self.builder.first_seed,
+                };
+                let list = self.builder.plan.native(&format!("{prefix}/list"), native);
+                list.file(file::LABELLED)
+            }
+            true => {
+                let colours = self.colours();
+                self.builder.representatives(&prefix, &colours, start.count)
+            }
         };
-        let list = self.builder.plan.native(&format!("{prefix}/list"), native);
-        let list = list.file(file::LABELLED);
         let config = self.builder.config(&self.row.mined.labels(Labels::All), None);
         let config = config.with("labelled", list.clone());
-        let setting = &self.row.setting;
-        let candidates = self.builder.candidates(&prefix, setting, &config, &list, self.seeds);
-        self.candidates.insert(start, (list.clone(), candidates.clone()));
-        (list, candidates)
+        let candidates = self
+            .builder
+            .candidates(&prefix, &self.row.setting, &config, &list, self.curve, self.seeds);
+        let begun = Begun {
+            list,
+            candidates,
+            features: None,
+        };
+        self.begun.insert(start, begun.clone());
+        begun
     }
+
+    fn colours(&mut self) -> StageRef {
+        if let Some(colours) = &self.colours {
+            return colours.clone();
+        }
+        let colours = self.builder.features(&format!("{}/colours", self.prefix), None);
+        self.colours.insert(colours).clone()
+    }
+
+    /// What the images outside the first list look like to a network that was trained on it.
+    fn features(&mut self, start: Start, begun: &Begun) -> StageRef {
+        if let Some(features) = &begun.features {
+            return features.clone();
+        }
+        let name = format!("{}/features", self.of_start(start));
+        let network = &begun.candidates.dense[0];
+        let features = self.builder.features(&name, Some((network, &begun.list)));
+        if let Some(begun) = self.begun.get_mut(&start) {
+            begun.features = Some(features.clone());
+        }
+        features
+    }
+
+    fn of_start(&self, start: Start) -> String {
+        let kind = if start.representative {
+            "representative"
+        } else {
+            "start"
+        };
+        format!("{}/{kind}-{}", self.prefix, start.count)
+    }
+}
+
+/// The labels that a purchase begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Start {
+    count: usize,
+    representative: bool,
+}
+
+/// What was made of them.
+#[derive(Clone)]
+struct Begun {
+    list: Value,
+    candidates: Candidates,
+    features: Option<StageRef>,
 }

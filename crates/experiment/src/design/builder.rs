@@ -72,6 +72,25 @@ pub(crate) struct Purchase {
     pub strategy: String,
     /// The score that ranks; the usual one if left out.
     pub by: Option<String>,
+    /// What the images look like, and how many clusters of that are bought from alike; none if left out.
+    pub looks: Option<(StageRef, u32)>,
+}
+
+/// An arm whose seeds bought labels.
+pub(crate) struct Bought {
+    /// Trainings and tests.
+    pub seeds: Vec<SeedOutline>,
+    /// The lists of what each bought.
+    pub lists: Vec<Value>,
+}
+
+/// Images that may be labelled, judged by networks that were trained on those that are.
+#[derive(Debug, Clone)]
+pub(crate) struct Candidates {
+    /// The networks.
+    pub dense: Vec<StageRef>,
+    /// Their scores.
+    pub scores: StageRef,
 }
 
 /// Which images a mining looks at.
@@ -89,12 +108,34 @@ pub(crate) enum Images {
 }
 
 /// What forgetting curves are compared with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Curve {
     /// Nothing: for selecting.
     Alone,
+    /// Those with normalisation statistics estimated anew.
+    Reestimated,
     /// Shams of the same dose: for an analysis.
     WithShams,
+}
+
+impl Curve {
+    /// As `htl mine --curve` has it.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Alone => "raw",
+            Self::Reestimated => "pruned",
+            Self::WithShams => "all",
+        }
+    }
+
+    /// Damaged copies per sparsity.
+    pub fn passes(self) -> usize {
+        match self {
+            Self::Alone => 1,
+            Self::Reestimated => 2,
+            Self::WithShams => 6,
+        }
+    }
 }
 
 /// Whether a mining may read masks.
@@ -245,8 +286,6 @@ impl Builder<'_> {
         masks: Masks,
         curve: Curve,
     ) -> StageRef {
-        let checkpoints =
-            |stages: &[StageRef]| -> Vec<Value> { stages.iter().map(|stage| stage.file(file::CHECKPOINT)).collect() };
         let mut call = HtlCall::new("mine")
             .flags("--dense", checkpoints(&population.dense))
             .flags("--sparse", checkpoints(&population.sparse))
@@ -261,16 +300,8 @@ impl Builder<'_> {
                 },
             )
             .flag("--setting", setting.key)
-            .flag("--curve", if curve == Curve::Alone { "raw" } else { "all" })
-            .flag(
-                "--sparsities",
-                self.profile
-                    .curve
-                    .iter()
-                    .map(f64::to_string)
-                    .collect::<Vec<_>>()
-                    .join(","),
-            )
+            .flag("--curve", curve.word())
+            .flag("--sparsities", self.profile.curve_text())
             .flag("--top", self.profile.top)
             .flag("--labels", if masks == Masks::Read { "masks" } else { "ignore" });
         call = match images {
@@ -282,9 +313,23 @@ impl Builder<'_> {
         call = call
             .flag("--out", Value::Own(file::SCORES.into()))
             .flag("--maps", Value::Own(file::MAPS.into()));
-        let damages = if curve == Curve::Alone { 1 } else { 6 };
-        let passes = 1 + population.dense.len() * (1 + damages * self.profile.curve.len());
+        let passes = 1 + population.dense.len() * (1 + curve.passes() * self.profile.curve.len());
         self.plan.call(name, Kind::Mine, SMALL * passes as f64, call)
+    }
+
+    /// Whom the networks of a population would refer of the test images, and what several of them are worth together.
+    pub fn refer(&mut self, prefix: &str, population: &Population) -> StageRef {
+        let call = HtlCall::new("refer")
+            .flags("--dense", checkpoints(&population.dense))
+            .flags("--sparse", checkpoints(&population.sparse))
+            .flag("--data", self.data.clone())
+            .flag("--split", "test")
+            .flag("--sparsities", self.profile.curve_text())
+            .flag("--out", Value::Own(String::new()));
+        // Copies with either statistics, shams of the same dose, and eight views, on val and test images.
+        let passes = population.dense.len() * (10 + 4 * self.profile.curve.len());
+        self.plan
+            .call(&format!("{prefix}/refer"), Kind::Analyze, SMALL * passes as f64, call)
     }
 
     /// Test results of a checkpoint.
@@ -369,27 +414,50 @@ impl Builder<'_> {
         setting: &Setting,
         config: &Config,
         list: &Value,
+        curve: Curve,
         seeds: u64,
-    ) -> StageRef {
+    ) -> Candidates {
         let dense = self.train_seeds(&format!("{prefix}-dense"), config, seeds);
         // Chosen with the labels of the list alone: the others are not bought yet.
         let sparsity = self.sparsity(prefix, &dense[0], config);
-        let population = self.population(prefix, dense, config, &sparsity);
+        let population = self.population(prefix, dense.clone(), config, &sparsity);
         let images = Images::Candidates(list.clone());
         let name = format!("{prefix}/mine");
-        self.mine(&name, setting, &population, images, Masks::Ignore, Curve::Alone)
+        let scores = self.mine(&name, setting, &population, images, Masks::Ignore, curve);
+        Candidates { dense, scores }
+    }
+
+    /// What training images look like to a network, those of the list that it was trained on left out; without a network
+    /// their colours.
+    pub fn features(&mut self, name: &str, network: Option<(&StageRef, &Value)>) -> StageRef {
+        let mut call = HtlCall::new("features").flag("--data", self.data.clone());
+        if let Some((network, list)) = network {
+            call = call
+                .flag("--checkpoint", network.file(file::CHECKPOINT))
+                .flag("--exclude", list.clone());
+        }
+        let call = call.flag("--out", Value::Own(file::FEATURES.into()));
+        self.plan.call(name, Kind::Query, SMALL, call)
+    }
+
+    /// A list of images that stand for all others.
+    pub fn representatives(&mut self, prefix: &str, features: &StageRef, count: usize) -> Value {
+        let call = HtlCall::new("query")
+            .arg("--representative")
+            .flag("--features", features.file(file::FEATURES))
+            .flag("--budget", count)
+            .flag("--seed", self.first_seed)
+            .flag("--out", Value::Own(file::LABELLED.into()));
+        let list = self.plan.call(&format!("{prefix}/list"), Kind::Query, SMALL, call);
+        list.file(file::LABELLED)
     }
 
     /// An arm whose seeds buy labels beside those of a list, and train on both.
-    pub fn bought(
-        &mut self,
-        prefix: &str,
-        series: &str,
-        config: &Config,
-        purchase: &Purchase,
-        seeds: u64,
-    ) -> Vec<SeedOutline> {
-        let mut arm = Vec::new();
+    pub fn bought(&mut self, prefix: &str, series: &str, config: &Config, purchase: &Purchase, seeds: u64) -> Bought {
+        let mut arm = Bought {
+            seeds: Vec::new(),
+            lists: Vec::new(),
+        };
         for seed in self.first_seed..self.first_seed + seeds {
             let mut call = HtlCall::new("query")
                 .flag("--scores", purchase.candidates.file(file::SCORES))
@@ -399,6 +467,11 @@ impl Builder<'_> {
                 .flag("--out", Value::Own(file::QUERY.into()));
             if let Some(by) = &purchase.by {
                 call = call.flag("--by", by.as_str());
+            }
+            if let Some((features, clusters)) = &purchase.looks {
+                call = call
+                    .flag("--features", features.file(file::FEATURES))
+                    .flag("--clusters", u64::from(*clusters));
             }
             let (series_name, name) = (format!("{prefix}/choose"), format!("{prefix}-{seed}/choose"));
             let stage = StageName {
@@ -415,7 +488,8 @@ impl Builder<'_> {
             let union = self.plan.native(stage, Native::Union { lists });
             let config = config.clone().with("labelled", union.file(file::LABELLED));
             let training = self.train(series, seed, &config);
-            arm.push(self.evaluate(series, seed, &training, None));
+            arm.seeds.push(self.evaluate(series, seed, &training, None));
+            arm.lists.push(queried.file(file::QUERY));
         }
         arm
     }
@@ -425,6 +499,11 @@ impl Builder<'_> {
         self.config(&Training::of(setting::SUPERVISED), None)
             .with("labelled", list)
     }
+}
+
+/// The networks of trainings.
+fn checkpoints(stages: &[StageRef]) -> Vec<Value> {
+    stages.iter().map(|stage| stage.file(file::CHECKPOINT)).collect()
 }
 
 impl Lists {

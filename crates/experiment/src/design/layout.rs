@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use super::builder::{Builder, Curve, Images, Masks, Purchase};
 use super::lists::Lists;
 use super::outline::{AnalysisOutline, SeedOutline, SettingOutline};
-use super::setting_plan::{Networks, SettingPlan};
+use super::setting_plan::{Mining, Networks, SettingPlan};
 use crate::plan::{HtlCall, Kind, Native, StageRef, Value};
 use htl_vocabulary::arm::{BASELINE, HTL, RANDOM};
 use htl_vocabulary::{file, setting};
@@ -63,17 +63,24 @@ pub(super) fn setting(row: &SettingPlan, builder: &mut Builder, lists: &Lists) -
                 let (prefix, list) = (format!("{key}/query"), lists.first_half());
                 let config = builder.config(&training, Some(lists));
                 let purchase = Purchase {
-                    candidates: builder.candidates(&prefix, &row.setting, &config, &list, seeds),
+                    candidates: builder
+                        .candidates(&prefix, &row.setting, &config, &list, Curve::Alone, seeds)
+                        .scores,
                     list,
                     budget: lists.second_half_size(),
                     strategy: "top-fifth".into(),
                     by: None,
+                    looks: None,
                 };
-                builder.bought(&prefix, &series, &config, &purchase, seeds)
+                builder.bought(&prefix, &series, &config, &purchase, seeds).seeds
             }
         };
         arms.insert(plan.arm.key.to_owned(), results);
     }
+    let referral = match row.mining {
+        Mining::WithMasks => Some(builder.refer(key, &population)),
+        Mining::LabelFree | Mining::Unlabelled => None,
+    };
     let performance = performance(builder, key, &arms);
     let compare = row.compare.iter();
     SettingOutline {
@@ -84,6 +91,7 @@ pub(super) fn setting(row: &SettingPlan, builder: &mut Builder, lists: &Lists) -
         test_mined,
         sparsity,
         performance,
+        referral,
     }
 }
 

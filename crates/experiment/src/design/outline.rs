@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use htl_vocabulary::file;
 use htl_vocabulary::results::{Contrast, Dataset};
-use htl_vocabulary::run_file::{Analysis, ArmSeed, Results, RunFile, Setting};
+use htl_vocabulary::run_file::{Analysis, ArmSeed, Referral, Results, RunFile, Setting};
 
 use crate::plan::StageRef;
 
@@ -46,6 +46,8 @@ pub struct SettingOutline {
     pub sparsity: StageRef,
     /// Quality by group of the arms' tests; `None` where only some of their seeds are run.
     pub performance: Option<StageRef>,
+    /// Whom the mined networks would refer; `None` of settings without masks.
+    pub referral: Option<StageRef>,
 }
 
 /// One training of an arm and its test.
@@ -80,6 +82,7 @@ impl SettingOutline {
             .flat_map(|seed| [&seed.training, &seed.test])
             .chain([&self.mined, &self.test_mined, &self.sparsity])
             .chain(&self.performance)
+            .chain(&self.referral)
     }
 
     fn run_file(&self) -> Setting {
@@ -104,6 +107,10 @@ impl SettingOutline {
             test_maps: Some(self.test_mined.relative(file::MAPS)),
             selection: Some(self.mined.relative(file::SELECTION)),
             performance: self.performance.as_ref().map(|stage| stage.relative(file::PERFORMANCE)),
+            referral: self.referral.as_ref().map(|stage| Referral {
+                signals: stage.relative(file::REFERRAL),
+                ensembles: stage.relative(file::ENSEMBLES),
+            }),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The plan: what has to be done, in which order, and under which key each result is kept. Plain data: it is written to
 //! `plan.json`, printed by `htl plan --json` and read by whoever runs a stage.
 
+mod annotation;
 mod call;
 mod native;
 mod value;

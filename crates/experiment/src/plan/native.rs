@@ -7,6 +7,7 @@ use htl_vocabulary::campaign::Half;
 use htl_vocabulary::{file, write_whole};
 use serde::{Deserialize, Serialize};
 
+use super::annotation;
 use super::value::{Place, Value};
 use crate::ExperimentError;
 use crate::campaign::Planted;
@@ -49,6 +50,13 @@ pub enum Native {
         count: usize,
         /// Seed of the draw.
         seed: u64,
+    },
+    /// What it takes to annotate the images of a list, as `annotation.json`.
+    Annotation {
+        /// The data folder.
+        data: Value,
+        /// The list.
+        list: Value,
     },
     /// The ids of several lists, each once, as `labelled.csv`.
     Union {
@@ -112,6 +120,7 @@ impl Native {
             | Self::Start { data, .. }
             | Self::Plant { data, .. }
             | Self::TestHalves { data, .. } => vec![data],
+            Self::Annotation { data, list } => vec![data, list],
             Self::Union { lists } => lists.iter().collect(),
             Self::Concatenate { tables } => tables.iter().collect(),
         }
@@ -127,6 +136,7 @@ impl Native {
             Self::Start { count, seed, .. } => format!("start {count} seed {seed}"),
             Self::Plant { planted, seed, .. } => format!("plant {planted:?} seed {seed}"),
             Self::TestHalves { group, .. } => format!("test halves {}", group.as_deref().unwrap_or_default()),
+            Self::Annotation { .. } => "annotation".into(),
             Self::Union { .. } => "union".into(),
             Self::Concatenate { .. } => "concatenate".into(),
         };
@@ -176,6 +186,12 @@ impl Native {
                 planted.plant(&DataFolder::open(data.path(place)?)?, *seed, place.own)
             }
             Self::TestHalves { data, group } => test_halves(&data.path(place)?, group.as_deref(), place.own),
+            Self::Annotation { data, list } => {
+                let data = DataFolder::open(data.path(place)?)?;
+                let effort = annotation::effort(&data, &read_ids(&list.path(place)?)?)?;
+                let text = serde_json::to_string_pretty(&effort).unwrap_or_default() + "\n";
+                write_whole(&own(file::ANNOTATION), text).map_err(ExperimentError::NotWritten)
+            }
             Self::Union { lists } => {
                 let mut ids = BTreeSet::new();
                 for list in lists {

@@ -75,10 +75,18 @@ impl Line {
     }
 }
 
-/// Images seen by a network and, after a plus, by all networks behind its scores.
+/// Images seen by a network and, after a plus, by all networks behind its scores; where labels were bought, how many, of which
+/// size.
 fn cost(row: &CampaignRow) -> String {
-    match row.mining_image_steps {
+    let seen = match row.mining_image_steps {
         0 => row.image_steps.to_string(),
         mining => format!("{} + {mining}", row.image_steps),
-    }
+    };
+    let (Some(labels), Some(area), Some(outline)) = (row.labels, row.label_area, row.label_outline) else {
+        return seen;
+    };
+    format!(
+        "{seen}; {labels:.0} labels bought, lesions of {:.1} % with outlines of {outline:.2} diagonals",
+        100.0 * area
+    )
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use htl_metrics::{
     BootstrapParams, Gain, LEAST_SHOWN, LEAST_TESTED, MetricError, Units, crossed_t, holm, paired_gain, select_images,
 };
-use htl_vocabulary::campaign::{Arm, Phase, Role, Scenario};
+use htl_vocabulary::campaign::{Annotation, Arm, Phase, Role, Scenario};
 use htl_vocabulary::results::PRIMARY_METRIC;
 use serde::{Deserialize, Serialize};
 
@@ -77,6 +77,12 @@ pub struct CampaignRow {
     pub worst_gain_lo: Option<f64>,
     /// Its upper end.
     pub worst_gain_hi: Option<f64>,
+    /// Labels that each of its seeds bought, the mean.
+    pub labels: Option<f64>,
+    /// Mean share of these images that the lesion takes.
+    pub label_area: Option<f64>,
+    /// Mean length of its outline, in diagonals of the image.
+    pub label_outline: Option<f64>,
     /// Images that each of its networks saw, counted with repetition.
     pub image_steps: usize,
     /// The same of all networks behind its scores; 0 where it needs none.
@@ -97,6 +103,7 @@ pub fn best_forms(rows: &[CampaignRow], phase: &str, scenario: &str, count: usiz
 
 /// The tables of a scenario's arms, with the images that are told apart.
 struct Tables<'a> {
+    folder: &'a Path,
     phase: &'a str,
     scenario: &'a Scenario,
     arms: Vec<(&'a Arm, ArmTable)>,
@@ -137,7 +144,7 @@ pub(super) fn of_scenario(folder: &Path, phase: &Phase, scenario: &Scenario) -> 
 }
 
 impl<'a> Tables<'a> {
-    fn read(folder: &Path, phase: &'a Phase, scenario: &'a Scenario) -> Result<Self, ReportError> {
+    fn read(folder: &'a Path, phase: &'a Phase, scenario: &'a Scenario) -> Result<Self, ReportError> {
         let mut arms = Vec::new();
         for arm in &scenario.arms {
             let mut table = ArmTable::default();
@@ -164,6 +171,7 @@ impl<'a> Tables<'a> {
             .as_ref()
             .map(|group| read_group(&folder.join(&group.ids), &ids));
         Ok(Self {
+            folder,
             phase: phase.phase.name(),
             scenario,
             clusters: all.first().map(|table| table.clusters()).unwrap_or_default(),
@@ -185,6 +193,7 @@ impl<'a> Tables<'a> {
         } else {
             Default::default()
         };
+        let annotation = self.annotation(arm)?;
         let row = CampaignRow {
             phase: self.phase.to_owned(),
             scenario: self.scenario.name.clone(),
@@ -197,12 +206,27 @@ impl<'a> Tables<'a> {
             image_steps: arm.image_steps,
             mining_image_steps: mining.image_steps,
             mining_passes: mining.passes,
+            labels: annotation.map(|mean| mean[0]),
+            label_area: annotation.map(|mean| mean[1]),
+            label_outline: annotation.map(|mean| mean[2]),
             ..CampaignRow::default()
         };
         match (arm.role, self.arms.first()) {
             (Role::Baseline, _) | (_, None) => Ok(row),
             (_, Some(baseline)) => self.compared(row, arm, &values, baseline),
         }
+    }
+
+    /// Mean number, area and outline of what the arm's seeds bought.
+    fn annotation(&self, arm: &Arm) -> Result<Option<[f64; 3]>, ReportError> {
+        let mut all = Vec::new();
+        for path in arm.seeds.iter().filter_map(|seed| seed.annotation.as_ref()) {
+            let annotation = Annotation::read(&self.folder.join(path))?;
+            all.push([annotation.images as f64, annotation.area, annotation.outline]);
+        }
+        let count = all.len() as f64;
+        let mean = |at: usize| all.iter().map(|numbers| numbers[at]).sum::<f64>() / count;
+        Ok((!all.is_empty()).then(|| [0, 1, 2].map(mean)))
     }
 
     /// The row with its gains.

@@ -10,6 +10,7 @@ mod forgetting;
 mod gallery;
 mod quality;
 mod rates;
+mod referral;
 mod reliability;
 mod summary;
 mod weak;
@@ -62,7 +63,7 @@ struct Page<'a> {
     profile: &'a str,
     device: &'a str,
     dataset: &'a Dataset,
-    links: [Link; 11],
+    links: [Link; 12],
     summary: summary::Summary,
     arms: Vec<arms::Term>,
     settings: Vec<arms::SettingTable>,
@@ -70,6 +71,7 @@ struct Page<'a> {
     weak: Vec<weak::WeakTable>,
     curves: Vec<curves::SettingCurves>,
     quality: Vec<quality::Quality>,
+    referral: Vec<referral::Referral>,
     failures: Gallery,
     suspects: Gallery,
     reliability: Option<reliability::Table>,
@@ -163,6 +165,10 @@ pub(crate) fn render(report: &Report) -> Result<String, ReportError> {
             title: "Failures",
         },
         Link {
+            id: "refer",
+            title: "Whom to refer",
+        },
+        Link {
             id: "hard",
             title: "Hard to learn",
         },
@@ -202,6 +208,7 @@ pub(crate) fn render(report: &Report) -> Result<String, ReportError> {
         weak: weak::view(results),
         curves: curves::view(results, &report.curves),
         quality: quality::view(&report.quality),
+        referral: referral::view(&report.referral),
         reliability: reliability::view(&report.reliability),
         failures: Gallery::of("failure", &report.failures),
         suspects: Gallery::of("suspect", &report.suspects),

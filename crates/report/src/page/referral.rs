@@ -1,0 +1,103 @@
+use htl_vocabulary::results::PRIMARY_METRIC;
+use htl_vocabulary::{EnsembleRow, ReferralRow};
+use serde::Serialize;
+
+use crate::{ReferralTable, words};
+
+/// Whom networks would refer, and what several of them are worth.
+#[derive(Serialize)]
+pub(super) struct Referral {
+    title: String,
+    networks: usize,
+    images: usize,
+    signals: Vec<Signal>,
+    ensembles: Vec<Ensemble>,
+}
+
+#[derive(Serialize)]
+struct Signal {
+    label: String,
+    cost: String,
+    aurc: String,
+    share_of_oracle: String,
+    jaccard: String,
+    without_10: String,
+    without_20: String,
+}
+
+#[derive(Serialize)]
+struct Ensemble {
+    label: &'static str,
+    cost: String,
+    jaccard: String,
+    gain: String,
+    interval: String,
+}
+
+/// Settings whose images had no mask to be judged by are left out.
+pub(super) fn view(tables: &[ReferralTable]) -> Vec<Referral> {
+    let judged = |table: &&ReferralTable| table.signals.iter().any(|row| row.jaccard.is_some());
+    tables.iter().filter(judged).map(one).collect()
+}
+
+fn one(table: &ReferralTable) -> Referral {
+    let mut known: Vec<&ReferralRow> = table.signals.iter().filter(|row| row.aurc.is_some()).collect();
+    known.sort_by(|a, b| a.aurc.partial_cmp(&b.aurc).unwrap_or(std::cmp::Ordering::Equal));
+    Referral {
+        title: table.title.clone(),
+        networks: known.first().map_or(0, |row| row.networks),
+        images: known.first().map_or(0, |row| row.images),
+        signals: known.into_iter().map(signal).collect(),
+        ensembles: table.ensembles.iter().map(ensemble).collect(),
+    }
+}
+
+fn signal(row: &ReferralRow) -> Signal {
+    let jaccard = |value| words::value(PRIMARY_METRIC, value);
+    Signal {
+        label: row.label.clone(),
+        cost: cost(row.trainings, row.fine_tunings, row.passes),
+        aurc: row.aurc.map_or_else(String::new, |aurc| format!("{aurc:.3}")),
+        share_of_oracle: words::two_decimals(row.share_of_oracle),
+        jaccard: jaccard(row.jaccard),
+        without_10: jaccard(row.jaccard_without_10),
+        without_20: jaccard(row.jaccard_without_20),
+    }
+}
+
+fn ensemble(row: &EnsembleRow) -> Ensemble {
+    Ensemble {
+        label: match row.predictor.as_str() {
+            "network" => "One network",
+            "views" => "With eight views",
+            "ensemble" => "All networks",
+            "ensemble-views" => "All networks with eight views",
+            "dense-and-sparse" => "All networks and their pruned, fine-tuned copies",
+            _ => "Another predictor",
+        },
+        cost: cost(row.trainings, row.fine_tunings, row.passes),
+        jaccard: words::value(PRIMARY_METRIC, Some(row.jaccard)),
+        gain: row
+            .gain
+            .map_or_else(String::new, |gain| words::difference(PRIMARY_METRIC, gain)),
+        interval: row
+            .lo
+            .zip(row.hi)
+            .map_or_else(String::new, |(lo, hi)| words::interval(PRIMARY_METRIC, [lo, hi])),
+    }
+}
+
+fn cost(trainings: usize, fine_tunings: usize, passes: usize) -> String {
+    let tunings = match fine_tunings {
+        0 => String::new(),
+        some => format!(", {}", words::count(some, "fine-tuning")),
+    };
+    format!(
+        "{}{tunings}, {}",
+        words::count(trainings, "training"),
+        match passes {
+            1 => "1 pass".to_owned(),
+            more => format!("{more} passes"),
+        }
+    )
+}
