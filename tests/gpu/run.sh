@@ -2,11 +2,12 @@
 # What a machine with a GPU is asked, of a kit that `cargo xtask gpu-kit` made: bash, Python and, for CUDA, the driver are
 # enough there; no Rust and no network.
 #
-#   ./run.sh [agreement | bench | isic2018 | all]
+#   ./run.sh [agreement | bench | isic2018 | campaign | all]
 #
 #   agreement   operations, a training and predictions on the GPU against the CPU
 #   bench       a training step beside PyTorch's, where this Python has it, and its operations one by one
 #   isic2018    as much of `htl reproduce --profile isic2018` as the time allows; where it stopped, the same command goes on
+#   campaign    campaigns of docs/campaigns, side by side, as far as the time allows; not part of all
 #   all         one after the other (left out: all)
 #
 # From the environment, each with a default:
@@ -18,11 +19,12 @@
 #   HTL, HTL_BENCH, AGREEMENT, DATA, EMBEDDED, PEERS   what the kit has in it
 #   CASES, BATCH, SIZE, STEPS, ROUNDS              of bench: 32:f32 32:tf32 ... (width:numbers), 16, 256, 40, 3
 #   PROFILE, ONLY, SEEDS, PRECISION                of isic2018: isic2018, supervised, 1, f32
+#   CAMPAIGNS   of campaign, each file:device:jobs:side:options, the last as of `htl campaign`: size:$DEVICE:4:192:
 set -u
 part=${1:-all}
 case $part in
-  agreement | bench | isic2018 | all) ;;
-  *) echo "unknown part '$part': choose agreement, bench, isic2018 or all" >&2; exit 2 ;;
+  agreement | bench | isic2018 | campaign | all) ;;
+  *) echo "unknown part '$part': choose agreement, bench, isic2018, campaign or all" >&2; exit 2 ;;
 esac
 
 kit=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -38,7 +40,7 @@ for archive in programs.tar.xz data.tar; do
   fi
 done
 HTL=${HTL:-$WORK/htl} HTL_BENCH=${HTL_BENCH:-$WORK/htl-bench} AGREEMENT=${AGREEMENT:-$WORK/agreement}
-DATA=${DATA:-$WORK/development} EMBEDDED=${EMBEDDED:-$WORK/embedded} PEERS=${PEERS:-$kit/peers}
+DATA=${DATA:-$(ls -d "$WORK"/development-* 2> /dev/null | sort -V | tail -n 1)} EMBEDDED=${EMBEDDED:-$WORK/embedded} PEERS=${PEERS:-$kit/peers}
 
 libraries=$("$PYTHON" - << 'END'
 import glob
@@ -147,6 +149,32 @@ isic2018() {
   tail -n 5 "$log" | sed 's/^/  - /' >> "$summary"
   # Networks and their states stay where they are: they would be most of it.
   tar -czf "$OUT/isic2018.tar.gz" --exclude='*.safetensors' -C "$WORK" reproduced
+}
+
+campaign() {
+  local minutes entry name device jobs side options label rc at=0 labels=() children=()
+  # What is running when the time is over saves its state; then everything is packed.
+  minutes=$("$PYTHON" -c "print(max(0.05, ($LIMIT * 0.94 - $SECONDS) / 60))")
+  mkdir -p "$WORK/campaigns"
+  for entry in ${CAMPAIGNS:-size:$DEVICE:4:192:}; do
+    IFS=: read -r name device jobs side options <<< "$entry"
+    label=$name-$side-$device
+    # The same campaign at another size of the images.
+    sed "s/^base = .*/&\nsize = $side/" "$kit/campaigns/$name.toml" > "$WORK/campaigns/$label.toml"
+    timeout -k 10 "$((LIMIT - SECONDS > 10 ? LIMIT - SECONDS : 10))" "$HTL" campaign "$WORK/campaigns/$label.toml" \
+      --data "${DATA%-*}-$side" --device "$device" --jobs "$jobs" --time-limit "$minutes" --out "$WORK/campaign-$label" \
+      ${options//,/ } > "$WORK/$label.log" 2>&1 &
+    labels+=("$label")
+    children+=($!)
+  done
+  for label in "${labels[@]}"; do
+    wait "${children[at++]}"
+    outcome "campaign $label" $? "$label.log in $label.tar.gz"
+    tail -n 3 "$WORK/$label.log" | sed 's/^/  - /' >> "$summary"
+    # Networks, their states and planted data stay where they are: they would be most of it.
+    tar -czf "$OUT/$label.tar.gz" --exclude='*.safetensors' --exclude='data/images' --exclude='data/masks' \
+      -C "$WORK" "$label.log" "campaigns/$label.toml" "campaign-$label"
+  done
 }
 
 if [ "$part" = all ]; then

@@ -16,9 +16,9 @@ pub struct Args {
     /// Collected ISIC copies, for the development split; without them the kit has the embedded images only
     #[arg(long, value_name = "ISIC_DIR")]
     data: Option<PathBuf>,
-    /// Longer side of the development split's images in pixels
-    #[arg(long, default_value_t = 192, value_parser = clap::value_parser!(u32).range(16..))]
-    side: u32,
+    /// Longer side of the development split's images in pixels; given again, another copy of them is packed
+    #[arg(long, default_values_t = [192], value_parser = clap::value_parser!(u32).range(16..))]
+    side: Vec<u32>,
     /// Folder to write; must not exist
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -38,6 +38,9 @@ const MOST_BYTES: u64 = 64 << 20;
 
 /// The development split.
 const SPLITS: &str = "data-manifest/development.csv";
+
+/// Campaigns that the kit can run.
+const CAMPAIGNS: &str = "docs/campaigns";
 
 /// Files of the repository that are the kit's own.
 const SCRIPTS: [&str; 3] = ["tests/gpu/run.sh", "tests/gpu/bench.py", "tests/gpu/agree.py"];
@@ -63,7 +66,9 @@ pub fn run(args: &Args) -> Result<()> {
     fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
     let place = tempfile::Builder::new().prefix(".gpu-kit-").tempdir_in(parent)?;
     let (kit, work) = (place.path().join("kit"), place.path().join("work"));
-    fs::create_dir_all(kit.join("peers"))?;
+    for folder in ["peers", "campaigns"] {
+        fs::create_dir_all(kit.join(folder))?;
+    }
     fs::create_dir_all(&work)?;
 
     let programs = [
@@ -83,9 +88,12 @@ pub fn run(args: &Args) -> Result<()> {
 
     let embedded = root().join(EMBEDDED_DATA);
     let mut data = vec![(embedded.parent().context("data has a folder")?, "embedded")];
+    let names: Vec<String> = args.side.iter().map(|side| format!("development-{side}")).collect();
     if let Some(isic) = &args.data {
-        development(isic, args.side, &work.join("development"))?;
-        data.push((&work, "development"));
+        for (side, name) in args.side.iter().zip(&names) {
+            development(isic, *side, &work.join(name))?;
+            data.push((&work, name));
+        }
     }
     archive(&kit.join("data.tar"), &data)?;
     for (files, folder) in [(&SCRIPTS[..], kit.clone()), (&PEERS[..], kit.join("peers"))] {
@@ -94,6 +102,11 @@ pub fn run(args: &Args) -> Result<()> {
             let name = from.file_name().context("a script has a name")?;
             fs::copy(&from, folder.join(name)).with_context(|| format!("cannot read {}", from.display()))?;
         }
+    }
+    let campaigns = root().join(CAMPAIGNS);
+    for entry in fs::read_dir(&campaigns).with_context(|| format!("cannot read {}", campaigns.display()))? {
+        let entry = entry?;
+        fs::copy(entry.path(), kit.join("campaigns").join(entry.file_name()))?;
     }
     let bytes = say_sizes(&kit)?;
     ensure!(
