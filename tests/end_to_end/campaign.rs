@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use htl_report::CampaignRow;
-use htl_tests::{fails_with, htl, must, root, run, run_htl, succeeds};
+use htl_tests::{fails_with, htl, must, root, run, run_htl, stderr, succeeds};
 use htl_vocabulary::{file, read_rows};
 
 const CAMPAIGN: &str = r#"
@@ -96,6 +96,95 @@ fn a_campaign_screens_and_confirms() {
     assert!(looks.contains(",small,screen,first,small,2,"), "{looks}");
 }
 
+const PURCHASES: &str = r#"
+setting = "supervised"
+[profile]
+base = "tiny"
+[screen]
+seeds = 2
+[baseline.query]
+start = 4
+budget = 2
+strategy = "random"
+[[form]]
+name = "clustered"
+[form.query]
+strategy = "top"
+by = "forgetting"
+clusters = 2
+[[form]]
+name = "represented"
+[form.query]
+representative = true
+"#;
+
+/// Labels are bought by clusters, and from a start that stands for all; the table says what it takes to annotate them.
+#[test]
+fn labels_are_bought() {
+    let folder = must(tempfile::tempdir());
+    let out = folder.path().join("out");
+    succeeds(&run(&mut campaign(PURCHASES, folder.path())));
+    let rows: Vec<CampaignRow> = must(read_rows(&out.join(file::CAMPAIGN_TABLE)));
+    let arms: Vec<&str> = rows.iter().map(|row| row.arm.as_str()).collect();
+    assert_eq!(arms, ["baseline", "clustered", "represented"]);
+    for row in &rows {
+        assert_eq!(row.labels, Some(2.0), "{}", row.arm);
+        let (area, outline) = (row.label_area.unwrap_or(0.0), row.label_outline.unwrap_or(0.0));
+        assert!(
+            area > 0.0 && area < 1.0 && outline > 0.1,
+            "{}: {area}, {outline}",
+            row.arm
+        );
+    }
+    assert!(must(fs::read_to_string(out.join(file::CAMPAIGN_MARKDOWN))).contains("2 labels bought"));
+}
+
+/// A query needs something to choose by, and clusters of the images that it chooses among.
+#[test]
+fn senseless_queries_are_refused() {
+    let folder = must(tempfile::tempdir());
+    let at = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        must(fs::write(&path, text));
+        path.to_string_lossy().into_owned()
+    };
+    let scores = at(
+        "scores.csv",
+        "image_id,setting,fold,entropy,htl\na,,,0.1,0\nb,,,0.2,0\nc,,,0.3,0\n",
+    );
+    let features = at("features.csv", "image_id,f0\na,1\nb,2\n");
+    let out = folder.path().join("query.csv").to_string_lossy().into_owned();
+    let query = |arguments: &[&str]| {
+        let all = [&["query", "--budget", "2", "--out", out.as_str()], arguments].concat();
+        run_htl(&all)
+    };
+    let misused: [(&[&str], &str); 3] = [
+        (&[], "--scores"),
+        (&["--representative"], "--features"),
+        (
+            &["--representative", "--features", &features, "--scores", &scores],
+            "--scores",
+        ),
+    ];
+    for (arguments, word) in misused {
+        let output = query(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(stderr(&output).contains(word), "{}", stderr(&output));
+    }
+    let refused: [(&[&str], &[&str]); 4] = [
+        (&["--features", &features, "--clusters", "2"], &["`c`", "clusters"]),
+        (&["--features", &features, "--clusters", "9"], &["9", "2"]),
+        (&["--features", &scores], &["no number"]),
+        (&["--without-suspects"], &["--without-suspects", "suspect_label"]),
+    ];
+    for (arguments, words) in refused {
+        let by_score = ["--scores", scores.as_str(), "--by", "entropy"];
+        fails_with(&query(&[&by_score[..], arguments].concat()), words);
+    }
+    succeeds(&query(&["--representative", "--features", &features]));
+    assert_eq!(must(fs::read_to_string(&out)).lines().count(), 3);
+}
+
 /// What a training does not know is said before anything runs.
 #[test]
 fn senseless_campaigns_run_nothing() {
@@ -116,6 +205,12 @@ fn senseless_campaigns_run_nothing() {
             "learning_rate = 0.0001",
             "learning_speed = 2",
             &["small/slow", "learning_speed"],
+        ),
+        // Wrong in confirmation only.
+        (
+            "set = \"random\"",
+            "set = \"random\"\nform = \"adaptive\"",
+            &["small/rank-7.random", "attention.scores"],
         ),
         ("keep = 0.4", "keep = 4.0", &["small.toml", "found 4"]),
     ] {

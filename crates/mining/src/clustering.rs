@@ -1,17 +1,18 @@
 use std::collections::HashMap;
 
-use linfa::DatasetBase;
-use linfa::traits::{Fit, Predict};
-use linfa_clustering::KMeans;
-use linfa_nn::distance::L2Dist;
-use ndarray::{Array2, ArrayView2, Axis};
-use rand_xoshiro::Xoshiro256Plus;
-use rand_xoshiro::rand_core::SeedableRng;
+use rand::Rng;
+use rand::distr::Distribution;
+use rand::distr::weighted::WeightedIndex;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
 
 use crate::error::{MiningError, Result};
 use crate::features::FeatureTable;
 
-/// Images in clusters of features that are near each other (k-means from k-means++; every feature scaled to unit variance).
+/// Images in clusters of features that are near each other: k-means from the starts of k-means++ (Arthur & Vassilvitskii 2007),
+/// every feature scaled to unit variance.
+///
+/// Own code, as the crates that have it bring twenty others.
 #[derive(Debug, Clone)]
 pub struct Clusters {
     /// Cluster of each image, by id.
@@ -20,13 +21,15 @@ pub struct Clusters {
     pub representatives: Vec<String>,
 }
 
-/// Starts of k-means of which the best is kept.
+/// Starts of which the best is kept.
 const STARTS: usize = 3;
+/// Rounds after which a start ends that still changes.
+const ROUNDS: usize = 100;
 
 /// At most `count` clusters: fewer where fewer images differ.
 ///
 /// # Errors
-/// [`MiningError::TooFewImages`] for more clusters than images, [`MiningError::Features`] if no clusters are found.
+/// [`MiningError::TooFewImages`] for more clusters than images, or none.
 pub fn clusters_of(table: &FeatureTable, count: usize, seed: u64) -> Result<Clusters> {
     let images = table.ids().len();
     if count == 0 || count > images {
@@ -36,43 +39,103 @@ pub fn clusters_of(table: &FeatureTable, count: usize, seed: u64) -> Result<Clus
             available: images,
         });
     }
-    let bad = |problem: String| MiningError::Features { problem };
-    let scaled = scaled(table).map_err(|error| bad(error.to_string()))?;
-    let rng = Xoshiro256Plus::seed_from_u64(seed);
-    let fitted = KMeans::params_with(count, rng, L2Dist)
-        .n_runs(STARTS)
-        .fit(&DatasetBase::from(scaled.clone()))
-        .map_err(|error| bad(error.to_string()))?;
-    let places: Vec<usize> = fitted.predict(&scaled).to_vec();
-    let ids = table.ids();
-    let mut nearest: Vec<Option<(f64, usize)>> = vec![None; count];
-    for (image, (row, place)) in scaled.axis_iter(Axis(0)).zip(&places).enumerate() {
-        let distance = (&row - &fitted.centroids().row(*place)).mapv(|d| d * d).sum();
-        if nearest[*place].is_none_or(|(least, _)| distance < least) {
-            nearest[*place] = Some((distance, image));
+    let points = scaled(table);
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let runs = (0..STARTS).map(|_| settled(&points, starts(&points, count, &mut rng)));
+    let (_, centres) = runs
+        .min_by(|a, b| a.0.total_cmp(&b.0))
+        .unwrap_or_else(|| (0.0, Vec::new()));
+    let mut nearest: Vec<Option<(f64, usize)>> = vec![None; centres.len()];
+    let mut of = HashMap::with_capacity(images);
+    for (image, (point, id)) in points.iter().zip(table.ids()).enumerate() {
+        let (cluster, distance) = closest(point, &centres);
+        if nearest[cluster].is_none_or(|(least, _)| distance < least) {
+            nearest[cluster] = Some((distance, image));
         }
+        of.insert(id.clone(), cluster);
     }
     let found = nearest.into_iter().flatten();
     Ok(Clusters {
-        of: ids.iter().cloned().zip(places).collect(),
-        representatives: found.map(|(_, image)| ids[image].clone()).collect(),
+        of,
+        representatives: found.map(|(_, image)| table.ids()[image].clone()).collect(),
     })
 }
 
-/// `[images, features]`, every feature with mean 0 and variance 1, or 0 where it is the same everywhere.
-fn scaled(table: &FeatureTable) -> std::result::Result<Array2<f64>, ndarray::ShapeError> {
-    let shape = (table.ids().len(), table.length());
-    let values = ArrayView2::from_shape(shape, table.values())?;
-    let mut scaled = values.to_owned();
-    for mut column in scaled.axis_iter_mut(Axis(1)) {
-        let mean = column.sum() / shape.0 as f64;
-        column -= mean;
-        let deviation = (column.mapv(|v| v * v).sum() / shape.0 as f64).sqrt();
-        if deviation > 0.0 {
-            column /= deviation;
+/// Every feature with mean 0 and variance 1, or 0 where it is the same everywhere.
+fn scaled(table: &FeatureTable) -> Vec<Vec<f64>> {
+    let mut points: Vec<Vec<f64>> = table
+        .values()
+        .chunks(table.length().max(1))
+        .map(<[f64]>::to_vec)
+        .collect();
+    let count = points.len() as f64;
+    for at in 0..table.length() {
+        let mean = points.iter().map(|point| point[at]).sum::<f64>() / count;
+        let variance = points.iter().map(|point| (point[at] - mean).powi(2)).sum::<f64>() / count;
+        let scale = if variance > 0.0 { variance.sqrt().recip() } else { 0.0 };
+        points
+            .iter_mut()
+            .for_each(|point| point[at] = (point[at] - mean) * scale);
+    }
+    points
+}
+
+/// Points far from each other: each drawn with the squared distance to those before it. Fewer than `count` where no other point
+/// differs from them.
+fn starts(points: &[Vec<f64>], count: usize, rng: &mut ChaCha8Rng) -> Vec<Vec<f64>> {
+    let mut centres = vec![points[rng.random_range(0..points.len())].clone()];
+    let mut distances: Vec<f64> = points.iter().map(|point| squared(point, &centres[0])).collect();
+    while centres.len() < count {
+        let Ok(far) = WeightedIndex::new(&distances) else { break };
+        let centre = points[far.sample(rng)].clone();
+        for (distance, point) in distances.iter_mut().zip(points) {
+            *distance = distance.min(squared(point, &centre));
+        }
+        centres.push(centre);
+    }
+    centres
+}
+
+/// Lloyd's rounds: the sum of squared distances at their end, and the centres.
+fn settled(points: &[Vec<f64>], mut centres: Vec<Vec<f64>>) -> (f64, Vec<Vec<f64>>) {
+    let mut inertia = f64::INFINITY;
+    for _ in 0..ROUNDS {
+        let mut sums = vec![vec![0.0; points[0].len()]; centres.len()];
+        let mut members = vec![0usize; centres.len()];
+        let mut total = 0.0;
+        for point in points {
+            let (cluster, distance) = closest(point, &centres);
+            total += distance;
+            members[cluster] += 1;
+            sums[cluster]
+                .iter_mut()
+                .zip(point)
+                .for_each(|(sum, value)| *sum += value);
+        }
+        if total >= inertia {
+            break;
+        }
+        inertia = total;
+        for ((centre, sum), members) in centres.iter_mut().zip(sums).zip(members) {
+            // A cluster that lost all of its images stays where it is.
+            if members > 0 {
+                *centre = sum.into_iter().map(|sum| sum / members as f64).collect();
+            }
         }
     }
-    Ok(scaled)
+    (inertia, centres)
+}
+
+/// The nearest centre, of equally near ones the first, and the squared distance to it.
+fn closest(point: &[f64], centres: &[Vec<f64>]) -> (usize, f64) {
+    let distances = centres.iter().map(|centre| squared(point, centre)).enumerate();
+    distances
+        .min_by(|a, b| a.1.total_cmp(&b.1))
+        .unwrap_or((0, f64::INFINITY))
+}
+
+fn squared(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum()
 }
 
 #[cfg(test)]

@@ -24,7 +24,6 @@ mod attribute;
 mod attributes;
 mod choose;
 mod classes;
-#[cfg(feature = "clusters")]
 mod clustering;
 pub mod column;
 #[cfg(feature = "candle")]
@@ -75,7 +74,6 @@ pub use attributes::{
 };
 pub use choose::{FoldChoice, default_score};
 pub use classes::{ClassPopulation, class_scores, modal_class};
-#[cfg(feature = "clusters")]
 pub use clustering::{Clusters, clusters_of};
 #[cfg(feature = "candle")]
 pub use comparison::{Comparison, Contrast, Truth, TruthError, scores};

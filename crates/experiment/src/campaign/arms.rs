@@ -52,7 +52,10 @@ pub(super) fn arms(campaign: &Campaign, phase: &Phase, scenario: usize, planted:
             // A change of something that the form does not have is no control of it.
             let fits = match &form.controls {
                 Some(names) => names.contains(&control.name),
-                None => form.change().has_all_of(&control.change()),
+                None => {
+                    let named = control.of.as_ref().is_none_or(|forms| forms.contains(&form.name));
+                    named && form.change().has_all_of(&control.change())
+                }
             };
             if asked && fits {
                 arms.push(Wanted {

@@ -25,6 +25,9 @@ pub struct Variation {
     /// Of a form, the controls that it has; if left out, all that change something that the form has.
     #[serde(default)]
     pub controls: Option<Vec<String>>,
+    /// Of a control, the only forms that it is one of.
+    #[serde(default)]
+    pub of: Option<Vec<String>>,
 }
 
 /// What a variation changes.
@@ -95,8 +98,7 @@ impl Change {
 
     /// Whether all that another change touches is there.
     pub(super) fn has_all_of(&self, other: &Self) -> bool {
-        let sections = other.train.keys().all(|key| self.train.contains_key(key));
-        sections && (self.query.is_some() || other.query.is_none())
+        has_sections_of(&self.train, &other.train) && (self.query.is_some() || other.query.is_none())
     }
 
     /// Whether it makes sense as a whole.
@@ -146,6 +148,17 @@ impl Change {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether every section of another table, and every key outside of sections, is in one.
+fn has_sections_of(table: &toml::Table, other: &toml::Table) -> bool {
+    other.iter().all(|(key, value)| match (table.get(key), value) {
+        (Some(toml::Value::Table(table)), toml::Value::Table(other)) => {
+            let inner = |(key, value): (&String, &toml::Value)| value.is_table().then(|| (key.clone(), value.clone()));
+            has_sections_of(table, &other.iter().filter_map(inner).collect())
+        }
+        (found, _) => found.is_some(),
+    })
 }
 
 /// The scores that a change names.

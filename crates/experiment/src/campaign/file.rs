@@ -122,8 +122,12 @@ impl CampaignFile {
         let of_forms = self.forms.iter().filter_map(|form| form.controls.as_ref()).flatten();
         let mut asked = self.screen.controls.iter().chain(of_forms);
         let unknown = |name: &&String| !self.controls.iter().any(|control| control.name == **name);
-        match asked.find(unknown) {
-            Some(unknown) => Err(format!("there is no [[control]] called `{unknown}`")),
+        if let Some(unknown) = asked.find(unknown) {
+            return Err(format!("there is no [[control]] called `{unknown}`"));
+        }
+        let mut of = self.controls.iter().filter_map(|control| control.of.as_ref()).flatten();
+        match of.find(|name| !self.forms.iter().any(|form| form.name == **name)) {
+            Some(unknown) => Err(format!("there is no [[form]] called `{unknown}`")),
             None => Ok(()),
         }
     }

@@ -87,6 +87,12 @@ impl Campaign {
         found.unwrap_or(&SETTING_PLANS[0])
     }
 
+    /// Confirmation, were every form among the best.
+    pub(crate) fn everything(&self) -> Phase {
+        let forms: Vec<String> = self.file.forms.iter().map(|form| form.name.clone()).collect();
+        Phase::Confirm(vec![forms; self.scenarios().len()])
+    }
+
     /// The scenarios; the data as they are, if the file names none.
     pub fn scenarios(&self) -> Vec<Scenario> {
         match self.file.scenarios.as_slice() {

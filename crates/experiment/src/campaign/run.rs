@@ -21,7 +21,7 @@ pub struct PhaseMade {
     pub reused: usize,
 }
 
-/// Plans a phase and lets `check` look at the plan; then runs what is missing of it and writes `campaign.json`, which keeps what
+/// Plans a phase and lets `check` look at the plan, before screening also at that of all that may be confirmed; then runs what is missing of it and writes `campaign.json`, which keeps what
 /// an earlier phase wrote. Every look at test images is a line of `looks.csv`.
 ///
 /// # Errors
@@ -30,7 +30,7 @@ pub fn run_phase<E: From<ExperimentError>>(
     campaign: &Campaign,
     phase: &Phase,
     run: &Reproduce,
-    check: impl FnOnce(&CampaignOutline) -> Result<(), E>,
+    check: impl Fn(&CampaignOutline) -> Result<(), E>,
 ) -> Result<PhaseMade, E> {
     let place = Workplace::open(run)?;
     let (_, extras) = data::survey(&run.profile, place.data(), &run.data_name)?;
@@ -42,6 +42,15 @@ pub fn run_phase<E: From<ExperimentError>>(
         .into());
     }
     let base = run.base(place.data_sha256().to_owned())?;
+    if let (Phase::Screen, Some(_)) = (phase, &campaign.file.confirm) {
+        // Which forms are confirmed is known later, what may be wrong with their controls now.
+        check(&plan_phase(
+            campaign,
+            &campaign.everything(),
+            base.clone(),
+            extras.metadata,
+        ))?;
+    }
     let outline = plan_phase(campaign, phase, base, extras.metadata);
     check(&outline)?;
     let trainings: usize = outline

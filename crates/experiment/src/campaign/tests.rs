@@ -366,3 +366,35 @@ fn curves_have_what_scores_need() {
         );
     }
 }
+
+/// A control of a section inside a section is one of forms that have it, and a control may say whose it is.
+#[test]
+fn controls_are_of_what_they_change() {
+    let text = FILE.replace(
+        "[[control]]\nname = \"seeds\"\n[control.train.attention]\nby = \"dense_spread\"\n",
+        "[[control]]\nname = \"deep\"\n[control.train.attention.params]\nevery = 3\n\
+         [[control]]\nname = \"own\"\nof = [\"slow\"]\n[control.train]\nlearning_rate = 0.1\n",
+    );
+    let text = text.replace("weight = 7\n", "weight = 7\n[form.train.attention.params]\nevery = 2\n");
+    let campaign = read(&text).unwrap();
+    let outline = plan_phase(&campaign, &campaign.everything(), base(), true);
+    let names: Vec<&str> = arms(&outline, 1).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(
+        names,
+        [
+            "baseline",
+            "rank-7",
+            "rank-7.random",
+            "rank-7.deep",
+            "slow",
+            "slow.own",
+            "live",
+            "live.random",
+            "long"
+        ]
+    );
+    let said = read(&text.replace("of = [\"slow\"]", "of = [\"fast\"]"))
+        .unwrap_err()
+        .to_string();
+    assert!(said.contains("`fast`"), "{said}");
+}
