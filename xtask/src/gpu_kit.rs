@@ -106,6 +106,9 @@ pub fn run(args: &Args) -> Result<()> {
     let campaigns = root().join(CAMPAIGNS);
     for entry in fs::read_dir(&campaigns).with_context(|| format!("cannot read {}", campaigns.display()))? {
         let entry = entry?;
+        if entry.path().is_dir() {
+            continue;
+        }
         fs::copy(entry.path(), kit.join("campaigns").join(entry.file_name()))?;
     }
     let bytes = say_sizes(&kit)?;

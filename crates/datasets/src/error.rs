@@ -197,8 +197,8 @@ pub enum DatasetError {
     },
     /// Mask and image differ in size.
     #[error(
-        "mask {} is {}x{} but its image {} is {}x{}; masks must have their image's width and height",
-        mask.display(), mask_size.0, mask_size.1, image.display(), image_size.0, image_size.1
+        "mask {} is {}x{} but its image {} is {}x{}; masks must have their image's width and height{}",
+        mask.display(), mask_size.0, mask_size.1, image.display(), image_size.0, image_size.1, turned(*mask_size, *image_size)
     )]
     MaskSize {
         /// The mask.
@@ -305,5 +305,15 @@ pub(crate) fn list(names: &[String]) -> String {
         0 => "none".to_owned(),
         1..=5 => shown,
         more => format!("{shown} and {} more", more - 5),
+    }
+}
+
+/// A word on sizes that differ by a quarter turn.
+fn turned(mask: (u32, u32), image: (u32, u32)) -> &'static str {
+    match mask == (image.1, image.0) {
+        true => {
+            " (it lies on its side: the photograph is shown as its EXIF orientation says, and the mask has to be turned likewise)"
+        }
+        false => "",
     }
 }

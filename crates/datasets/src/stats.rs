@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::{DataFolder, DatasetError, Split, read_mask};
+use crate::{DataFolder, DatasetError, Split, image_size, read_mask_for};
 
 /// What a data folder holds, per split.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -40,7 +40,7 @@ impl FolderStats {
     /// of at most twenty levels.
     ///
     /// # Errors
-    /// As [`read_mask`]: every mask is read for its area.
+    /// As [`read_mask_for`]: every mask is read for its area.
     pub fn of(folder: &DataFolder) -> Result<Self, DatasetError> {
         let mut stats = Self {
             images: BTreeMap::new(),
@@ -73,11 +73,11 @@ impl FolderStats {
         let areas = folder
             .samples()
             .par_iter()
-            .filter_map(|sample| Some((sample.split, sample.mask.as_ref()?)))
-            .map(|(split, path)| {
-                let mask = read_mask(path)?;
+            .filter_map(|sample| Some((sample, sample.mask.as_ref()?)))
+            .map(|(sample, path)| {
+                let mask = read_mask_for(path, &sample.image, image_size(&sample.image)?)?;
                 let white = mask.iter().filter(|value| **value > 128).count();
-                Ok((split, white as f64 / mask.len().max(1) as f64))
+                Ok((sample.split, white as f64 / mask.len().max(1) as f64))
             })
             .collect::<Result<Vec<(Split, f64)>, DatasetError>>()?;
         for split in Split::ALL {

@@ -9,7 +9,8 @@ use std::{
 
 use common::{disc, good, says};
 use htl_datasets::{
-    DataFolder, ImageSet, MaskUse, RgbImage, Sample, image_size, read_mask, read_mask_for, read_rgb, resize_mask,
+    DataFolder, ImageSet, Inside, MaskUse, RgbImage, Sample, convert_mask, image_size, read_mask, read_mask_for,
+    read_prediction, read_rgb, resize_mask,
 };
 use image::{DynamicImage, GrayAlphaImage, GrayImage, ImageBuffer, Luma, LumaA, Rgb};
 
@@ -47,14 +48,97 @@ fn sixteen_bit_colour_grey_with_alpha_and_wrong_extensions() {
     assert_eq!(read_rgb(&jpeg_named_png).unwrap().dimensions(), (48, 32));
 }
 
-/// Orientation is for viewers: masks are drawn on stored pixels.
+/// A JPEG that says it is to be shown turned.
+fn with_orientation(jpeg: &[u8], orientation: u8) -> Vec<u8> {
+    let exif = [
+        b"Exif\0\0MM\0*\0\0\0\x08".as_slice(),
+        // One entry: tag 0x0112, a short, once.
+        &[0, 1, 0x01, 0x12, 0, 3, 0, 0, 0, 1, 0, orientation, 0, 0, 0, 0, 0, 0],
+    ]
+    .concat();
+    let length = u16::try_from(exif.len() + 2).unwrap().to_be_bytes();
+    [&jpeg[..2], &[0xff, 0xe1], &length, &exif, &jpeg[2..]].concat()
+}
+
+/// All eight orientations, as the EXIF standard defines them: where the pixel that is shown at (x, y) is stored.
 #[test]
-fn exif_orientation_is_not_applied() {
-    assert_eq!(
-        read_rgb(&golden("oriented.jpg")).unwrap(),
-        read_rgb(&golden("baseline.jpg")).unwrap()
+fn images_and_masks_are_turned_as_viewers_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("turned.jpg");
+    let jpeg = fs::read(golden("baseline.jpg")).unwrap();
+    let stored = read_rgb(&golden("baseline.jpg")).unwrap();
+    let (width, height) = stored.dimensions();
+    for orientation in 1..=8 {
+        fs::write(&path, with_orientation(&jpeg, orientation)).unwrap();
+        let shown = read_rgb(&path).unwrap();
+        let size = if orientation > 4 {
+            (height, width)
+        } else {
+            (width, height)
+        };
+        assert_eq!((shown.dimensions(), image_size(&path).unwrap()), (size, size));
+        for (x, y, pixel) in shown.enumerate_pixels() {
+            let (x, y) = match orientation {
+                1 => (x, y),
+                2 => (width - 1 - x, y),
+                3 => (width - 1 - x, height - 1 - y),
+                4 => (x, height - 1 - y),
+                5 => (y, x),
+                6 => (y, height - 1 - x),
+                7 => (width - 1 - y, height - 1 - x),
+                _ => (width - 1 - y, x),
+            };
+            assert_eq!(pixel, stored.get_pixel(x, y), "orientation {orientation}");
+        }
+    }
+    // Pillow wrote this one, with orientation 6.
+    let pillow = read_rgb(&golden("oriented.jpg")).unwrap();
+    assert_eq!(pillow, image::imageops::rotate90(&stored));
+
+    let mut jpeg = Vec::new();
+    let half = GrayImage::from_fn(16, 8, |x, _| Luma([if x < 8 { 255 } else { 0 }]));
+    half.write_to(&mut std::io::Cursor::new(&mut jpeg), image::ImageFormat::Jpeg)
+        .unwrap();
+    fs::write(&path, with_orientation(&jpeg, 6)).unwrap();
+    let mask = read_mask(&path).unwrap();
+    assert_eq!(mask.dimensions(), (8, 16));
+    assert!(
+        mask.enumerate_pixels()
+            .all(|(_, y, pixel)| (pixel.0[0] == 255) == (y < 8))
     );
-    assert_eq!(image_size(&golden("oriented.jpg")).unwrap(), (48, 32));
+}
+
+/// What is larger than anybody's photograph is refused before it is decoded.
+#[test]
+fn enormous_images_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("large.png");
+    // The head of a PNG of 20,000 x 20,000 pixels of one bit.
+    let mut png = Vec::new();
+    GrayImage::new(1, 1)
+        .write_to(&mut std::io::Cursor::new(&mut png), image::ImageFormat::Png)
+        .unwrap();
+    let mut head = b"IHDR".to_vec();
+    head.extend(20_000u32.to_be_bytes());
+    head.extend(20_000u32.to_be_bytes());
+    head.extend([1, 0, 0, 0, 0]);
+    let mut crc = u32::MAX;
+    for byte in &head {
+        crc ^= u32::from(*byte);
+        for _ in 0..8 {
+            crc = if crc & 1 == 1 {
+                (crc >> 1) ^ 0xedb8_8320
+            } else {
+                crc >> 1
+            };
+        }
+    }
+    head.extend((!crc).to_be_bytes());
+    png.splice(12..33, head);
+    fs::write(&path, &png).unwrap();
+    for error in [read_rgb(&path).unwrap_err(), read_mask(&path).unwrap_err()] {
+        says(&error.to_string(), &["large.png", "20000 x 20000", "100 million"]);
+    }
 }
 
 /// A file cut anywhere is refused in words that name it; decoders alone accept most cut JPEGs.
@@ -149,7 +233,30 @@ fn what_is_no_mask_is_refused() {
     let binary = GrayImage::from_raw(2, 1, vec![0, 1]).unwrap();
     says(
         &message(binary.into()),
-        &["m.png is not a mask", "largest value is 1", "multiply by 255"],
+        &[
+            "m.png is not a mask",
+            "largest value is 1",
+            "multiply by 255",
+            "--inside 1",
+        ],
+    );
+    let deep = |values: Vec<u16>| {
+        let width = values.len() as u32;
+        DynamicImage::ImageLuma16(ImageBuffer::<Luma<u16>, _>::from_raw(width, 1, values).unwrap())
+    };
+    says(
+        &message(deep(vec![0, 1])),
+        &["largest value is 1;", "65535 inside", "--inside 1"],
+    );
+    says(
+        &message(deep(vec![0, 255])),
+        &["largest value is 255;", "multiply by 257"],
+    );
+    // A value to ignore is not a lesion.
+    let labels: Vec<u8> = (0..100).map(|at| [0, 0, 1, 255][at % 4]).collect();
+    says(
+        &message(GrayImage::from_raw(10, 10, labels).unwrap().into()),
+        &["0 (50 %), 1 (25 %), 255 (25 %)", "label map", "--inside VALUES"],
     );
     says(
         &message(RgbImage::from_pixel(2, 2, Rgb([255, 0, 0])).into()),
@@ -157,6 +264,63 @@ fn what_is_no_mask_is_refused() {
     );
     let photograph = GrayImage::from_fn(16, 16, |x, y| Luma([(x * 8 + y * 8) as u8]));
     says(&message(photograph.into()), &["mid-grey", "photograph"]);
+    let in_alpha = GrayAlphaImage::from_fn(4, 4, |x, _| LumaA([255, if x < 2 { 255 } else { 0 }]));
+    says(&message(in_alpha.into()), &["transparency varies", "--opaque"]);
+    GrayAlphaImage::from_fn(4, 4, |x, _| LumaA([if x < 2 { 255 } else { 0 }, 200]))
+        .save(&path)
+        .unwrap();
+    assert_eq!(
+        read_mask(&path).unwrap().iter().filter(|value| **value == 255).count(),
+        8
+    );
+}
+
+/// Predictions are read as the official scorer does: soft maps and dark ones too, cut above 128.
+#[test]
+fn any_grey_is_a_prediction() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("p.png");
+    GrayImage::from_fn(16, 16, |x, y| Luma([(x * 8 + y * 8) as u8]))
+        .save(&path)
+        .unwrap();
+    let found = read_prediction(&path).unwrap();
+    assert!(
+        found
+            .enumerate_pixels()
+            .all(|(x, y, pixel)| (pixel.0[0] == 255) == (x * 8 + y * 8 > 128))
+    );
+    GrayImage::from_pixel(4, 4, Luma([100])).save(&path).unwrap();
+    assert!(read_prediction(&path).unwrap().iter().all(|value| *value == 0));
+    RgbImage::from_pixel(2, 2, Rgb([255, 0, 0])).save(&path).unwrap();
+    says(&read_prediction(&path).unwrap_err().to_string(), &["colours"]);
+}
+
+/// What is no mask by itself becomes one when it is said what means inside.
+#[test]
+fn masks_are_made_of_labels_depths_and_alpha() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.png");
+    let inside = |rule: &Inside| -> Vec<bool> {
+        let (mask, _) = convert_mask(&path, rule).unwrap();
+        mask.iter().map(|value| *value == 255).collect()
+    };
+    let deep = ImageBuffer::<Luma<u16>, _>::from_raw(4, 1, vec![0u16, 1, 2, 300]).unwrap();
+    DynamicImage::ImageLuma16(deep).save(&path).unwrap();
+    assert_eq!(inside(&Inside::Values(vec![1, 300])), [false, true, false, true]);
+    assert_eq!(inside(&Inside::Above(1)), [false, false, true, true]);
+    let (_, counts) = convert_mask(&path, &Inside::Above(1)).unwrap();
+    assert_eq!(
+        counts.into_iter().collect::<Vec<_>>(),
+        [(0, 1), (1, 1), (2, 1), (300, 1)]
+    );
+    says(
+        &convert_mask(&path, &Inside::Opaque).unwrap_err().to_string(),
+        &["no alpha"],
+    );
+    GrayAlphaImage::from_fn(4, 1, |x, _| LumaA([9, (x * 80) as u8]))
+        .save(&path)
+        .unwrap();
+    assert_eq!(inside(&Inside::Opaque), [false, false, true, true]);
 }
 
 #[test]
@@ -164,7 +328,15 @@ fn sizes_must_agree() {
     let folder = good();
     disc(8, 12).save(folder.path("masks/c.png")).unwrap();
     let error = read_mask_for(&folder.path("masks/c.png"), &folder.path("images/c.png"), (12, 8)).unwrap_err();
-    says(&error.to_string(), &["masks/c.png is 8x12", "images/c.png is 12x8"]);
+    says(
+        &error.to_string(),
+        &[
+            "masks/c.png is 8x12",
+            "images/c.png is 12x8",
+            "lies on its side",
+            "EXIF",
+        ],
+    );
     let data = DataFolder::open(folder.root()).unwrap();
     let problems = data.problems();
     assert_eq!(problems.len(), 1);

@@ -1,4 +1,4 @@
-use htl_datasets::{DataFolder, ImageSet, Sample, Split};
+use htl_datasets::{DataFolder, ImageSet, Sample, Split, image_size, read_mask_for};
 use htl_metrics::{MapCut, Mask, resize_bilinear};
 
 use crate::InferenceError;
@@ -26,7 +26,7 @@ pub fn stored_mask(sample: &Sample) -> Result<Mask, InferenceError> {
     let path = sample.mask.as_deref().ok_or_else(|| InferenceError::NoMask {
         image_id: sample.image_id.clone(),
     })?;
-    of_luma(&htl_datasets::read_mask(path)?)
+    of_luma(&read_mask_for(path, &sample.image, image_size(&sample.image)?)?)
 }
 
 /// The masks of a set at their stored size, in the order of the set.

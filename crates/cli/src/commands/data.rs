@@ -4,6 +4,7 @@ use anyhow::{Context, bail};
 use clap::Subcommand;
 use htl_datasets::{Access, DataFolder, FolderStats, Manifest, catalogue, fetch};
 
+use super::convert_masks::ConvertMasks;
 use super::plant::Plant;
 use super::print;
 use crate::progress::Progress;
@@ -29,6 +30,8 @@ pub enum Data {
     },
     /// Make a data folder with a known weakness: a group made rare, or masks made wrong; the truth is kept aside
     Plant(Plant),
+    /// Make masks of label maps, soft maps, 16-bit files or alpha channels
+    ConvertMasks(ConvertMasks),
     /// Count a data folder: images per split, masks, demographics, lesion areas, as JSON
     Stats {
         /// The data folder
@@ -44,6 +47,7 @@ impl Data {
             Self::Fetch { name, out } => return fetch_all(&name, &out),
             Self::Verify { data } => return verify(&data),
             Self::Plant(plant) => return plant.run(),
+            Self::ConvertMasks(convert) => return convert.run(),
             Self::Stats { data } => {
                 let stats = FolderStats::of(&DataFolder::open(&data)?)?;
                 print(&serde_json::to_string_pretty(&stats)?)?;

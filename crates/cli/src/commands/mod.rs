@@ -6,6 +6,7 @@ pub mod campaign;
 pub mod cancel;
 pub mod check;
 mod choices;
+mod convert_masks;
 pub mod data;
 mod engine_args;
 pub mod evaluate;

@@ -126,7 +126,8 @@ impl<'a> People<'a> {
 fn lesions(data: &DataFolder, ids: &[String]) -> anyhow::Result<Vec<Lesion>> {
     let of = |sample: &Sample| -> anyhow::Result<Option<LesionAttributes>> {
         let Some(mask) = &sample.mask else { return Ok(None) };
-        let (rgb, mask) = (htl_datasets::read_rgb(&sample.image)?, htl_datasets::read_mask(mask)?);
+        let rgb = htl_datasets::read_rgb(&sample.image)?;
+        let mask = htl_datasets::read_mask_for(mask, &sample.image, rgb.dimensions())?;
         Ok(Some(htl_datasets::attributes(&rgb, &mask)?))
     };
     ids.iter()

@@ -5,6 +5,7 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use clap::Args;
+use htl_datasets::{GrayImage, read_mask, read_prediction};
 use htl_metrics::{Confusion, Mask, ScoreSummary};
 
 use super::print;
@@ -12,9 +13,8 @@ use super::print;
 /// `htl score`.
 #[derive(Args)]
 #[command(
-    after_help = "Masks are binarised with > 128, as the official scorer does. Two kinds of file that it would binarise \
-    too are refused here, since they are seldom meant as masks: those whose largest value is 1 to 128, and those of which more \
-    than a quarter is mid-grey (64 to 191)."
+    after_help = "Predictions are read as the official scorer reads them: any grey, inside above 128. Truths have to be masks: what \
+    `htl data verify` refuses is refused."
 )]
 pub struct Score {
     /// Folder of truth masks
@@ -38,8 +38,8 @@ impl Score {
         let mut pairs = Vec::with_capacity(truths.len());
         for (id, truth_path) in &truths {
             let prediction_path = &predictions[id];
-            let truth = read(truth_path)?;
-            let prediction = read(prediction_path)?;
+            let truth = mask(&read_mask(truth_path)?)?;
+            let prediction = mask(&read_prediction(prediction_path)?)?;
             let confusion = Confusion::of(&prediction, &truth)
                 .with_context(|| format!("{} against {}", prediction_path.display(), truth_path.display()))?;
             pairs.push((id.clone(), confusion));
@@ -49,13 +49,9 @@ impl Score {
     }
 }
 
-fn read(path: &Path) -> anyhow::Result<Mask> {
-    let stored = htl_datasets::read_mask(path)?;
-    Ok(Mask::from_luma(
-        stored.height() as usize,
-        stored.width() as usize,
-        stored.as_raw(),
-    )?)
+fn mask(stored: &GrayImage) -> anyhow::Result<Mask> {
+    let (width, height) = stored.dimensions();
+    Ok(Mask::from_luma(height as usize, width as usize, stored.as_raw())?)
 }
 
 /// The PNG files of a folder by the id that their names start with: `ISIC_0000000.png`,

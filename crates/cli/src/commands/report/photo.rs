@@ -35,7 +35,11 @@ impl<'a> Photo<'a> {
     }
 
     pub fn truth(&self, sample: &Sample) -> anyhow::Result<Option<Vec<u8>>> {
-        let mask = sample.mask.as_ref().map(|path| htl_datasets::read_mask(path));
+        let size = self.rgb.dimensions();
+        let mask = sample
+            .mask
+            .as_ref()
+            .map(|path| htl_datasets::read_mask_for(path, &sample.image, size));
         Ok(mask.transpose()?.map(|mask| mask.into_raw()))
     }
 
