@@ -369,3 +369,43 @@ fn reproduce_checks_the_data_first() {
         .arg(out.path().join("nowhere")));
     assert!(!output.status.success() && stderr(&output).contains("nowhere"));
 }
+
+/// Label maps are refused with what was found, and become masks when it is said what means inside; what is in the way or cannot be
+/// converted is named, and then nothing is written.
+#[test]
+fn label_maps_are_refused_and_converted() {
+    let example = Example::new();
+    let labels = GrayImage::from_fn(SIDE, SIDE, |x, y| {
+        image::Luma([u8::from(x + y > SIDE) + u8::from(x > SIDE / 2)])
+    });
+    must(labels.save(example.mask(3)));
+    fails_with(&example.verify(), &[&id(3), "largest value is 2", "convert-masks"]);
+
+    let (source, out) = (example.path("labels"), example.path("converted"));
+    must(fs::create_dir_all(&source));
+    must(labels.save(source.join("a.png")));
+    let convert = |arguments: &[&str]| {
+        let mut command = Command::new(htl());
+        command
+            .args(["data", "convert-masks"])
+            .arg(&source)
+            .arg("--out")
+            .arg(&out);
+        run(command.args(arguments))
+    };
+    assert_eq!(convert(&[]).status.code(), Some(2));
+    succeeds(&convert(&["--inside", "1,2"]));
+    let mask = must(image::open(out.join("a.png"))).into_luma8();
+    let inside = |x: u32, y: u32| labels.get_pixel(x, y).0[0] > 0;
+    assert!(
+        mask.enumerate_pixels()
+            .all(|(x, y, pixel)| pixel.0[0] == if inside(x, y) { 255 } else { 0 })
+    );
+    must(fs::copy(out.join("a.png"), example.mask(3)));
+    succeeds(&example.verify());
+    fails_with(&convert(&["--inside", "1"]), &["a.png is there already"]);
+    must(fs::write(source.join("b.png"), "text"));
+    must(fs::remove_dir_all(&out));
+    fails_with(&convert(&["--above", "0"]), &["nothing was written", "b.png"]);
+    assert!(!out.exists());
+}

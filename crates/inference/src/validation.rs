@@ -48,14 +48,6 @@ impl Validator {
     /// # Errors
     /// As [`quality`](Self::quality).
     pub fn qualities(&self, predictor: &dyn Predictor, images: &ImageSet) -> Result<Option<Vec<f64>>, InferenceError> {
-        let of_maps = |quality: &dyn Fn(usize, &[f32]) -> Result<f64, InferenceError>, count: usize| {
-            let maps = localization_maps(predictor, images)?;
-            let each = (0..count).map(|index| {
-                let map: Vec<f32> = maps.get(index)?.flatten_all()?.to_vec1()?;
-                quality(index, &map)
-            });
-            each.collect::<Result<Vec<f64>, InferenceError>>()
-        };
         Ok(Some(match self {
             Self::Masks(truths) if truths.iter().all(|t| [t.height(), t.width()] == [images.size(); 2]) => {
                 let overlaps = overlaps(truths, predictor, images)?;
@@ -66,18 +58,33 @@ impl Validator {
                     let mask = mask_at_stored_size(map, images.size(), &truths[index], MapCut::PROBABILITY)?;
                     Ok(Confusion::of(&mask, &truths[index])?.jaccard())
                 };
-                of_maps(&jaccard, truths.len())?
+                of_maps(predictor, images, truths.len(), jaccard)?
             }
             Self::Boxes(truths) => {
                 let iou = |index: usize, map: &[f32]| {
                     let found = PixelBox::tight(map, images.size());
                     Ok(optional_box_iou(found, truths[index]))
                 };
-                of_maps(&iou, truths.len())?
+                of_maps(predictor, images, truths.len(), iou)?
             }
             Self::Classes { .. } => return Ok(None),
         }))
     }
+}
+
+/// The quality of each of the first `count` images' maps.
+fn of_maps(
+    predictor: &dyn Predictor,
+    images: &ImageSet,
+    count: usize,
+    quality: impl Fn(usize, &[f32]) -> Result<f64, InferenceError>,
+) -> Result<Vec<f64>, InferenceError> {
+    let maps = localization_maps(predictor, images)?;
+    let each = (0..count).map(|index| {
+        let map: Vec<f32> = maps.get(index)?.flatten_all()?.to_vec1()?;
+        quality(index, &map)
+    });
+    each.collect()
 }
 
 /// The pixels found and missed in every image, counted where the maps are; the masks have the size of the predictor's

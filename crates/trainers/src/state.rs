@@ -63,6 +63,15 @@ const RECORD: &str = "record";
 const CONFIG: &str = "config";
 const INPUTS: &str = "inputs";
 
+/// What a state is saved of.
+pub(crate) struct Contents<'a> {
+    pub network: &'a Network,
+    pub training: &'a dyn Training,
+    pub extra: &'a ExtraTerm,
+    pub recorder: Option<&'a Recorder>,
+    pub keeper: Option<&'a Keeper>,
+}
+
 /// Saves what [`State::read`] restores.
 ///
 /// # Errors
@@ -71,17 +80,20 @@ pub(crate) fn save(
     path: &Path,
     identity: &Identity,
     position: &Position<'_>,
-    network: &Network,
-    training: &dyn Training,
-    extra: &ExtraTerm,
-    recorder: Option<&Recorder>,
-    keeper: Option<&Keeper>,
+    contents: &Contents<'_>,
 ) -> Result<(), TrainError> {
     let bad = |message: String| TrainError::State {
         path: path.to_owned(),
         message,
     };
     let json = |e: serde_json::Error| bad(e.to_string());
+    let Contents {
+        network,
+        training,
+        extra,
+        recorder,
+        keeper,
+    } = contents;
     check_parameters(network.parameters(), position.step)?;
     let parameters: BTreeMap<String, Tensor> = network
         .parameters()

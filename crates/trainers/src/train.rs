@@ -20,7 +20,7 @@ use crate::{
     observe::{End, HistoryCsv, Observer, Observers},
     samples::training_samples,
     start::{Start, record},
-    state::{self, Identity, State},
+    state::{self, Contents, Identity, State},
 };
 
 /// Largest norm of the gradient over all parameters.
@@ -294,11 +294,13 @@ impl Task for Configured<'_> {
             self.state_path,
             self.identity,
             position,
-            network,
-            self.training,
-            self.extra,
-            self.recorder.as_deref(),
-            self.keeper.as_deref(),
+            &Contents {
+                network,
+                training: self.training,
+                extra: self.extra,
+                recorder: self.recorder.as_deref(),
+                keeper: self.keeper.as_deref(),
+            },
         )
     }
 }

@@ -7,8 +7,9 @@ use super::Query;
 use super::arms::Wanted;
 use super::keys::{OWN, dotted, with_defaults};
 use super::scenario::PARITY;
-use crate::design::builder::{Bought, Builder, Candidates, Config, Curve, Images, Purchase};
+use crate::design::builder::{Builder, Config, Curve, Images};
 use crate::design::lists::Lists;
+use crate::design::purchase::{Bought, Candidates, Purchase};
 use crate::design::{Labels, SeedOutline, SettingPlan};
 use crate::plan::{Native, StageName, StageRef, Value};
 

@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
 
-use super::builder::{Builder, Curve, Images, Masks, Purchase};
+use super::builder::{Builder, Curve, Images, Masks};
 use super::lists::Lists;
 use super::outline::{AnalysisOutline, SeedOutline, SettingOutline};
+use super::purchase::Purchase;
 use super::setting_plan::{Mining, Networks, SettingPlan};
 use crate::plan::{HtlCall, Kind, Native, StageRef, Value};
 use htl_vocabulary::arm::{BASELINE, HTL, RANDOM};

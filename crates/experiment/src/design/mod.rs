@@ -5,6 +5,7 @@ mod label_free;
 mod layout;
 pub(crate) mod lists;
 mod outline;
+pub(crate) mod purchase;
 mod select;
 mod semi_supervised;
 mod setting_plan;
