@@ -92,6 +92,28 @@ fn outputs_have_the_documented_shapes() {
     }
 }
 
+/// Deep features are the encoder's means: a localizer's and those of the classifier with its encoder are the same, and those of a
+/// classifier are what its linear layer sees.
+#[test]
+fn deep_features_are_the_encoders_means() {
+    let x = images(2, 16, 24);
+    let network = build(&classifier(3, 5), 1);
+    let found: Vec<Vec<f32>> = network.deep_features(&x).unwrap().to_vec2().unwrap();
+    let (features, _) = network
+        .as_classifier()
+        .unwrap()
+        .features_and_logits(&x, Mode::Evaluate)
+        .unwrap();
+    let expected: Vec<Vec<f32>> = features.mean((2, 3)).unwrap().to_vec2().unwrap();
+    assert_eq!((found.len(), found[0].len()), (2, 24));
+    for (found, expected) in found.iter().flatten().zip(expected.iter().flatten()) {
+        assert!((found - expected).abs() < 1e-5);
+    }
+    let localizer: Vec<Vec<f32>> = build(&unet(3), 1).deep_features(&x).unwrap().to_vec2().unwrap();
+    assert_eq!(localizer, found, "the same seed gives the same encoder");
+    assert!(found[0] != found[1]);
+}
+
 #[test]
 fn bad_shapes_are_told() {
     let network = build(&unet(2), 0);
