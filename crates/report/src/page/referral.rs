@@ -8,7 +8,7 @@ use crate::{ReferralTable, words};
 #[derive(Serialize)]
 pub(super) struct Referral {
     title: String,
-    networks: usize,
+    networks: String,
     images: usize,
     signals: Vec<Signal>,
     ensembles: Vec<Ensemble>,
@@ -45,7 +45,7 @@ fn one(table: &ReferralTable) -> Referral {
     known.sort_by(|a, b| a.aurc.partial_cmp(&b.aurc).unwrap_or(std::cmp::Ordering::Equal));
     Referral {
         title: table.title.clone(),
-        networks: known.first().map_or(0, |row| row.networks),
+        networks: words::capital(&words::count(known.first().map_or(0, |row| row.networks), "network")),
         images: known.first().map_or(0, |row| row.images),
         signals: known.into_iter().map(signal).collect(),
         ensembles: table.ensembles.iter().map(ensemble).collect(),
