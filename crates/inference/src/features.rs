@@ -1,4 +1,4 @@
-use candle_core::{DType, Tensor};
+use candle_core::DType;
 use htl_datasets::ImageSet;
 use htl_mining::FeatureTable;
 
@@ -17,7 +17,7 @@ pub fn deep_features(predictor: &NetworkPredictor, images: &ImageSet) -> Result<
         crate::Predictor::device(predictor),
         |_, x| Ok(network.deep_features(x)?.to_dtype(DType::F32)?),
     )?;
-    table(images, &features)
+    table(images, &features.to_dtype(DType::F64)?.to_vec2()?)
 }
 
 /// Side of the pictures of [`colour_features`].
@@ -27,28 +27,24 @@ const THUMBNAIL: usize = 8;
 /// rotations, as a lesion lies in any direction.
 ///
 /// # Errors
-/// [`InferenceError`] if a tensor cannot be made.
+/// [`InferenceError::Mining`] if the set is empty.
 pub fn colour_features(images: &ImageSet) -> Result<FeatureTable, InferenceError> {
-    let mut thumbnails = Vec::with_capacity(images.len());
-    for index in 0..images.len() {
-        thumbnails.push(thumbnail(&images.image(index), images.size()));
-    }
-    let features = Tensor::new(thumbnails, &candle_core::Device::Cpu)?;
-    table(images, &features)
+    let orbits = orbits();
+    let thumbnails = (0..images.len()).map(|index| thumbnail(&images.image(index), images.size(), &orbits));
+    table(images, &thumbnails.collect::<Vec<_>>())
 }
 
-/// Means over cells of an image `[3, size, size]`, then over the cells that flips and rotations exchange.
-fn thumbnail(pixels: &[f32], size: usize) -> Vec<f32> {
-    let classes = orbits();
-    let kinds = classes.iter().max().map_or(0, |most| most + 1);
+/// Means of an image `[3, size, size]` over the cells that flips and rotations exchange: those of one number in `orbits`.
+fn thumbnail(pixels: &[f32], size: usize, orbits: &[usize]) -> Vec<f64> {
+    let kinds = orbits.iter().max().map_or(0, |most| most + 1);
     let mut sums = vec![[0f64; 2]; 3 * kinds];
     for (at, value) in pixels.iter().enumerate() {
         let (channel, y, x) = (at / (size * size), at / size % size, at % size);
         let cell = y * THUMBNAIL / size * THUMBNAIL + x * THUMBNAIL / size;
-        let sum = &mut sums[channel * kinds + classes[cell]];
+        let sum = &mut sums[channel * kinds + orbits[cell]];
         *sum = [sum[0] + f64::from(*value), sum[1] + 1.0];
     }
-    sums.iter().map(|[sum, count]| (sum / count.max(1.0)) as f32).collect()
+    sums.iter().map(|[sum, count]| sum / count.max(1.0)).collect()
 }
 
 /// For every cell of the thumbnail the number of the set of cells that the eight symmetries of a square take it to.
@@ -63,10 +59,9 @@ fn orbits() -> Vec<usize> {
     (0..THUMBNAIL * THUMBNAIL).map(kind).collect()
 }
 
-fn table(images: &ImageSet, features: &Tensor) -> Result<FeatureTable, InferenceError> {
-    let vectors: Vec<Vec<f64>> = features.to_dtype(DType::F64)?.to_vec2()?;
+fn table(images: &ImageSet, vectors: &[Vec<f64>]) -> Result<FeatureTable, InferenceError> {
     let ids = images.ids().into_iter().map(str::to_owned).collect();
-    Ok(FeatureTable::new(ids, &vectors)?)
+    Ok(FeatureTable::new(ids, vectors)?)
 }
 
 #[cfg(test)]
@@ -85,18 +80,18 @@ mod tests {
             });
             all.collect()
         };
-        let plain = thumbnail(&image(&|y, x| (y, x)), size);
+        let plain = thumbnail(&image(&|y, x| (y, x)), size, &orbits());
         assert_eq!(plain.len(), 30);
         for turned in [
             image(&|y, x| (x, y)),
             image(&|y, x| (size - 1 - y, x)),
             image(&|y, x| (x, size - 1 - y)),
         ] {
-            let turned = thumbnail(&turned, size);
+            let turned = thumbnail(&turned, size, &orbits());
             assert!(plain.iter().zip(&turned).all(|(a, b)| (a - b).abs() < 1e-5));
         }
         let mut other = image(&|y, x| (y, x));
         other[0] += 1.0;
-        assert!(thumbnail(&other, size) != plain);
+        assert!(thumbnail(&other, size, &orbits()) != plain);
     }
 }

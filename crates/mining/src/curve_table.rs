@@ -37,14 +37,8 @@ impl CurveTable {
     }
 
     fn add(&mut self, path: &Path) -> Result<()> {
-        let bytes = std::fs::read(path).map_err(|source| MiningError::Io {
-            path: path.to_owned(),
-            source,
-        })?;
-        let csv_error = |source| MiningError::Csv {
-            path: path.to_owned(),
-            source,
-        };
+        let bytes = std::fs::read(path).map_err(MiningError::io(path))?;
+        let csv_error = MiningError::csv(path);
         let mut reader = csv::Reader::from_reader(bytes.as_slice());
         let header = reader.headers().map_err(csv_error)?.clone();
         let sparsities = sparsities(&header).map_err(|problem| MiningError::Header {

@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What can go wrong while mining, with what a person needs to act.
 #[derive(Debug, thiserror::Error)]
@@ -292,6 +292,24 @@ pub enum MiningError {
     #[cfg(feature = "candle")]
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
+}
+
+impl MiningError {
+    /// What a file that cannot be read becomes.
+    pub(crate) fn io(path: &Path) -> impl Fn(std::io::Error) -> Self + Copy {
+        move |source| Self::Io {
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    /// What a file that is no CSV becomes.
+    pub(crate) fn csv(path: &Path) -> impl Fn(csv::Error) -> Self + Copy {
+        move |source| Self::Csv {
+            path: path.to_owned(),
+            source,
+        }
+    }
 }
 
 /// Result with a [`MiningError`].

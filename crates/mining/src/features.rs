@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use htl_vocabulary::write_whole;
+use htl_vocabulary::write_whole_with;
 
 use crate::error::{MiningError, Result};
 
@@ -74,14 +74,8 @@ impl FeatureTable {
     /// [`MiningError::Io`], [`MiningError::Csv`], [`MiningError::Header`] for a file without `image_id` first,
     /// [`MiningError::Features`] for what is no number, and those of [`new`](Self::new).
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(|source| MiningError::Io {
-            path: path.to_owned(),
-            source,
-        })?;
-        let csv_error = |source| MiningError::Csv {
-            path: path.to_owned(),
-            source,
-        };
+        let bytes = std::fs::read(path).map_err(MiningError::io(path))?;
+        let csv_error = MiningError::csv(path);
         let mut reader = csv::Reader::from_reader(bytes.as_slice());
         let header = reader.headers().map_err(csv_error)?;
         if header.get(0) != Some(IMAGE_ID) || header.len() < 2 {
@@ -106,31 +100,22 @@ impl FeatureTable {
         Self::new(ids, &vectors)
     }
 
-    /// Writes `image_id` and a column for each number, CSV.
+    /// Writes `image_id` and a column for each number, CSV: whole or not at all.
     ///
     /// # Errors
-    /// [`MiningError::Io`].
+    /// [`MiningError::Write`].
     pub fn write(&self, path: &Path) -> Result<()> {
-        let not_written = |source| MiningError::Io {
-            path: path.to_owned(),
-            source,
-        };
-        let mut writer = csv::Writer::from_writer(Vec::new());
-        let names = (0..self.length()).map(|at| format!("f{at}"));
-        let header: Vec<String> = std::iter::once(IMAGE_ID.to_owned()).chain(names).collect();
-        let rows = self.ids.iter().zip(self.values.chunks(self.length().max(1)));
-        let rows = rows.map(|(id, vector)| {
-            let numbers = vector.iter().map(f64::to_string);
-            std::iter::once(id.clone()).chain(numbers).collect::<Vec<_>>()
+        let written = write_whole_with(path, |file| {
+            let mut writer = csv::Writer::from_writer(file);
+            let names = (0..self.length()).map(|at| format!("f{at}"));
+            writer.write_record(std::iter::once(IMAGE_ID.to_owned()).chain(names))?;
+            for (id, vector) in self.ids.iter().zip(self.values.chunks(self.length().max(1))) {
+                let numbers = vector.iter().map(f64::to_string);
+                writer.write_record(std::iter::once(id.clone()).chain(numbers))?;
+            }
+            writer.flush()
         });
-        for row in std::iter::once(header).chain(rows) {
-            writer.write_record(row).map_err(|source| MiningError::Csv {
-                path: path.to_owned(),
-                source,
-            })?;
-        }
-        let bytes = writer.into_inner().map_err(|error| not_written(error.into_error()))?;
-        write_whole(path, bytes).map_err(|error| not_written(std::io::Error::other(error)))
+        written.map_err(MiningError::Write)
     }
 }
 

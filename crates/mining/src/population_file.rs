@@ -98,10 +98,7 @@ impl Population {
     /// [`Population::new`] on wrong values.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let io = |source| MiningError::Io {
-            path: path.to_path_buf(),
-            source,
-        };
+        let io = MiningError::io(path);
         let bad = |problem: String| MiningError::PopulationFile {
             path: path.to_path_buf(),
             problem,

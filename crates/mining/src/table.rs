@@ -330,14 +330,8 @@ impl ScoreTable {
     /// and column.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let file = std::fs::File::open(path).map_err(|source| MiningError::Io {
-            path: path.to_path_buf(),
-            source,
-        })?;
-        let csv_error = |source| MiningError::Csv {
-            path: path.to_path_buf(),
-            source,
-        };
+        let file = std::fs::File::open(path).map_err(MiningError::io(path))?;
+        let csv_error = MiningError::csv(path);
         let mut reader = csv::Reader::from_reader(std::io::BufReader::new(file));
         let header = reader.headers().map_err(csv_error)?.clone();
         let header_error = |problem| MiningError::Header {

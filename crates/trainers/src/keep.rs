@@ -98,7 +98,8 @@ impl Keeper {
     }
 }
 
-fn mean(values: &[f64]) -> f64 {
+/// The mean; 0 of none.
+pub(crate) fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 

@@ -15,7 +15,7 @@ use crate::{
     finite,
     fit::{EpochPlace, Loop, Position, Resume, Task},
     inputs::Inputs,
-    keep::Keeper,
+    keep::{Keeper, mean},
     objective::{Parts, Training},
     observe::{End, HistoryCsv, Observer, Observers},
     samples::training_samples,
@@ -285,7 +285,7 @@ impl Task for Configured<'_> {
         };
         let qualities = validator.qualities(&predictor, images)?.unwrap_or_default();
         keeper.offer(model, &qualities)?;
-        Ok(Some(qualities.iter().sum::<f64>() / qualities.len().max(1) as f64))
+        Ok(Some(mean(&qualities)))
     }
 
     fn save(&mut self, position: &Position<'_>) -> Result<(), TrainError> {
