@@ -85,7 +85,7 @@ pub struct Profile {
     pub curve: Vec<f64>,
     /// Share of the images that count as hard to learn.
     pub top: f64,
-    /// Sampling weight of an attended image; others have 1.
+    /// How often the hardest image is drawn, the easiest once.
     pub attention_weight: f64,
     /// Share of the training masks that the semi-supervised setting may use.
     pub labelled_share: f64,
@@ -282,12 +282,14 @@ impl Profile {
     }
 }
 
-/// HTL attention against the same attention to a random set, in every setting.
-fn against_random() -> BTreeMap<String, Contrast> {
-    let contrast = Contrast::new(arm::HTL.key, arm::RANDOM.key);
+/// HTL attention against the strongest of its controls, in every setting.
+fn against_strongest() -> BTreeMap<String, Contrast> {
     let settings = setting::SETTINGS.iter();
     settings
-        .map(|setting| (setting.key.to_owned(), contrast.clone()))
+        .map(|setting| {
+            let contrast = Contrast::new(arm::HTL.key, setting.strongest_control.key);
+            (setting.key.to_owned(), contrast)
+        })
         .collect()
 }
 
@@ -310,13 +312,13 @@ fn embedded() -> Profile {
         tolerance: 0.02,
         curve: vec![0.3, 0.5, 0.6, 0.7, 0.8, 0.9],
         top: 0.2,
-        attention_weight: 2.,
+        attention_weight: 20.,
         labelled_share: 0.2,
         validate_every: 5,
         precision: Precision::F32,
         subset: None,
         own_data_only: false,
-        primary: against_random(),
+        primary: against_strongest(),
     }
 }
 

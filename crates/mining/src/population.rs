@@ -242,6 +242,30 @@ impl Population {
         Self::assemble(self.kind, self.ids.clone(), maps)
     }
 
+    /// The first seed's maps beside masks: one for each image, in order, as the maps 0 and 1 of a second seed.
+    ///
+    /// # Errors
+    /// Masks of another number or size: [`MiningError::MapShape`].
+    pub fn beside(&self, masks: &[Mask]) -> Result<Self> {
+        let expected = [self.len(), self.height, self.width];
+        let first = masks.first().map_or((0, 0), |mask| (mask.height(), mask.width()));
+        let other = |mask: &Mask| (mask.height(), mask.width()) != (self.height, self.width);
+        if masks.len() != self.len() || masks.iter().any(other) {
+            return Err(MiningError::MapShape {
+                seed: 1,
+                found: vec![masks.len(), first.0, first.1],
+                expected: expected.to_vec(),
+            });
+        }
+        let values: Vec<f32> = masks
+            .iter()
+            .flat_map(Mask::pixels)
+            .map(|pixel| f32::from(*pixel))
+            .collect();
+        let maps = vec![self.maps[0].clone(), Tensor::from_vec(values, &expected, &Device::Cpu)?];
+        Self::assemble(self.kind, self.ids.clone(), maps)
+    }
+
     /// The images named, in the order given, judged by all seeds.
     ///
     /// # Errors

@@ -116,8 +116,9 @@ fn of_setting(
     };
     let mut notes = Vec::new();
     if files.arms.contains_key(arm::HTL.key) {
+        notes.extend(setting::named(key).map(|setting| format!("HTL attention here: {}", setting.method)));
         notes.push(
-            "Every seed of HTL attention attends to the same mined set: its gains are conditional on that one set."
+            "Where HTL attention reads mined scores, all of its seeds read the same ones: its gains are conditional on them."
                 .to_owned(),
         );
     }

@@ -26,15 +26,7 @@ pub const HTL: Arm = Arm {
     key: "htl",
     label: "HTL attention",
     in_sentence: "HTL attention",
-    about: "Attends to the samples that networks forget first when they are pruned.",
-};
-
-/// The method with another score: after fine-tuning.
-pub const HTL_FINE_TUNED: Arm = Arm {
-    key: "htl-fine-tuned",
-    label: "HTL attention, fine-tuned",
-    in_sentence: "attention by fine-tuned disagreement",
-    about: "The same attention to as many samples on which dense and pruned, fine-tuned networks part ways.",
+    about: "The method, in the form that came out best in its setting.",
 };
 
 /// The method's control: what seeds alone say.
@@ -42,15 +34,15 @@ pub const SEED_VARIANCE: Arm = Arm {
     key: "seed-variance",
     label: "Seed variance attention",
     in_sentence: "attention by seed variance",
-    about: "The same attention to as many samples on which differently seeded networks part ways.",
+    about: "The same by what differently seeded networks part on, without pruning.",
 };
 
-/// The method's control: a random set.
+/// The method's control: by lot.
 pub const RANDOM: Arm = Arm {
     key: "random",
     label: "Random attention",
     in_sentence: "random attention",
-    about: "The same attention on an equally large random set, redrawn per seed.",
+    about: "The same given by lot, redrawn per seed.",
 };
 
 /// The pruned population.
@@ -117,37 +109,39 @@ pub const NEXT_CYCLE: Arm = Arm {
     about: "Trained on the masks that the first networks agree on, all of them.",
 };
 
-/// A second cycle without the images on which networks and colours part.
+/// A control: without the images on which networks and what was known before them part.
 pub const PRIOR_FILTER: Arm = Arm {
     key: "prior-filter",
-    label: "Next cycle, colour filter",
-    in_sentence: "the next cycle with a colour filter",
-    about: "The next cycle without as many images, those on which networks and colours part ways most.",
+    label: "Colour filter",
+    in_sentence: "a colour filter",
+    about: "The next cycle without as many images, those on which networks and colours part most.",
 };
 
-/// A second cycle without the pixels on which dense and pruned networks part.
-pub const AGREED_PIXELS: Arm = Arm {
-    key: "agreed-pixels",
-    label: "Next cycle, agreed pixels",
-    in_sentence: "the next cycle on agreed pixels",
-    about: "The next cycle on the pixels on which dense networks and their pruned copies agree.",
+/// A control: without the pixels near outlines.
+pub const WITHOUT_OUTLINE: Arm = Arm {
+    key: "without-outline",
+    label: "Without outlines",
+    in_sentence: "leaving out outlines",
+    about: "As many pixels left out, those nearest to the outlines, without any pruning.",
 };
 
-/// The control of agreed pixels.
-pub const OUTLINE_BAND: Arm = Arm {
-    key: "outline-band",
-    label: "Next cycle, without outlines",
-    in_sentence: "the next cycle without outlines",
-    about: "The next cycle without as many pixels, those nearest to the outlines.",
+/// The ceiling.
+pub const ORACLE: Arm = Arm {
+    key: "oracle",
+    label: "Oracle",
+    in_sentence: "the oracle",
+    about: "The same as HTL attention, by the truth that the setting does not have: what no score can exceed.",
 };
 
 /// All arms, in the order in which they are read best.
 pub const ARMS: &[Arm] = &[
     BASELINE,
     HTL,
-    HTL_FINE_TUNED,
     SEED_VARIANCE,
+    PRIOR_FILTER,
+    WITHOUT_OUTLINE,
     RANDOM,
+    ORACLE,
     PRUNED,
     SHAM,
     LABELLED_ONLY,
@@ -156,9 +150,6 @@ pub const ARMS: &[Arm] = &[
     ELLIPSE,
     ORACLE_TUNED,
     NEXT_CYCLE,
-    PRIOR_FILTER,
-    AGREED_PIXELS,
-    OUTLINE_BAND,
 ];
 
 /// The arm of that key.

@@ -1,5 +1,7 @@
 //! Settings: what the networks of an experiment may see of the labels.
 
+use crate::arm::{self, Arm};
+
 /// One way of supervising.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Setting {
@@ -13,6 +15,10 @@ pub struct Setting {
     pub labels: &'static str,
     /// What its trainings are validated by, in words.
     pub validated_by: &'static str,
+    /// What HTL attention is in it, in a sentence: the form that came out best in `docs/attention.md`.
+    pub method: &'static str,
+    /// The control that came closest there: HTL attention is worth what it gains over it.
+    pub strongest_control: Arm,
 }
 
 /// Masks of all training images.
@@ -22,6 +28,8 @@ pub const SUPERVISED: Setting = Setting {
     about: "Masks of all training images.",
     labels: "all masks",
     validated_by: "Jaccard",
+    method: "Training images are drawn in proportion to the square of their rank by forgetting under pruning, the hardest twenty times as often as the easiest.",
+    strongest_control: arm::SEED_VARIANCE,
 };
 
 /// Masks of a few training images.
@@ -31,6 +39,8 @@ pub const SEMI_SUPERVISED: Setting = Setting {
     about: "Masks of a fixed list of training images, the others without; mean teacher.",
     labels: "a fifth of the masks",
     validated_by: "Jaccard",
+    method: "The student believes the pixels on which the teacher and its half-pruned copy agree.",
+    strongest_control: arm::WITHOUT_OUTLINE,
 };
 
 /// Diagnoses only.
@@ -40,6 +50,8 @@ pub const WEAKLY_SUPERVISED: Setting = Setting {
     about: "Diagnoses only, no masks: class activation maps of a classifier.",
     labels: "image labels, no masks",
     validated_by: "balanced class accuracy",
+    method: "Training images are drawn in proportion to the square of their rank by forgetting under pruning, the hardest twenty times as often as the easiest.",
+    strongest_control: arm::RANDOM,
 };
 
 /// Tight boxes only.
@@ -49,6 +61,8 @@ pub const WEAKLY_SUPERVISED_BOXES: Setting = Setting {
     about: "Tight boxes of training images only; none at test.",
     labels: "boxes, no masks",
     validated_by: "box IoU",
+    method: "A second cycle on the masks that the first networks agree on, without the pixels on which their pruned, fine-tuned copies see another.",
+    strongest_control: arm::WITHOUT_OUTLINE,
 };
 
 /// Images only.
@@ -58,6 +72,8 @@ pub const LABEL_FREE: Setting = Setting {
     about: "No label of any kind: pseudo-masks from colours, then from the networks trained on them.",
     labels: "no labels",
     validated_by: "agreement with the colour prior",
+    method: "A second cycle on the masks that the first networks agree on, without the three tenths of the images on which their pruned, fine-tuned copies part from them most.",
+    strongest_control: arm::PRIOR_FILTER,
 };
 
 /// All settings, in the order in which they are read best.

@@ -1,7 +1,7 @@
 use htl_vocabulary::arm::BASELINE;
 use htl_vocabulary::campaign::Role;
 
-use super::keys::{MINED, PLANTED, mentions, with_defaults};
+use super::keys::{MINED, PLANTED, TRUTH, mentions, with_defaults};
 use super::{Campaign, Change, Phase, Variation};
 
 /// An arm before it is planned.
@@ -17,7 +17,8 @@ pub(super) struct Wanted {
 impl Wanted {
     /// Whether it reads what was mined.
     pub fn mined(&self) -> bool {
-        mentions(&with_defaults(&self.change.train), &MINED)
+        let train = with_defaults(&self.change.train);
+        mentions(&train, &MINED) || mentions(&train, &TRUTH)
     }
 }
 

@@ -2,6 +2,7 @@ use htl_mining::{QueryRule, score_named};
 use serde::Deserialize;
 
 use super::keys;
+use crate::design::SETTING_PLANS;
 use crate::plan::Value;
 
 /// Keys of a training whose value is a score of `htl mine`; of the last one it may be another word.
@@ -36,7 +37,8 @@ pub struct Variation {
 pub struct Change {
     /// Keys of a training's configuration. `"$scores"` and `"$maps"` are what `htl mine` made of the scenario's trainings,
     /// `"$planted"` a score table that marks what was planted and `"$parity"` the weight that makes up for what was removed;
-    /// `"$own"` leaves the key out, for trainings that make scores of their own.
+    /// `"$own"` leaves the key out, for trainings that make scores of their own. `setting` takes the training of another setting, with all labels;
+    /// `"$true-scores"` (column `true_error`) and `"$true-maps"` know the true masks.
     #[serde(default)]
     pub train: toml::Table,
     /// How some of its labels are bought.
@@ -125,6 +127,9 @@ impl Change {
         let by_table = !keys
             .iter()
             .any(|(key, value)| key == "attention.scores" && !is_mined(value));
+        if let Some(setting) = self.train.get("setting") {
+            known_setting(setting.as_str().unwrap_or_default())?;
+        }
         for (key, value) in &keys {
             let names_a_score = key.starts_with("attention.") && NAMES_A_SCORE.contains(&key.as_str());
             if let (true, true, Value::Text(score)) = (by_table, names_a_score, value)
@@ -175,6 +180,15 @@ pub(super) fn scores_of(change: &Change) -> Vec<String> {
 /// Whether a score table is one of `htl mine`.
 fn is_mined(table: &Value) -> bool {
     matches!(table, Value::Text(word) if keys::MINED.contains(&word.as_str()))
+}
+
+/// Whether there is a setting of that name.
+pub(super) fn known_setting(name: &str) -> Result<(), String> {
+    let keys: Vec<&str> = SETTING_PLANS.iter().map(|row| row.setting.key).collect();
+    match keys.contains(&name) {
+        true => Ok(()),
+        false => Err(format!("there is no setting `{name}`: choose {}", keys.join(", "))),
+    }
 }
 
 fn no_score(name: &str) -> String {

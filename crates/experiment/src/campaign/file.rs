@@ -3,9 +3,8 @@ use std::collections::BTreeSet;
 use htl_vocabulary::arm::BASELINE;
 use serde::Deserialize;
 
-use super::change::{Change, Variation};
+use super::change::{Change, Variation, known_setting};
 use super::scenario::Scenario;
-use crate::design::SETTING_PLANS;
 
 /// The TOML file of a campaign.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -69,14 +68,7 @@ impl CampaignFile {
     }
 
     pub(super) fn check(&self) -> Result<(), String> {
-        let keys: Vec<&str> = SETTING_PLANS.iter().map(|row| row.setting.key).collect();
-        if !keys.contains(&self.setting.as_str()) {
-            return Err(format!(
-                "there is no setting `{}`: choose {}",
-                self.setting,
-                keys.join(", ")
-            ));
-        }
+        known_setting(&self.setting)?;
         if self.forms.is_empty() {
             return Err("it has no [[form]]: nothing competes".into());
         }

@@ -9,9 +9,12 @@ pub(super) const OWN: &str = "$own";
 /// What was planted.
 pub(super) const PLANTED: [&str; 2] = ["$planted", "$parity"];
 
+/// What is wrong with mined pseudo-masks.
+pub(super) const TRUTH: [&str; 2] = ["$true-scores", "$true-maps"];
+
 /// Words that stand for something of the scenario.
 fn words() -> impl Iterator<Item = &'static str> {
-    MINED.into_iter().chain(PLANTED).chain([OWN])
+    MINED.into_iter().chain(TRUTH).chain(PLANTED).chain([OWN])
 }
 
 /// A configuration as dotted keys.

@@ -20,7 +20,7 @@ pub use layout::{CampaignOutline, plan_phase};
 pub use run::{PhaseMade, run_phase};
 pub use scenario::{Planted, Scenario};
 
-use crate::design::{SETTING_PLANS, SettingPlan};
+use crate::design::{SETTING_PLANS, SettingPlan, setting_plan};
 use crate::{ExperimentError, Profile};
 
 /// A campaign as its file describes it, checked.
@@ -83,8 +83,7 @@ impl Campaign {
     /// The setting's row.
     pub fn setting(&self) -> &'static SettingPlan {
         // The file was checked.
-        let found = SETTING_PLANS.iter().find(|row| row.setting.key == self.file.setting);
-        found.unwrap_or(&SETTING_PLANS[0])
+        setting_plan(&self.file.setting).unwrap_or(&SETTING_PLANS[0])
     }
 
     /// Confirmation, were every form among the best.

@@ -10,7 +10,7 @@ use super::scenario::PARITY;
 use crate::design::builder::{Builder, Config, Curve, Images};
 use crate::design::lists::Lists;
 use crate::design::purchase::{Bought, Candidates, Purchase};
-use crate::design::{Labels, SeedOutline, SettingPlan};
+use crate::design::{Labels, SeedOutline, SettingPlan, Training, setting_plan};
 use crate::plan::{Native, StageName, StageRef, Value};
 
 /// The trainings of a scenario: those that are mined, planned when the first arm asks for their scores, and the arms'.
@@ -24,6 +24,8 @@ pub(super) struct Trainings<'a> {
     seeds: u64,
     dense: Option<Vec<StageRef>>,
     mined: Option<StageRef>,
+    /// What is wrong with the masks that were mined.
+    truth: Option<StageRef>,
     /// By the first list, networks that were trained on it.
     begun: BTreeMap<Start, Begun>,
     /// What images look like before there is a network.
@@ -50,6 +52,7 @@ impl<'a> Trainings<'a> {
             seeds,
             dense: None,
             mined: None,
+            truth: None,
             begun: BTreeMap::new(),
             colours: None,
         }
@@ -57,7 +60,7 @@ impl<'a> Trainings<'a> {
 
     /// Plans an arm.
     pub fn arm(&mut self, wanted: &Wanted) -> Arm {
-        let own = self.builder.config(&self.row.own, Some(self.lists));
+        let own = self.builder.config(&self.own(&wanted.change.train), Some(self.lists));
         let config = self.configured(own.clone(), &wanted.change.train);
         let series = format!("{}/{}", self.prefix, wanted.name);
         let mut bought = Vec::new();
@@ -87,6 +90,16 @@ impl<'a> Trainings<'a> {
             image_steps: config.images(),
             mined: wanted.mined() || (wanted.role != Role::Baseline && wanted.change.query.is_some()),
             seeds: results.iter().enumerate().map(result).collect(),
+        }
+    }
+
+    /// What an arm is a change of: the setting's own training, or, if it names another setting, that one's with all labels.
+    fn own(&self, train: &toml::Table) -> Training {
+        let named = train.get("setting").and_then(toml::Value::as_str);
+        let other = named.filter(|named| *named != self.row.setting.key);
+        match other.and_then(setting_plan) {
+            Some(row) => row.own.labels(Labels::All),
+            None => self.row.own,
         }
     }
 
@@ -121,6 +134,16 @@ impl<'a> Trainings<'a> {
         self.mined.insert(mined).clone()
     }
 
+    /// What is wrong with the masks that were mined.
+    fn truth(&mut self) -> StageRef {
+        if let Some(truth) = &self.truth {
+            return truth.clone();
+        }
+        let mined = self.mined();
+        let truth = self.builder.truth(self.prefix, &mined);
+        self.truth.insert(truth).clone()
+    }
+
     /// A training with further keys.
     fn configured(&mut self, config: Config, train: &toml::Table) -> Config {
         // The file was checked.
@@ -139,6 +162,8 @@ impl<'a> Trainings<'a> {
         match (text.as_str(), self.planted) {
             ("$scores", _) => self.mined().file(file::SCORES),
             ("$maps", _) => self.mined().file(file::MAPS),
+            ("$true-scores", _) => self.truth().file(file::SCORES),
+            ("$true-maps", _) => self.truth().file(file::MAPS),
             ("$planted", Some(planted)) => planted.file(file::SCORES),
             ("$parity", Some(planted)) => planted.number(PARITY, "parity"),
             _ => value,

@@ -4,7 +4,7 @@ use htl_vocabulary::{Setting, file, setting};
 
 use super::lists::Lists;
 use super::outline::SeedOutline;
-use super::setting_plan::{Attending, Cycle, Labels, Mining, Training};
+use super::setting_plan::{Attending, Cycle, Key, Labels, Mining, Training};
 use crate::plan::{HtlCall, Kind, Native, Plan, StageName, StageRef, Value};
 use crate::profile::{Precision, Profile};
 
@@ -13,6 +13,9 @@ pub(super) const SMALL: f64 = 20.;
 
 /// Share of the images that a filtered cycle leaves out.
 const LEFT_OUT: f64 = 0.3;
+
+/// Doses of attention grow with this power of the rank.
+const DOSE_POWER: f64 = 2.;
 
 /// A training configuration, and what a step of it costs.
 #[derive(Debug, Clone, PartialEq)]
@@ -172,7 +175,10 @@ impl Builder<'_> {
             config = config.with("labelled", list);
         }
         let keys = training.keys.iter();
-        keys.fold(config, |config, (key, value)| config.with(key, *value))
+        keys.fold(config, |config, (key, value)| match value {
+            Key::Word(word) => config.with(key, *word),
+            Key::Number(number) => config.with(key, *number),
+        })
     }
 
     /// The configuration of the fine-tuning that belongs to a training.
@@ -345,13 +351,14 @@ impl Builder<'_> {
         self.evaluate_seeds(series, &trainings, None)
     }
 
-    /// The same training with attention to a set of the mined images.
+    /// The same training with attention to the mined images.
     pub fn attending(&self, config: &Config, mined: &StageRef, attending: &Attending) -> Config {
         let config = config
             .clone()
             .with("attention.scores", mined.file(file::SCORES))
             .with("attention.set", attending.set)
-            .with("attention.form", attending.form)
+            .with("attention.dose", "rank")
+            .with("attention.power", DOSE_POWER)
             .with("attention.weight", self.profile.attention_weight);
         match attending.by {
             Some(score) => config.with("attention.by", score),
@@ -360,18 +367,29 @@ impl Builder<'_> {
     }
 
     /// The same training on the masks that the mined networks agree on.
-    pub fn next_cycle(&self, config: &Config, mined: &StageRef, cycle: &Cycle) -> Config {
-        let config = config
-            .clone()
-            .with("pseudo.maps", mined.file(file::MAPS))
-            .with("pseudo.pixels", cycle.pixels);
-        match cycle.leave_out {
-            Some(score) => config
+    pub fn next_cycle(&mut self, prefix: &str, config: &Config, mined: &StageRef, cycle: Cycle) -> Config {
+        let config = config.clone().with("pseudo.maps", mined.file(file::MAPS));
+        match cycle {
+            Cycle::Whole => config.with("pseudo.pixels", "all"),
+            Cycle::Pixels(pixels) => config.with("pseudo.pixels", pixels),
+            Cycle::Without(score, _) => config
+                .with("pseudo.pixels", "all")
                 .with("pseudo.leave_out.by", score)
                 .with("pseudo.leave_out.share", LEFT_OUT)
                 .with("pseudo.leave_out.scores", mined.file(file::SCORES)),
-            None => config,
+            Cycle::RightPixels => config
+                .with("pseudo.maps", self.truth(prefix, mined).file(file::MAPS))
+                .with("pseudo.pixels", "agreed"),
         }
+    }
+
+    /// What is wrong with mined pseudo-masks.
+    pub fn truth(&mut self, prefix: &str, mined: &StageRef) -> StageRef {
+        let native = Native::Truth {
+            data: self.data.clone(),
+            maps: mined.file(file::MAPS),
+        };
+        self.plan.native(&format!("{prefix}/truth"), native)
     }
 
     /// The training that out-of-fold networks have: the supervised one, on the images of a list.

@@ -17,7 +17,7 @@ use htl_vocabulary::results::Dataset;
 
 pub use outline::{AnalysisOutline, Outline, SeedOutline, SettingOutline};
 pub use select::{CROSS_FIT, Selection};
-pub use setting_plan::{ArmPlan, Labels, Mining, Networks, SettingPlan, Training};
+pub use setting_plan::{ArmPlan, Cycle, Key, Labels, Mining, Networks, SettingPlan, Training};
 
 use crate::data::Extras;
 use crate::plan::{Base, Native, Plan, StageRef, Value};
@@ -33,6 +33,11 @@ pub const SETTING_PLANS: &[SettingPlan] = &[
     weakly_supervised_boxes::PLAN,
     label_free::PLAN,
 ];
+
+/// The row of a setting.
+pub(crate) fn setting_plan(key: &str) -> Option<&'static SettingPlan> {
+    SETTING_PLANS.iter().find(|row| row.setting.key == key)
+}
 
 /// A planned experiment.
 #[derive(Debug, Clone, PartialEq)]

@@ -35,7 +35,7 @@ pub struct Training {
     /// The images whose labels it may use.
     pub labels: Labels,
     /// Further keys of its configuration.
-    pub keys: &'static [(&'static str, &'static str)],
+    pub keys: &'static [(&'static str, Key)],
     /// Work of a step, in steps of a supervised training.
     pub cost: f64,
 }
@@ -57,7 +57,7 @@ impl Training {
     }
 
     /// The same with further keys of the configuration.
-    pub const fn keys(self, keys: &'static [(&'static str, &'static str)]) -> Self {
+    pub const fn keys(self, keys: &'static [(&'static str, Key)]) -> Self {
         Self { keys, ..self }
     }
 
@@ -65,6 +65,15 @@ impl Training {
     pub const fn cost(self, cost: f64) -> Self {
         Self { cost, ..self }
     }
+}
+
+/// What a key of a configuration is set to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Key {
+    /// A word.
+    Word(&'static str),
+    /// A number.
+    Number(f64),
 }
 
 /// The training images whose labels a training may use.
@@ -118,7 +127,7 @@ pub enum Networks {
     Threshold(&'static str),
     /// Trainings of their own.
     Trained(Training),
-    /// The setting's own training, attending to a set of the mined images.
+    /// The setting's own training, attending to the mined images in proportion to a score.
     Attending(Attending),
     /// The setting's own training on the masks that the mined networks agree on.
     NextCycle(Cycle),
@@ -128,53 +137,62 @@ pub enum Networks {
 
 /// A second cycle of training on pseudo-masks.
 #[derive(Debug, Clone, Copy)]
-pub struct Cycle {
-    /// Which pixels count, as `pseudo.pixels` has it.
-    pub pixels: &'static str,
-    /// The score by which images are left out, as `pseudo.leave_out.by` has it.
-    pub leave_out: Option<&'static str>,
-    /// Fewest seeds with which there is such a score.
-    pub least_seeds: u64,
+pub enum Cycle {
+    /// On all of them.
+    Whole,
+    /// On some pixels, as `pseudo.pixels` has it.
+    Pixels(&'static str),
+    /// Without the images of the largest score, as `pseudo.leave_out.by` has it; with fewer seeds than these there is none.
+    Without(&'static str, u64),
+    /// Without the pixels that are wrong: it knows the true masks.
+    RightPixels,
 }
 
-/// Attention to a set of the mined images.
+impl Cycle {
+    /// Fewest seeds with which there is such a cycle.
+    pub(super) fn least_seeds(self) -> u64 {
+        match self {
+            Self::Without(_, seeds) => seeds,
+            _ => 1,
+        }
+    }
+}
+
+/// Attention to the mined images: drawn in proportion to the square of their rank by a score.
 #[derive(Debug, Clone, Copy)]
 pub struct Attending {
-    /// Form of attention.
-    pub form: &'static str,
-    /// Which set: `htl`, or `random`, as many.
+    /// Whose doses: `htl`, or `random`, the same doses given to images at random.
     pub set: &'static str,
-    /// The score that chooses as many images instead of the one that they were mined by.
+    /// The score that ranks instead of the one that images were mined by.
     pub by: Option<&'static str>,
     /// Fewest seeds with which there is such a score.
     pub least_seeds: u64,
 }
 
-/// Attention to the mined set; everything else is varied from it.
+/// Attention by what images were mined by; everything else is varied from it.
 const MINED: Attending = Attending {
-    form: "sampling",
     set: "htl",
     by: None,
     least_seeds: 1,
 };
 
-/// The method and its controls, the same in every setting.
+/// The method and its controls, the same in every setting that attends.
 pub(super) const HTL: ArmPlan = ArmPlan::new(arm::HTL, Networks::Attending(MINED));
 pub(super) const RANDOM: ArmPlan = ArmPlan::new(arm::RANDOM, Networks::Attending(Attending { set: "random", ..MINED }));
-/// The set by what pruning and fine-tuning leave.
-pub(super) const HTL_FINE_TUNED: ArmPlan = ArmPlan::new(
-    arm::HTL_FINE_TUNED,
-    Networks::Attending(Attending {
-        by: Some("disagreement"),
-        ..MINED
-    }),
-);
-/// The set by what seeds alone say.
+/// The doses by what seeds alone say.
 pub(super) const SEED_VARIANCE: ArmPlan = ArmPlan::new(
     arm::SEED_VARIANCE,
     Networks::Attending(Attending {
         by: Some("dense_spread"),
         least_seeds: 2,
+        ..MINED
+    }),
+);
+/// The doses by the error that networks truly make.
+pub(super) const TRUE_ERROR: ArmPlan = ArmPlan::new(
+    arm::ORACLE,
+    Networks::Attending(Attending {
+        by: Some("dense_error"),
         ..MINED
     }),
 );

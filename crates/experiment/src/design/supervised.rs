@@ -3,9 +3,7 @@
 use htl_vocabulary::arm::{self, BASELINE, PRUNED, SHAM};
 use htl_vocabulary::setting::SUPERVISED;
 
-use super::setting_plan::{
-    ArmPlan, HTL, HTL_FINE_TUNED, Mining, Networks, RANDOM, SEED_VARIANCE, SettingPlan, Training,
-};
+use super::setting_plan::{ArmPlan, HTL, Mining, Networks, RANDOM, SEED_VARIANCE, SettingPlan, TRUE_ERROR, Training};
 
 /// The row.
 pub const PLAN: SettingPlan = SettingPlan {
@@ -21,16 +19,15 @@ pub const PLAN: SettingPlan = SettingPlan {
         ArmPlan::new(PRUNED, Networks::Pruned),
         ArmPlan::new(SHAM, Networks::Sham),
         HTL,
-        HTL_FINE_TUNED,
         SEED_VARIANCE,
         RANDOM,
+        TRUE_ERROR,
     ],
     compare: &[
         [arm::HTL, BASELINE],
-        [arm::HTL, arm::RANDOM],
-        [arm::HTL, arm::HTL_FINE_TUNED],
         [arm::HTL, arm::SEED_VARIANCE],
-        [arm::RANDOM, BASELINE],
+        [arm::HTL, arm::RANDOM],
+        [arm::ORACLE, BASELINE],
         [PRUNED, SHAM],
     ],
 };

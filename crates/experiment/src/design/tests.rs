@@ -71,16 +71,26 @@ fn cycles_follow_the_networks_that_they_are_trained_on() {
             .unwrap()
     };
     let needs = experiment.plan.dependencies();
-    for arm in ["next-cycle", "htl", "agreed-pixels"] {
-        let training = place(&format!("label-free/{arm}-0"));
-        assert!(needs[training].contains(&place("label-free/mine")), "{arm}");
+    for (setting, arm) in [
+        ("label-free", "next-cycle"),
+        ("label-free", "htl"),
+        ("weakly-supervised-boxes", "htl"),
+    ] {
+        let training = place(&format!("{setting}/{arm}-0"));
+        assert!(needs[training].contains(&place(&format!("{setting}/mine"))), "{arm}");
     }
+    // The ceiling reads masks, and nothing else of its setting does.
+    let oracle = place("label-free/oracle-0");
+    assert!(needs[oracle].contains(&place("label-free/truth")));
+    let readers = needs.iter().filter(|needs| needs.contains(&place("label-free/truth")));
+    assert_eq!(readers.count(), 1);
     // Of one seed there is no spread.
     let arms = &experiment.outline.settings["label-free"].arms;
     assert!(!arms.contains_key("seed-variance") && arms.contains_key("prior-filter"));
 }
 
-/// Every setting has the three arms, each with as many seeds as its baseline, and compares with both controls.
+/// Every setting has the method and its strongest control, each with as many seeds as its baseline, and declares that comparison;
+/// where its labels leave something to know, there is a ceiling that knows it.
 #[test]
 fn every_setting_has_its_controls() {
     let profile = Profile {
@@ -90,18 +100,21 @@ fn every_setting_has_its_controls() {
     let run = planned_as(&profile, "/data").outline.run_file();
     assert_eq!(run.settings.len(), setting::SETTINGS.len());
     for (name, setting) in &run.settings {
-        for arm in [arm::BASELINE, arm::HTL, arm::RANDOM].map(|arm| arm.key) {
-            assert!(setting.arms[arm].len() >= 2, "{name} {arm}");
-            assert_eq!(
-                setting.arms[arm].len(),
-                setting.arms[arm::BASELINE.key].len(),
-                "{name} {arm}"
-            );
+        let control = setting::named(name).unwrap().strongest_control;
+        let ceiling = if name == "weakly-supervised" {
+            arm::ORACLE_TUNED
+        } else {
+            arm::ORACLE
+        };
+        let seeds = setting.arms[arm::BASELINE.key].len();
+        for arm in [arm::BASELINE, arm::HTL, control, ceiling].map(|arm| arm.key) {
+            assert!(seeds >= 2 && setting.arms[arm].len() == seeds, "{name} {arm}");
         }
-        for control in [arm::BASELINE, arm::RANDOM] {
+        for control in [arm::BASELINE, control] {
             let pair = [arm::HTL.key.to_owned(), control.key.to_owned()];
             assert!(setting.compare.contains(&pair), "{name}");
         }
+        assert_eq!(run.primary[name].control, control.key);
     }
     assert_eq!(run.trivial.len(), htl_vocabulary::trivial::TRIVIAL.len());
 }

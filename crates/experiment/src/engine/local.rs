@@ -321,7 +321,7 @@ esac
         let out = tempfile::tempdir().unwrap();
         let mut plan = empty("base");
         plan.call("training", Kind::Train, 1., call("sleep", &["20".into()]));
-        plan.call("mine", Kind::Mine, 1., call("sleep", &["20".into()]));
+        plan.call("mine", Kind::Mine, 1., call("sleep", &["21".into()]));
         let options = options(out.path());
         let begin = Instant::now();
         let error = std::thread::scope(|scope| {

@@ -4,6 +4,7 @@
 mod annotation;
 mod call;
 mod native;
+mod truth;
 mod value;
 
 use std::collections::BTreeSet;
@@ -256,7 +257,7 @@ impl Plan {
         }
     }
 
-    /// Adds a stage. Its key follows from `action`.
+    /// Adds a stage. Its key follows from `action`; a stage that does what an earlier one does is that one.
     ///
     /// # Panics
     /// If there is a stage of that name: a defect of whoever plans.
@@ -268,6 +269,10 @@ impl Plan {
         hasher.update([0]);
         hasher.update(action.symbol().as_bytes());
         let key = hex(&hasher.finalize()[..6]);
+        let same = |stage: &&Stage| stage.folder.ends_with(&format!("-{key}")) && stage.action == action;
+        if let Some(stage) = self.stages.iter().find(same) {
+            return stage.reference();
+        }
         let folder = format!("stages/{}-{key}", name.replace('/', "_"));
         let needs: BTreeSet<&str> = action
             .values()
@@ -401,6 +406,17 @@ pub(crate) mod tests {
         let evaluate = HtlCall::new("evaluate").flag("--checkpoint", first.file("checkpoint.safetensors"));
         plan.call("second", Kind::Evaluate, 1., evaluate);
         plan.stages.into_iter().map(|stage| stage.folder).collect()
+    }
+
+    /// What two arms have in common is done once.
+    #[test]
+    fn a_stage_that_does_the_same_is_the_same() {
+        let mut plan = empty("base");
+        let train = |seed: u64| HtlCall::new("train").flag("--seed", seed);
+        let first = plan.call("first", Kind::Train, 1., train(0));
+        assert_eq!(plan.call("again", Kind::Train, 1., train(0)), first);
+        assert_ne!(plan.call("other", Kind::Train, 1., train(1)), first);
+        assert_eq!(plan.stages.len(), 2);
     }
 
     /// What an earlier stage depends on changes the folder of the later one; nothing else does.
