@@ -307,7 +307,7 @@ fn embedded() -> Profile {
         cross_fit_seeds: 4,
         semi_seeds: 5,
         weak_seeds: 5,
-        label_free_seeds: 0,
+        label_free_seeds: 5,
         candidates: vec![0.5, 0.6, 0.7, 0.8, 0.9, 0.95],
         tolerance: 0.02,
         curve: vec![0.3, 0.5, 0.6, 0.7, 0.8, 0.9],
@@ -335,6 +335,7 @@ fn smoke() -> Profile {
         cross_fit_seeds: 1,
         semi_seeds: 1,
         weak_seeds: 1,
+        label_free_seeds: 1,
         candidates: vec![0.5, 0.8],
         ..embedded()
     }
@@ -350,7 +351,6 @@ fn tiny() -> Profile {
         fine_tune_steps: 160,
         learning_rate: 3e-3,
         fine_tune_rate: 3e-3,
-        label_free_seeds: 1,
         candidates: vec![0.5],
         curve: vec![0.3, 0.6],
         subset: Some([16, 4, 6]),

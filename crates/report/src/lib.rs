@@ -27,6 +27,7 @@ mod numbers;
 mod overlay;
 mod page;
 mod panels;
+mod referral;
 mod report;
 mod run;
 mod summary;

@@ -1,16 +1,21 @@
 use std::fmt::Write;
 
-use htl_vocabulary::results::{Arm, PRIMARY_METRIC, Results, comparison_arms};
+use htl_vocabulary::results::{Arm, PRIMARY_METRIC, Rated, Referral, Results, comparison_arms};
 use htl_vocabulary::setting;
 
 use crate::summary::{Verdict, arms_in_order, verdict_of};
 use crate::words;
 
+/// The signal that knows the error.
+const ORACLE: &str = "oracle";
 /// Printed beside the primary metric.
 const SECOND: &str = "threshold_jaccard";
 
-/// The results as two Markdown tables for a README: a row per arm and per predictor that learns nothing, then a row per
-/// paired gain in the primary metric.
+/// Signals of referral that are shown, beside the oracle.
+const BEST_SIGNALS: usize = 4;
+
+/// The results as Markdown tables for a README: a row per arm and per predictor that learns nothing, a row per paired gain in
+/// the primary metric, then the best signals of referral and the ensembles.
 ///
 /// Means are over seeds, ± their standard deviation over seeds where there are several: not an interval. Intervals of gains
 /// are for further seeds and images. The same results give the same text, so
@@ -71,7 +76,65 @@ pub fn markdown_table(results: &Results) -> String {
             );
         }
     }
+    for (key, setting) in &results.settings {
+        if let Some(referral) = &setting.referral {
+            referred(&mut text, &words::setting(key), referral);
+        }
+    }
     text
+}
+
+/// Whom the networks of a setting refer to a person, and what several of them are worth.
+fn referred(text: &mut String, setting: &str, referral: &Referral) {
+    let metric = words::metric(PRIMARY_METRIC);
+    text.push('\n');
+    row(
+        text,
+        &[
+            &format!("{setting}: referred by"),
+            "Cost",
+            &format!("{metric}, nobody referred"),
+            "without a tenth",
+            "without a fifth",
+        ],
+    );
+    row(text, &["---"; 5]);
+    let best = (referral.signals.iter().filter(|(key, _)| *key != ORACLE)).take(BEST_SIGNALS);
+    for (_, signal) in best.chain(referral.signals.get_key_value(ORACLE)) {
+        let value = |name: &str| words::value(PRIMARY_METRIC, signal.numbers.get(name).copied());
+        let [all, without_10, without_20] = ["jaccard", "jaccard_without_10", "jaccard_without_20"].map(value);
+        row(text, &[&signal.label, &cost(signal), &all, &without_10, &without_20]);
+    }
+    text.push('\n');
+    let gain = format!("Gain,{}", words::points(PRIMARY_METRIC));
+    row(
+        text,
+        &[
+            &format!("{setting}: predicted by"),
+            "Cost",
+            &metric,
+            &gain,
+            "95 % interval",
+        ],
+    );
+    row(text, &["---"; 5]);
+    for predictor in referral.ensembles.values() {
+        let number = |name: &str| predictor.numbers.get(name).copied();
+        let change = number("gain").map_or_else(String::new, |gain| words::difference(PRIMARY_METRIC, gain));
+        let interval = number("lo").zip(number("hi"));
+        let interval = interval.map_or_else(String::new, |(lo, hi)| words::interval(PRIMARY_METRIC, [lo, hi]));
+        let jaccard = words::value(PRIMARY_METRIC, number("jaccard"));
+        row(
+            text,
+            &[&predictor.label, &cost(predictor), &jaccard, &change, &interval],
+        );
+    }
+}
+
+fn cost(of: &Rated) -> String {
+    let [trainings, fine_tunings, passes] =
+        ["trainings", "fine_tunings", "passes"].map(|name| of.numbers.get(name).copied().unwrap_or(0.0) as usize);
+    words::cost(trainings, fine_tunings, passes)
 }
 
 fn row(text: &mut String, cells: &[&str]) {

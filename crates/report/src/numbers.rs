@@ -10,9 +10,9 @@ use htl_vocabulary::run_file::{ArmSeed, RunFile, Setting as SettingFiles};
 use htl_vocabulary::{SparsityChoice, arm, file, read_history, read_json, setting};
 use indexmap::IndexMap;
 
-use crate::ReportError;
 use crate::arm_table::ArmTable;
 use crate::contrasts::{self, Pair};
+use crate::{ReportError, referral};
 
 /// The metrics whose gains are reported, in the order in which they are written.
 const GAINS: [&str; 3] = [PRIMARY_METRIC, "threshold_jaccard", "dice"];
@@ -141,6 +141,10 @@ fn of_setting(
         weak,
         gain,
         oracle_tuned,
+        referral: match &files.referral {
+            Some(files) => referral::read(files, root)?,
+            None => None,
+        },
         notes,
     })
 }

@@ -203,6 +203,19 @@ pub(crate) fn count(n: usize, thing: &str) -> String {
     }
 }
 
+/// What something costs: trainings from scratch, fine-tunings, forward passes per image.
+pub(crate) fn cost(trainings: usize, fine_tunings: usize, passes: usize) -> String {
+    let tunings = match fine_tunings {
+        0 => String::new(),
+        some => format!(", {}", count(some, "fine-tuning")),
+    };
+    let passes = match passes {
+        1 => "1 pass".to_owned(),
+        more => format!("{more} passes"),
+    };
+    format!("{}{tunings}, {passes}", count(trainings, "training"))
+}
+
 #[cfg(test)]
 mod tests {
     use htl_metrics::METRICS;

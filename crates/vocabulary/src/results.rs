@@ -82,9 +82,33 @@ pub struct Setting {
     /// Rows whose threshold was tuned with masks that the setting does not have: an upper bound, never a result.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty", rename = "oracle-tuned")]
     pub oracle_tuned: IndexMap<String, Arm>,
+    /// What the trained networks know of the test images without any further training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub referral: Option<Referral>,
     /// What a reader of this setting's numbers must know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+}
+
+/// Whom networks refer to a person, and what several of them are worth together.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Referral {
+    /// Signal to what it costs and what it is worth: `aurc`, `share_of_oracle`, `jaccard` of all images, and of those that are left without
+    /// the tenth and the fifth that it doubts most.
+    pub signals: IndexMap<String, Rated>,
+    /// Predictor of one or several networks to what it costs and to its `jaccard`, its `gain` over a single one and the ends of
+    /// that gain's 95 % interval.
+    pub ensembles: IndexMap<String, Rated>,
+}
+
+/// Numbers of something that is not an arm; `trainings`, `fine_tunings` and `passes` are what it costs.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Rated {
+    /// Name for people.
+    pub label: String,
+    /// Name to value.
+    #[serde(serialize_with = "metrics::serialize", deserialize_with = "metrics::deserialize")]
+    pub numbers: Metrics,
 }
 
 /// Size of the hard-to-learn set and how it was chosen.

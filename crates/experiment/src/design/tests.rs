@@ -60,7 +60,16 @@ fn the_rows_are_the_vocabulary() {
 /// A setting without seeds is left out; a second cycle comes after the mining whose maps it is trained on.
 #[test]
 fn cycles_follow_the_networks_that_they_are_trained_on() {
-    assert!(!planned("embedded", "/data").outline.settings.contains_key("label-free"));
+    let without = Profile {
+        label_free_seeds: 0,
+        ..Profile::named("embedded").unwrap()
+    };
+    assert!(
+        !planned_as(&without, "/data")
+            .outline
+            .settings
+            .contains_key("label-free")
+    );
     let experiment = planned("tiny", "/data");
     let place = |name: &str| {
         experiment
@@ -93,11 +102,7 @@ fn cycles_follow_the_networks_that_they_are_trained_on() {
 /// where its labels leave something to know, there is a ceiling that knows it.
 #[test]
 fn every_setting_has_its_controls() {
-    let profile = Profile {
-        label_free_seeds: 5,
-        ..Profile::named("embedded").unwrap()
-    };
-    let run = planned_as(&profile, "/data").outline.run_file();
+    let run = planned("embedded", "/data").outline.run_file();
     assert_eq!(run.settings.len(), setting::SETTINGS.len());
     for (name, setting) in &run.settings {
         let control = setting::named(name).unwrap().strongest_control;

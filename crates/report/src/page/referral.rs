@@ -2,6 +2,7 @@ use htl_vocabulary::results::PRIMARY_METRIC;
 use htl_vocabulary::{EnsembleRow, ReferralRow};
 use serde::Serialize;
 
+use crate::referral::{judged, predictor};
 use crate::{ReferralTable, words};
 
 /// Whom networks would refer, and what several of them are worth.
@@ -41,8 +42,7 @@ pub(super) fn view(tables: &[ReferralTable]) -> Vec<Referral> {
 }
 
 fn one(table: &ReferralTable) -> Referral {
-    let mut known: Vec<&ReferralRow> = table.signals.iter().filter(|row| row.aurc.is_some()).collect();
-    known.sort_by(|a, b| a.aurc.partial_cmp(&b.aurc).unwrap_or(std::cmp::Ordering::Equal));
+    let known = judged(&table.signals);
     Referral {
         title: table.title.clone(),
         networks: words::capital(&words::count(known.first().map_or(0, |row| row.networks), "network")),
@@ -56,7 +56,7 @@ fn signal(row: &ReferralRow) -> Signal {
     let jaccard = |value| words::value(PRIMARY_METRIC, value);
     Signal {
         label: row.label.clone(),
-        cost: cost(row.trainings, row.fine_tunings, row.passes),
+        cost: words::cost(row.trainings, row.fine_tunings, row.passes),
         aurc: row.aurc.map_or_else(String::new, |aurc| format!("{aurc:.3}")),
         share_of_oracle: words::two_decimals(row.share_of_oracle),
         jaccard: jaccard(row.jaccard),
@@ -67,15 +67,8 @@ fn signal(row: &ReferralRow) -> Signal {
 
 fn ensemble(row: &EnsembleRow) -> Ensemble {
     Ensemble {
-        label: match row.predictor.as_str() {
-            "network" => "One network",
-            "views" => "With eight views",
-            "ensemble" => "All networks",
-            "ensemble-views" => "All networks with eight views",
-            "dense-and-sparse" => "All networks and their pruned, fine-tuned copies",
-            _ => "Another predictor",
-        },
-        cost: cost(row.trainings, row.fine_tunings, row.passes),
+        label: predictor(&row.predictor),
+        cost: words::cost(row.trainings, row.fine_tunings, row.passes),
         jaccard: words::value(PRIMARY_METRIC, Some(row.jaccard)),
         gain: row
             .gain
@@ -85,19 +78,4 @@ fn ensemble(row: &EnsembleRow) -> Ensemble {
             .zip(row.hi)
             .map_or_else(String::new, |(lo, hi)| words::interval(PRIMARY_METRIC, [lo, hi])),
     }
-}
-
-fn cost(trainings: usize, fine_tunings: usize, passes: usize) -> String {
-    let tunings = match fine_tunings {
-        0 => String::new(),
-        some => format!(", {}", words::count(some, "fine-tuning")),
-    };
-    format!(
-        "{}{tunings}, {}",
-        words::count(trainings, "training"),
-        match passes {
-            1 => "1 pass".to_owned(),
-            more => format!("{more} passes"),
-        }
-    )
 }
