@@ -55,7 +55,7 @@ fn writes_what_it_promises() {
             "without-outline",
             vec!["oracle", "filled-box", "ellipse"],
         ),
-        ("label-free", "prior-filter", vec!["oracle", "random", "next-cycle"]),
+        ("label-free", "prior-filter", vec!["oracle", "next-cycle"]),
     ] {
         let found = &results["settings"][setting];
         for arm in ["baseline", "htl", control].into_iter().chain(others) {

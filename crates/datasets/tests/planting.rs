@@ -85,6 +85,27 @@ fn thirds_are_the_small_ones() {
     );
 }
 
+/// A bound on a measurement is measured, as a third is.
+#[test]
+fn measurements_have_bounds() {
+    let data = embedded();
+    let train = data.split(Split::Train);
+    let at_border = rule("touches_border>=1").members(&train).unwrap();
+    let inside = rule("touches_border<1").members(&train).unwrap();
+    assert_eq!(at_border.len() + inside.len(), train.len());
+    for sample in &train {
+        let mask = read_mask(sample.mask.as_deref().unwrap()).unwrap();
+        let lesion = attributes(&read_rgb(&sample.image).unwrap(), &mask).unwrap();
+        assert_eq!(
+            lesion.touches_border,
+            at_border.contains(&sample.image_id),
+            "{}",
+            sample.image_id
+        );
+    }
+    assert!(inside.len() > at_border.len() && !at_border.is_empty());
+}
+
 /// Seeds decide, and shares nest no surprise: another seed keeps others.
 #[test]
 fn seeds_decide_who_is_kept() {

@@ -305,7 +305,7 @@ fn embedded() -> Profile {
         fine_tune_rate: 2e-3,
         supervised_seeds: 5,
         cross_fit_seeds: 4,
-        semi_seeds: 5,
+        semi_seeds: 3,
         weak_seeds: 5,
         label_free_seeds: 5,
         candidates: vec![0.5, 0.6, 0.7, 0.8, 0.9, 0.95],
@@ -368,6 +368,7 @@ fn isic2018() -> Profile {
         fine_tune_steps: 13_440,
         learning_rate: 1e-3,
         fine_tune_rate: 5e-4,
+        semi_seeds: 5,
         own_data_only: true,
         ..embedded()
     }

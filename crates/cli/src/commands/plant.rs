@@ -14,7 +14,7 @@ pub struct Plant {
     #[arg(long)]
     data: PathBuf,
     /// The group to make rare among the training images: lowest:area_fraction (its smallest third), highest:delta_e,
-    /// sex=female, age_approx<30, age_approx>=75, or several joined by +
+    /// sex=female, age_approx<30, age_approx>=75, touches_border>=1, or several joined by +
     #[arg(long, value_name = "GROUP", requires = "keep", conflicts_with = "noise")]
     rare: Option<GroupRule>,
     /// Share of the group that is kept, above 0 and at most 1

@@ -21,6 +21,7 @@ pub enum Side {
 /// | `highest:delta_e` | the third with the largest value |
 /// | `sex=female` | a word in a column of the metadata, whatever its case |
 /// | `age_approx<30`, `age_approx>=75` | a number in a column of the metadata |
+/// | `touches_border>=1`, `delta_e<8` | the same of a measurement; yes is 1 and no 0 |
 /// | `sex=female+lowest:delta_e` | the intersection |
 ///
 /// Images of which the value is not known are in no group.
@@ -40,16 +41,16 @@ pub enum GroupRule {
         /// The word.
         word: String,
     },
-    /// A number of the metadata under a bound.
+    /// A number of the metadata, or a measurement, under a bound.
     Under {
-        /// The column.
+        /// The column or the measurement's key.
         column: String,
         /// The bound, itself not in the group.
         bound: f64,
     },
-    /// A number of the metadata, at least a bound.
+    /// A number of the metadata, or a measurement, at least a bound.
     AtLeast {
-        /// The column.
+        /// The column or the measurement's key.
         column: String,
         /// The bound, itself in the group.
         bound: f64,
@@ -81,18 +82,13 @@ impl GroupRule {
             let kept = samples.iter().filter(|sample| keep(sample));
             kept.map(|sample| sample.image_id.clone()).collect()
         };
-        let number = |sample: &Sample, column: &str| sample.field(column)?.trim().parse::<f64>().ok();
         Ok(match self {
             Self::Third { side, measurement } => third(samples, *side, measurement)?,
             Self::Word { column, word } => {
                 chosen(&|sample| sample.field(column).is_some_and(|cell| cell.eq_ignore_ascii_case(word)))
             }
-            Self::Under { column, bound } => {
-                chosen(&|sample| number(sample, column).is_some_and(|value| value < *bound))
-            }
-            Self::AtLeast { column, bound } => {
-                chosen(&|sample| number(sample, column).is_some_and(|value| value >= *bound))
-            }
+            Self::Under { column, bound } => within(values(samples, column)?, |value| value < *bound),
+            Self::AtLeast { column, bound } => within(values(samples, column)?, |value| value >= *bound),
             Self::All(rules) => {
                 let mut groups = rules.iter().map(|rule| rule.find(samples));
                 let first = groups.next().transpose()?.unwrap_or_default();
@@ -104,18 +100,41 @@ impl GroupRule {
     }
 }
 
-/// The third of the samples whose lesions measure least or most.
-fn third(samples: &[&Sample], side: Side, key: &str) -> Result<BTreeSet<String>, DatasetError> {
-    let Some(measurement) = MEASUREMENTS.iter().find(|measurement| measurement.key == key) else {
-        return Ok(BTreeSet::new());
+/// What is known of the samples under the name of a measurement or of a column that holds numbers.
+fn values(samples: &[&Sample], name: &str) -> Result<Vec<(f64, String)>, DatasetError> {
+    if MEASUREMENTS.iter().any(|measurement| measurement.key == name) {
+        return measured(samples, name);
+    }
+    let number = |sample: &&Sample| {
+        let value = sample.field(name)?.trim().parse().ok()?;
+        Some((value, sample.image_id.clone()))
     };
-    let mut values = samples
+    Ok(samples.iter().filter_map(number).collect())
+}
+
+fn within(values: Vec<(f64, String)>, inside: impl Fn(f64) -> bool) -> BTreeSet<String> {
+    let inside = values.into_iter().filter(|(value, _)| inside(*value));
+    inside.map(|(_, id)| id).collect()
+}
+
+/// A measurement of every lesion that has it.
+fn measured(samples: &[&Sample], key: &str) -> Result<Vec<(f64, String)>, DatasetError> {
+    let Some(measurement) = MEASUREMENTS.iter().find(|measurement| measurement.key == key) else {
+        return Ok(Vec::new());
+    };
+    let values = samples
         .par_iter()
         .map(|sample| Ok((measure(sample, measurement)?, sample.image_id.clone())))
-        .collect::<Result<Vec<_>, DatasetError>>()?
+        .collect::<Result<Vec<_>, DatasetError>>()?;
+    Ok(values
         .into_iter()
         .filter_map(|(value, id)| Some((value?, id)))
-        .collect::<Vec<_>>();
+        .collect())
+}
+
+/// The third of the samples whose lesions measure least or most.
+fn third(samples: &[&Sample], side: Side, key: &str) -> Result<BTreeSet<String>, DatasetError> {
+    let mut values = measured(samples, key)?;
     values.sort_by(|a, b| match side {
         Side::Lowest => a.0.total_cmp(&b.0),
         Side::Highest => b.0.total_cmp(&a.0),
@@ -128,11 +147,7 @@ fn third(samples: &[&Sample], side: Side, key: &str) -> Result<BTreeSet<String>,
         Side::Lowest => value <= bound,
         Side::Highest => value >= bound,
     };
-    Ok(values
-        .into_iter()
-        .filter(|(value, _)| inside(*value))
-        .map(|(_, id)| id)
-        .collect())
+    Ok(within(values, inside))
 }
 
 fn measure(sample: &Sample, measurement: &Measurement) -> Result<Option<f64>, DatasetError> {

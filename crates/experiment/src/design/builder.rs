@@ -372,7 +372,7 @@ impl Builder<'_> {
         match cycle {
             Cycle::Whole => config.with("pseudo.pixels", "all"),
             Cycle::Pixels(pixels) => config.with("pseudo.pixels", pixels),
-            Cycle::Without(score, _) => config
+            Cycle::Without(score) => config
                 .with("pseudo.pixels", "all")
                 .with("pseudo.leave_out.by", score)
                 .with("pseudo.leave_out.share", LEFT_OUT)

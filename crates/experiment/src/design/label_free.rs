@@ -20,20 +20,13 @@ pub const PLAN: SettingPlan = SettingPlan {
     arms: &[
         ArmPlan::new(BASELINE, Networks::Dense),
         ArmPlan::new(NEXT_CYCLE, Networks::NextCycle(Cycle::Whole)),
-        ArmPlan::new(arm::HTL, Networks::NextCycle(Cycle::Without("disagreement", 1))),
-        ArmPlan::new(
-            arm::SEED_VARIANCE,
-            Networks::NextCycle(Cycle::Without("dense_spread", 2)),
-        ),
-        ArmPlan::new(PRIOR_FILTER, Networks::NextCycle(Cycle::Without("prior", 1))),
-        ArmPlan::new(arm::RANDOM, Networks::NextCycle(Cycle::Without("random", 1))),
+        ArmPlan::new(arm::HTL, Networks::NextCycle(Cycle::Without("disagreement"))),
+        ArmPlan::new(PRIOR_FILTER, Networks::NextCycle(Cycle::Without("prior"))),
         ArmPlan::new(arm::ORACLE, Networks::NextCycle(Cycle::RightPixels)),
     ],
     compare: &[
         [arm::HTL, BASELINE],
         [arm::HTL, PRIOR_FILTER],
-        [arm::HTL, arm::SEED_VARIANCE],
-        [arm::HTL, arm::RANDOM],
         [arm::HTL, NEXT_CYCLE],
         [arm::ORACLE, BASELINE],
         [NEXT_CYCLE, BASELINE],

@@ -55,7 +55,6 @@ pub(super) fn setting(row: &SettingPlan, builder: &mut Builder, lists: &Lists) -
                 let config = builder.attending(&own, &mined, &attending);
                 builder.arm(&series, &config, seeds)
             }
-            Networks::NextCycle(cycle) if seeds < cycle.least_seeds() => continue,
             Networks::NextCycle(cycle) => {
                 let config = builder.next_cycle(key, &own, &mined, cycle);
                 builder.arm(&series, &config, seeds)

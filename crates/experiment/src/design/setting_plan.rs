@@ -142,20 +142,10 @@ pub enum Cycle {
     Whole,
     /// On some pixels, as `pseudo.pixels` has it.
     Pixels(&'static str),
-    /// Without the images of the largest score, as `pseudo.leave_out.by` has it; with fewer seeds than these there is none.
-    Without(&'static str, u64),
+    /// Without the images of the largest score, as `pseudo.leave_out.by` has it.
+    Without(&'static str),
     /// Without the pixels that are wrong: it knows the true masks.
     RightPixels,
-}
-
-impl Cycle {
-    /// Fewest seeds with which there is such a cycle.
-    pub(super) fn least_seeds(self) -> u64 {
-        match self {
-            Self::Without(_, seeds) => seeds,
-            _ => 1,
-        }
-    }
 }
 
 /// Attention to the mined images: drawn in proportion to the square of their rank by a score.

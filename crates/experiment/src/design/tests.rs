@@ -94,8 +94,8 @@ fn cycles_follow_the_networks_that_they_are_trained_on() {
     let readers = needs.iter().filter(|needs| needs.contains(&place("label-free/truth")));
     assert_eq!(readers.count(), 1);
     // Of one seed there is no spread.
-    let arms = &experiment.outline.settings["label-free"].arms;
-    assert!(!arms.contains_key("seed-variance") && arms.contains_key("prior-filter"));
+    let arms = &experiment.outline.settings["supervised"].arms;
+    assert!(!arms.contains_key("seed-variance") && arms.contains_key("random"));
 }
 
 /// Every setting has the method and its strongest control, each with as many seeds as its baseline, and declares that comparison;
