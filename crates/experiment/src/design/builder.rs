@@ -5,7 +5,7 @@ use htl_vocabulary::{Setting, file, setting};
 use super::lists::Lists;
 use super::outline::SeedOutline;
 use super::setting_plan::{Attending, Cycle, Key, Labels, Mining, Training};
-use crate::plan::{HtlCall, Kind, Native, Plan, StageName, StageRef, Value};
+use crate::plan::{HtlCall, Kind, Native, Plan, StageName, StageRef, TRUE_ERROR, Value};
 use crate::profile::{Precision, Profile};
 
 /// Work of a small stage, in supervised images.
@@ -372,11 +372,8 @@ impl Builder<'_> {
         match cycle {
             Cycle::Whole => config.with("pseudo.pixels", "all"),
             Cycle::Pixels(pixels) => config.with("pseudo.pixels", pixels),
-            Cycle::Without(score) => config
-                .with("pseudo.pixels", "all")
-                .with("pseudo.leave_out.by", score)
-                .with("pseudo.leave_out.share", LEFT_OUT)
-                .with("pseudo.leave_out.scores", mined.file(file::SCORES)),
+            Cycle::Without(score) => without(config, score, mined),
+            Cycle::RightImages => without(config, TRUE_ERROR, &self.truth(prefix, mined)),
             Cycle::RightPixels => config
                 .with("pseudo.maps", self.truth(prefix, mined).file(file::MAPS))
                 .with("pseudo.pixels", "agreed"),
@@ -397,6 +394,15 @@ impl Builder<'_> {
         self.config(&Training::of(setting::SUPERVISED), None)
             .with("labelled", list)
     }
+}
+
+/// A cycle without the images of the largest score in the table of a stage.
+fn without(config: Config, score: &str, scores: &StageRef) -> Config {
+    config
+        .with("pseudo.pixels", "all")
+        .with("pseudo.leave_out.by", score)
+        .with("pseudo.leave_out.share", LEFT_OUT)
+        .with("pseudo.leave_out.scores", scores.file(file::SCORES))
 }
 
 /// The networks of trainings.

@@ -22,7 +22,7 @@ pub const PLAN: SettingPlan = SettingPlan {
         ArmPlan::new(NEXT_CYCLE, Networks::NextCycle(Cycle::Whole)),
         ArmPlan::new(arm::HTL, Networks::NextCycle(Cycle::Without("disagreement"))),
         ArmPlan::new(PRIOR_FILTER, Networks::NextCycle(Cycle::Without("prior"))),
-        ArmPlan::new(arm::ORACLE, Networks::NextCycle(Cycle::RightPixels)),
+        ArmPlan::new(arm::ORACLE, Networks::NextCycle(Cycle::RightImages)),
     ],
     compare: &[
         [arm::HTL, BASELINE],

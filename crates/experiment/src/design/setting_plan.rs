@@ -144,6 +144,8 @@ pub enum Cycle {
     Pixels(&'static str),
     /// Without the images of the largest score, as `pseudo.leave_out.by` has it.
     Without(&'static str),
+    /// Without as many images, those whose masks are worst: it knows the true ones.
+    RightImages,
     /// Without the pixels that are wrong: it knows the true masks.
     RightPixels,
 }

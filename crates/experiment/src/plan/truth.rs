@@ -5,7 +5,7 @@ use htl_mining::{Population, ScoreRow, ScoreTable};
 use crate::ExperimentError;
 
 /// 1 - IoU of a pseudo-mask and the true one.
-pub(super) const TRUE_ERROR: &str = "true_error";
+pub(crate) const TRUE_ERROR: &str = "true_error";
 
 /// What is wrong with pseudo-masks, for trainings that know: how wrong each is, and maps with the true masks in the place of
 /// pruned networks. Masks that nobody made are taken to be right.
