@@ -211,13 +211,13 @@ fn uncertain_images_are_referred() {
         .arg(&trained.dense[1])
         .arg(trained.example.image(0))
         .arg("--out")
-        .arg(trained.example.path("masks")));
+        .arg(trained.example.path("predicted")));
     succeeds(&predict);
     assert!(
         trained
             .example
-            .path("masks")
-            .join(format!("{}_mask.png", id(0)))
+            .path("predicted")
+            .join(format!("masks/{}.png", id(0)))
             .exists()
     );
 }

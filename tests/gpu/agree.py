@@ -93,10 +93,7 @@ def predictions(a):
     for place, device in (("host", "cpu"), ("device", a.device)):
         folder = os.path.join(a.work, f"predicted-{place}")
         htl(a, device, "predict", "--checkpoint", checkpoint, *images, "--out", folder)
-        masks[place] = os.path.join(a.work, f"masks-{place}")
-        os.makedirs(masks[place])
-        for name in filter(lambda name: name.endswith("_mask.png"), os.listdir(folder)):
-            shutil.copy(os.path.join(folder, name), os.path.join(masks[place], name.replace("_mask", "")))
+        masks[place] = os.path.join(folder, "masks")
         rows = os.path.join(a.work, f"evaluated-{place}", "per_image.csv")
         htl(a, device, "evaluate", "--checkpoint", checkpoint, "--data", a.data, "--split", "test", "--out", rows)
         scores[place] = {row["image_id"]: float(row["jaccard"]) for row in table(rows)}

@@ -7,10 +7,10 @@ mod signals;
 
 use std::{io::IsTerminal, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use commands::{
     analyze, bench, campaign, cancel, check, data, evaluate, features, mine, plan, predict, prune, query, refer,
-    report, reproduce, score, sparsity, stage, status, train,
+    report, reproduce, score, shell, sparsity, stage, status, train, truth,
 };
 
 /// Finds the samples on which dense and pruned networks part ways, attends to them in training, and says who they are.
@@ -38,6 +38,8 @@ enum Command {
     Sparsity(sparsity::Sparsity),
     /// Score images by the disagreement of dense and sparse networks
     Mine(mine::Mine),
+    /// Say what is wrong with mined pseudo-masks, for trainings that know: ceilings
+    Truth(truth::Truth),
     /// Write what images look like to a network, for `htl query`
     Features(features::Features),
     /// Choose which images to annotate next
@@ -71,6 +73,10 @@ enum Command {
     /// Measure speed
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Print a script that completes commands and options in a shell
+    Completions(shell::Completions),
+    /// Write manual pages
+    Man(shell::Man),
     /// Print what --device stands for here: cpu, cuda or metal
     Device,
 }
@@ -122,11 +128,12 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Sparsity(command) => command.run(&device()?)?,
         Command::Mine(command) => command.run(&device()?)?,
         Command::Features(command) => command.run(&device()?)?,
+        Command::Truth(command) => command.run()?,
         Command::Query(command) => command.run()?,
         Command::Analyze(command) => command.run()?,
         Command::Evaluate(command) => command.run(&device()?)?,
         Command::Check(command) => return Ok(command.run()),
-        Command::Predict(command) => command.run(&device()?)?,
+        Command::Predict(command) => return command.run(&device()?),
         Command::Refer(command) => command.run(&device()?)?,
         Command::Score(command) => command.run()?,
         Command::Reproduce(command) => return command.run(choice),
@@ -137,6 +144,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Cancel(command) => command.run()?,
         Command::Report(command) => command.run(&device()?)?,
         Command::Bench(command) => command.run(&device()?)?,
+        Command::Completions(command) => command.run(Cli::command())?,
+        Command::Man(command) => command.run(Cli::command())?,
         Command::Device => commands::print(htl_device::name(&device()?))?,
     }
     Ok(ExitCode::SUCCESS)

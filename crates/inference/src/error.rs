@@ -84,6 +84,12 @@ pub enum InferenceError {
         /// The image.
         image_id: String,
     },
+    /// Maps of an image that the data folder does not have.
+    #[error("image {image_id}: there are maps of it, and the data folder does not have it")]
+    UnknownImage {
+        /// The image.
+        image_id: String,
+    },
     /// An image that a metric cannot take.
     #[error("{path}: {source}", path = path.display())]
     Image {

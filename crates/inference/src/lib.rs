@@ -29,10 +29,11 @@
 //! | --- | --- |
 //! | predictors | [`Predictor`], [`NetworkPredictor`], [`Ensemble`], [`Views`], [`OneView`], [`open_predictor`], [`localization_map`] |
 //! | what they say of many images, of one | [`localization_maps`], [`class_logits`], [`map_of`], [`for_each_output`] |
+//! | where the lesion of a photograph is, for people and as COCO JSON | [`Localization`], [`Coco`], [`RunLengths`] |
 //! | populations | [`PopulationPrediction`], [`consensus`], [`consensus_pair`] |
 //! | what pruning without further training does | [`forgetting_curves`], [`forgetting_of`], [`CurveParams`], [`recalibrate`] |
 //! | who is referred, and what that is worth | [`referral`] |
-//! | the truth | [`with_masks`], [`stored_mask`], [`stored_masks`] |
+//! | the truth | [`with_masks`], [`stored_mask`], [`stored_masks`], [`judge_pseudo_masks`] |
 //! | results | [`Evaluation`], [`summary`], [`Summary`] |
 //! | predictors that learn nothing | [`evaluate_trivial`] |
 //! | choosing by validation | [`Validator`] |
@@ -40,6 +41,7 @@
 //!
 //! A map with a NaN or an infinity in it is an error everywhere ([`InferenceError::NotFinite`]): a broken network must not pass
 //! for one that found no lesion.
+mod coco;
 mod consensus;
 mod contrast;
 mod curve;
@@ -47,9 +49,11 @@ mod ensemble;
 mod error;
 mod evaluate;
 mod features;
+mod localization;
 mod population;
 mod predict;
 mod predictor;
+mod pseudo;
 mod recalibration;
 pub mod referral;
 mod summary;
@@ -58,6 +62,7 @@ mod truth;
 mod validation;
 mod views;
 
+pub use coco::{Coco, RunLengths};
 pub use consensus::{consensus, consensus_pair};
 pub use contrast::contrast_within;
 pub use curve::{CurveParams, forgetting_curves, forgetting_of, recalibrate};
@@ -65,9 +70,11 @@ pub use ensemble::Ensemble;
 pub use error::InferenceError;
 pub use evaluate::Evaluation;
 pub use features::{colour_features, deep_features};
+pub use localization::Localization;
 pub use population::PopulationPrediction;
 pub use predict::{class_logits, for_each_output, localization_maps, map_of};
 pub use predictor::{NetworkPredictor, Predictor, localization_map};
+pub use pseudo::judge_pseudo_masks;
 pub use recalibration::recalibration_images;
 pub use summary::{Summary, summary};
 pub use trivial::evaluate_trivial;

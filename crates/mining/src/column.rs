@@ -8,6 +8,8 @@ pub const SHAM: &str = "sham";
 pub const BOTH_EMPTY: &str = "both_empty";
 /// 1 - IoU of the dense consensus mask and the truth.
 pub const DENSE_ERROR: &str = "dense_error";
+/// 1 - IoU of a pseudo-mask and the truth: known to ceilings only.
+pub const TRUE_ERROR: &str = "true_error";
 /// 1: dense seeds agree with each other and contradict the label.
 pub const SUSPECT_LABEL: &str = "suspect_label";
 /// 1 - area under IoU(dense, pruned) over sparsity, without further training.

@@ -104,3 +104,9 @@ pub const LABELLED: &str = "labelled.csv";
 pub const IMAGES_FOLDER: &str = "images";
 /// Masks of a data folder.
 pub const MASKS_FOLDER: &str = "masks";
+
+/// What `htl predict` found, a row per image.
+pub const PREDICTIONS: &str = "predictions.csv";
+
+/// The same as COCO JSON.
+pub const COCO: &str = "coco.json";

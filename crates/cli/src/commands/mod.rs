@@ -23,10 +23,12 @@ pub mod refer;
 pub mod report;
 pub mod reproduce;
 pub mod score;
+pub mod shell;
 pub mod sparsity;
 pub mod stage;
 pub mod status;
 pub mod train;
+pub mod truth;
 
 use std::io::Write;
 

@@ -1,11 +1,12 @@
 //! Building blocks that all settings share: train, choose a sparsity, prune, mine, evaluate.
 
+use htl_mining::column::TRUE_ERROR;
 use htl_vocabulary::{Setting, file, setting};
 
 use super::lists::Lists;
 use super::outline::SeedOutline;
 use super::setting_plan::{Attending, Cycle, Key, Labels, Mining, Training};
-use crate::plan::{HtlCall, Kind, Native, Plan, StageName, StageRef, TRUE_ERROR, Value};
+use crate::plan::{HtlCall, Kind, Native, Plan, StageName, StageRef, Value};
 use crate::profile::{Precision, Profile};
 
 /// Work of a small stage, in supervised images.
@@ -382,11 +383,12 @@ impl Builder<'_> {
 
     /// What is wrong with mined pseudo-masks.
     pub fn truth(&mut self, prefix: &str, mined: &StageRef) -> StageRef {
-        let native = Native::Truth {
-            data: self.data.clone(),
-            maps: mined.file(file::MAPS),
-        };
-        self.plan.native(&format!("{prefix}/truth"), native)
+        let call = HtlCall::new("truth")
+            .flag("--pseudo", mined.file(file::MAPS))
+            .flag("--data", self.data.clone())
+            .flag("--out", Value::Own(file::SCORES.into()))
+            .flag("--maps", Value::Own(file::MAPS.into()));
+        self.plan.call(&format!("{prefix}/truth"), Kind::Mine, SMALL, call)
     }
 
     /// The training that out-of-fold networks have: the supervised one, on the images of a list.

@@ -4,7 +4,6 @@
 mod annotation;
 mod call;
 mod native;
-mod truth;
 mod value;
 
 use std::collections::BTreeSet;
@@ -17,7 +16,6 @@ use sha2::{Digest, Sha256};
 pub use call::{CONFIG, HtlCall};
 pub use native::Native;
 pub(crate) use native::{FIRST_HALF, GROUP, LIST_SIZES, concatenate, fold_file, half_file};
-pub(crate) use truth::TRUE_ERROR;
 pub use value::{Place, Value};
 
 use crate::ExperimentError;

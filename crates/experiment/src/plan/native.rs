@@ -2,13 +2,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use htl_datasets::{DataFolder, GroupRule, Split, read_ids, write_ids};
-use htl_mining::{Encoding, Population, ScoreTable};
+use htl_mining::ScoreTable;
 use htl_vocabulary::campaign::Half;
 use htl_vocabulary::{file, write_whole};
 use serde::{Deserialize, Serialize};
 
+use super::annotation;
 use super::value::{Place, Value};
-use super::{annotation, truth};
 use crate::ExperimentError;
 use crate::campaign::Planted;
 use crate::data::{self, Row};
@@ -57,14 +57,6 @@ pub enum Native {
         data: Value,
         /// The list.
         list: Value,
-    },
-    /// How wrong each mask of `maps` is, as the column `true_error` of `scores.csv`, and these maps with the true masks in the place of pruned
-    /// networks, as `maps.safetensors`.
-    Truth {
-        /// The data folder.
-        data: Value,
-        /// Consensus maps of `htl mine`.
-        maps: Value,
     },
     /// The ids of several lists, each once, as `labelled.csv`.
     Union {
@@ -129,7 +121,6 @@ impl Native {
             | Self::Plant { data, .. }
             | Self::TestHalves { data, .. } => vec![data],
             Self::Annotation { data, list } => vec![data, list],
-            Self::Truth { data, maps } => vec![data, maps],
             Self::Union { lists } => lists.iter().collect(),
             Self::Concatenate { tables } => tables.iter().collect(),
         }
@@ -146,7 +137,6 @@ impl Native {
             Self::Plant { planted, seed, .. } => format!("plant {planted:?} seed {seed}"),
             Self::TestHalves { group, .. } => format!("test halves {}", group.as_deref().unwrap_or_default()),
             Self::Annotation { .. } => "annotation".into(),
-            Self::Truth { .. } => "truth".into(),
             Self::Union { .. } => "union".into(),
             Self::Concatenate { .. } => "concatenate".into(),
         };
@@ -201,13 +191,6 @@ impl Native {
                 let effort = annotation::effort(&data, &read_ids(&list.path(place)?)?)?;
                 let text = serde_json::to_string_pretty(&effort).unwrap_or_default() + "\n";
                 write_whole(&own(file::ANNOTATION), text).map_err(ExperimentError::NotWritten)
-            }
-            Self::Truth { data, maps } => {
-                let data = DataFolder::open(data.path(place)?)?;
-                let maps = Population::load(maps.path(place)?)?;
-                let (table, beside) = truth::of_pseudo_masks(&data, &maps)?;
-                table.write(own(file::SCORES))?;
-                Ok(beside.save(own(file::MAPS), Encoding::U8)?)
             }
             Self::Union { lists } => {
                 let mut ids = BTreeSet::new();

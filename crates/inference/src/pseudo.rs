@@ -1,45 +1,30 @@
 use htl_datasets::{DataFolder, ImageSet, MaskUse};
 use htl_metrics::{Confusion, Mask};
-use htl_mining::{Population, ScoreRow, ScoreTable};
+use htl_mining::{Population, ScoreRow, ScoreTable, column::TRUE_ERROR};
 
-use crate::ExperimentError;
+use crate::InferenceError;
 
-/// 1 - IoU of a pseudo-mask and the true one.
-pub(crate) const TRUE_ERROR: &str = "true_error";
-
-/// What is wrong with pseudo-masks, for trainings that know: how wrong each is, and maps with the true masks in the place of
-/// pruned networks. Masks that nobody made are taken to be right.
-pub(super) fn of_pseudo_masks(
-    data: &DataFolder,
-    maps: &Population,
-) -> Result<(ScoreTable, Population), ExperimentError> {
+/// What is wrong with pseudo-masks, for trainings that know: how wrong each is (column [`TRUE_ERROR`]: 1 - IoU with the true one), and maps
+/// with the true masks in the place of pruned networks. Masks that nobody made are taken to be right.
+///
+/// # Errors
+/// [`InferenceError::UnknownImage`] for maps of an image that the folder does not have, and from reading masks.
+pub fn judge_pseudo_masks(data: &DataFolder, maps: &Population) -> Result<(ScoreTable, Population), InferenceError> {
     let (height, width) = maps.size();
-    let unfit = |reason: String| ExperimentError::UnfitData {
-        folder: data.root().into(),
-        reason,
-    };
-    if height != width {
-        return Err(unfit(format!("maps of {height} by {width} are not square")));
-    }
     let mut table = ScoreTable::new([TRUE_ERROR]);
     let mut masks = Vec::with_capacity(maps.len());
     for (position, id) in maps.ids().iter().enumerate() {
-        let sample = data.get(id).ok_or_else(|| unfit(format!("it has no image `{id}`")))?;
-        let (pseudo, image) = (
-            maps.planes(position)?,
-            ImageSet::load(&[sample], height, MaskUse::IfPresent)?,
-        );
-        let compared = Mask::above(height, width, &pseudo[0], 0.5).and_then(|pseudo| {
-            let truth = match image.mask_bytes(0) {
-                Some(truth) => Mask::new(height, width, truth.to_vec())?,
-                None => pseudo.clone(),
-            };
-            Ok((1.0 - Confusion::of(&pseudo, &truth)?.jaccard(), truth))
-        });
-        let (error, truth) = compared.map_err(|error| unfit(format!("`{id}`: {error}")))?;
+        let sample = data
+            .get(id)
+            .ok_or_else(|| InferenceError::UnknownImage { image_id: id.clone() })?;
+        let pseudo = Mask::above(height, width, &maps.planes(position)?[0], 0.5)?;
+        let truth = match ImageSet::load(&[sample], height, MaskUse::IfPresent)?.mask_bytes(0) {
+            Some(truth) => Mask::new(height, width, truth.to_vec())?,
+            None => pseudo.clone(),
+        };
         table.push(ScoreRow {
             image_id: id.clone(),
-            scores: vec![Some(error)],
+            scores: vec![Some(1.0 - Confusion::of(&pseudo, &truth)?.jaccard())],
             ..ScoreRow::default()
         })?;
         masks.push(truth);
@@ -87,7 +72,7 @@ mod tests {
         };
         let seen = of(&|image| [8, 0, 4][image]);
         let maps = maps_of(&seen);
-        let (table, beside) = of_pseudo_masks(&data, &maps).unwrap();
+        let (table, beside) = judge_pseudo_masks(&data, &maps).unwrap();
         let errors: Vec<Option<f64>> = table.rows().iter().map(|row| row.scores[0]).collect();
         assert_eq!(errors, [Some(0.5), Some(1.0), Some(0.0)]);
         let whole = of(&|image| [16, 16, 4][image]);
