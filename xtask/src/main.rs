@@ -7,6 +7,7 @@ mod bench_mining;
 mod check_cuda;
 mod check_iou;
 mod ci;
+mod fuzz;
 mod gpu_kit;
 mod readme;
 mod reproduce;
@@ -36,6 +37,8 @@ enum Command {
     CheckIou(check_iou::Args),
     /// Builds the kernels and the feature `cuda`, without a GPU
     CheckCuda(check_cuda::Args),
+    /// Break files for every reader until the time is over
+    Fuzz(fuzz::Args),
     /// A folder to carry to a machine with a GPU: programs, data, and a script that runs them
     GpuKit(gpu_kit::Args),
     /// Speed and memory beside PyTorch's, as JSON
@@ -64,6 +67,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Ci(args) => ci::run(&args),
         Command::CheckIou(args) => check_iou::run(&args),
         Command::CheckCuda(args) => check_cuda::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::GpuKit(args) => gpu_kit::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::BenchMining(args) => bench_mining::run(&args),

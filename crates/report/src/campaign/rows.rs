@@ -55,7 +55,7 @@ pub struct CampaignRow {
     pub over_control_p: Option<f64>,
     /// That p, by Holm over the forms of the scenario.
     pub over_control_p_holm: Option<f64>,
-    /// Gain as a share of the largest gain of a ceiling, where that is above 0.
+    /// Gain as a share of the largest gain of a ceiling whose interval is above 0: of chance there is no share.
     pub ceiling_share: Option<f64>,
     /// Test images of the scenario's group.
     pub group_images: Option<usize>,
@@ -121,7 +121,8 @@ pub(super) fn of_scenario(folder: &Path, phase: &Phase, scenario: &Scenario) -> 
         .map(|arm| tables.row(arm))
         .collect::<Result<Vec<_>, _>>()?;
     let ceiling = rows.iter().filter(|row| row.role == Role::Ceiling.name());
-    let ceiling = ceiling.filter_map(|row| row.gain).fold(0.0, f64::max);
+    let shown = ceiling.filter(|row| row.gain_lo.is_some_and(|lo| lo > 0.0));
+    let ceiling = shown.filter_map(|row| row.gain).fold(0.0, f64::max);
     let mut forms: Vec<usize> = (0..rows.len())
         .filter(|at| rows[*at].role == Role::Form.name())
         .collect();
