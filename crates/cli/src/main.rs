@@ -7,11 +7,13 @@ mod signals;
 
 use std::{io::IsTerminal, process::ExitCode};
 
+use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
 use commands::{
     analyze, bench, campaign, cancel, check, data, evaluate, features, mine, plan, predict, prune, query, refer,
     report, reproduce, score, shell, sparsity, stage, status, train, truth,
 };
+use htl_vocabulary::shortened;
 
 /// Finds the samples on which dense and pruned networks part ways, attends to them in training, and says who they are.
 /// For research use, not a medical device.
@@ -96,7 +98,7 @@ fn main() -> ExitCode {
     parent::exit_with_parent();
     htl_ops::keep_freed_memory();
     let cli = Cli::parse();
-    match run(cli) {
+    match start_threads().and_then(|()| run(cli)) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {}", causes(&error));
@@ -104,6 +106,17 @@ fn main() -> ExitCode {
         }
     }
 }
+
+/// Starts the threads that share the work: where the system allows no more of them, a person is told what to do.
+fn start_threads() -> anyhow::Result<()> {
+    rayon::ThreadPoolBuilder::new().build_global().context(
+        "cannot start as many threads as there are processor cores: set RAYON_NUM_THREADS to a smaller number, or allow more \
+         processes (ulimit -u) or memory (ulimit -v)",
+    )
+}
+
+/// Characters of a line of a message: what it repeats of a file may be of any length.
+const MOST_TOLD: usize = 2000;
 
 /// The error and its causes, without those whose text the one before already holds.
 fn causes(error: &anyhow::Error) -> String {
@@ -115,7 +128,7 @@ fn causes(error: &anyhow::Error) -> String {
             text = format!("{text}: {cause}");
         }
     }
-    text
+    shortened(&text, MOST_TOLD)
 }
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
@@ -125,7 +138,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Data(command) => command.run()?,
         Command::Train(command) => return command.run(&device()?),
         Command::Prune(command) => command.run()?,
-        Command::Sparsity(command) => command.run(&device()?)?,
+        Command::Sparsity(command) => return command.run(&device()?),
         Command::Mine(command) => command.run(&device()?)?,
         Command::Features(command) => command.run(&device()?)?,
         Command::Truth(command) => command.run()?,

@@ -8,9 +8,12 @@ pub fn exit_with_parent() {
     if std::env::var_os("HTL_EXIT_WITH_PARENT").is_none() {
         return;
     }
-    std::thread::spawn(|| {
+    let watch = || {
         let mut byte = [0];
         while matches!(std::io::stdin().read(&mut byte), Ok(1..)) {}
         std::process::exit(130);
-    });
+    };
+    if let Err(error) = std::thread::Builder::new().spawn(watch) {
+        tracing::warn!("cannot start a thread ({error}): this goes on when the program that called it ends");
+    }
 }

@@ -79,7 +79,7 @@ fn signals_save_the_state_and_ask_to_be_run_again() {
         assert!(said.contains("run the same command"), "{said}");
         assert!(!root.join(out).join("checkpoint.safetensors").exists());
         let (status, said) = train(root, out, None);
-        assert!(status.success(), "{said}");
+        assert!(status.success() && said.contains("continues after step"), "{said}");
         for name in ["checkpoint.safetensors", "history.csv"] {
             let [whole, stopped] = ["whole", out].map(|folder| fs::read(root.join(folder).join(name)).unwrap());
             assert!(whole == stopped, "{signal}: {name}");
@@ -87,4 +87,87 @@ fn signals_save_the_state_and_ask_to_be_run_again() {
         let (status, said) = train(root, out, None);
         assert!(status.success() && said.contains("nothing trained"), "{said}");
     }
+}
+
+/// Of two trainings into one folder the second is refused, and says so; the first ends as if it had been alone. What a killed
+/// one held is free at once.
+#[test]
+fn a_folder_has_one_training_at_a_time() {
+    let place = tempfile::tempdir().unwrap();
+    let root = place.path();
+    data_folder(&root.join("data"));
+    let data = root.join("data");
+    let config =
+        format!("setting = \"supervised\"\ndata = {data:?}\nsize = 16\nwidth = 2\nbatch = 2\nimage_steps = 400000\n");
+    fs::write(root.join("config.toml"), config).unwrap();
+    let mut first = Command::new(env!("CARGO_BIN_EXE_htl"))
+        .args(["--device", "cpu", "train", "--config"])
+        .arg(root.join("config.toml"))
+        .arg("--out")
+        .arg(root.join("run"))
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let begun = || root.join("run/config.toml").exists();
+    for _ in 0..600 {
+        if begun() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert!(begun());
+    let (status, said) = train(root, "run", None);
+    assert!(!status.success() && said.contains("another training"), "{said}");
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let short = fs::read_to_string(root.join("run/config.toml"))
+        .unwrap()
+        .replace("400000", "40");
+    fs::write(root.join("config.toml"), short).unwrap();
+    fs::remove_dir_all(root.join("run")).unwrap();
+    let (status, said) = train(root, "run", None);
+    assert!(status.success(), "{said}");
+}
+
+/// A search of a sparsity that is told to end leaves nothing beside its target, and asks to be run again.
+#[test]
+fn a_stopped_search_leaves_nothing() {
+    let place = tempfile::tempdir().unwrap();
+    let root = place.path();
+    data_folder(&root.join("data"));
+    let data = root.join("data");
+    let config = |steps: usize| {
+        format!("setting = \"supervised\"\ndata = {data:?}\nsize = 16\nwidth = 2\nbatch = 2\nimage_steps = {steps}\n")
+    };
+    fs::write(root.join("config.toml"), config(40)).unwrap();
+    let (status, said) = train(root, "dense", None);
+    assert!(status.success(), "{said}");
+    fs::write(root.join("config.toml"), config(400_000)).unwrap();
+    let mut search = Command::new(env!("CARGO_BIN_EXE_htl"))
+        .args(["--device", "cpu", "sparsity", "--candidates", "0.5", "--config"])
+        .arg(root.join("config.toml"))
+        .arg("--checkpoint")
+        .arg(root.join("dense/checkpoint.safetensors"))
+        .arg("--out")
+        .arg(root.join("found/sparsity.json"))
+        .env("HTL_PROGRESS", "lines")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(search.stdout.take().unwrap()).lines();
+    lines.next().unwrap().unwrap();
+    let work = root.join("found/.sparsity.json.work");
+    assert!(work.is_dir());
+    let sent = Command::new("kill")
+        .args(["-TERM", &search.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(sent.success());
+    drop(lines);
+    let output = search.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(75), "{said}");
+    assert!(said.contains("nothing is kept"), "{said}");
+    assert_eq!(fs::read_dir(root.join("found")).unwrap().count(), 0);
 }

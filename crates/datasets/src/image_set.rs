@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use htl_vocabulary::LARGEST_SIDE;
 use image::GrayImage;
 use rayon::prelude::*;
 
@@ -44,7 +45,7 @@ impl ImageSet {
     /// under [`MaskUse::Required`], a size of 0.
     pub fn load(samples: &[&Sample], size: usize, masks: MaskUse) -> Result<Self, DatasetError> {
         let side = match u32::try_from(size) {
-            Ok(side) if (1..=8192).contains(&side) => side,
+            Ok(side) if (1..=LARGEST_SIDE).contains(&size) => side,
             _ => {
                 return Err(DatasetError::Parameter {
                     name: "image size",

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use htl_metrics::Metric;
 use htl_vocabulary::results::Contrast;
-use htl_vocabulary::{arm, setting};
+use htl_vocabulary::{LARGEST_BATCH, LARGEST_SIDE, arm, readable, setting};
 use serde::{Deserialize, Serialize};
 
 use crate::ExperimentError;
@@ -140,7 +140,7 @@ impl Profile {
         let text = std::fs::read_to_string(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
         let given = text
             .parse()
-            .map_err(|error: toml::de::Error| wrong(error.to_string()))?;
+            .map_err(|error: toml::de::Error| wrong(readable(&error.to_string())))?;
         let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
         Self::from_table(&stem.unwrap_or_else(|| "profile".into()), given).map_err(|error| match error {
             ExperimentError::ProfileTable { reason } => wrong(reason),
@@ -165,7 +165,7 @@ impl Profile {
         table.extend(given);
         let profile: Self = table
             .try_into()
-            .map_err(|error: toml::de::Error| wrong(error.message().to_owned()))?;
+            .map_err(|error: toml::de::Error| wrong(readable(error.message())))?;
         profile.check()?;
         Ok(profile)
     }
@@ -203,7 +203,13 @@ impl Profile {
             unless(found > 0, field, "at least 1", found.to_string())?;
         }
         unless(
-            self.size > 0 && self.size.is_multiple_of(8) && self.size <= 8192,
+            self.batch <= LARGEST_BATCH,
+            "batch",
+            "at most 65536",
+            self.batch.to_string(),
+        )?;
+        unless(
+            self.size > 0 && self.size.is_multiple_of(8) && self.size <= LARGEST_SIDE,
             "size",
             "a multiple of 8 up to 8192",
             self.size.to_string(),

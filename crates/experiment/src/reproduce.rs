@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use htl_datasets::DataFolder;
-use htl_vocabulary::{RunFile, duration_in_words, file, write_rates, write_whole};
+use htl_vocabulary::{RunFile, duration_in_words, file, setting, write_rates, write_whole};
 
 use crate::ExperimentError;
 use crate::data::{self, data_sha256};
@@ -170,7 +170,16 @@ pub fn reproduce(reproduce: &Reproduce) -> Result<Made, ExperimentError> {
     let shown = reproduce.out.to_string_lossy().into_owned();
     let args = ["--device", &reproduce.device, "report", "--run", &shown].map(String::from);
     let log = reproduce.out.join(engine::LOGS).join("report.log");
-    engine::run_to_end(&reproduce.htl, &args, cores(), &log, || reproduce.stop.is_signalled())?;
+    let stop = &reproduce.stop;
+    let reported = engine::run_to_end(&reproduce.htl, &args, cores(), &log, || stop.is_signalled());
+    if reported.is_err() && stop.is_signalled() {
+        return Err(ExperimentError::Stopped {
+            why: stop.reason(),
+            finished: done.len(),
+            stages: done.len(),
+        });
+    }
+    reported?;
     let manifest = manifest(reproduce, &experiment, &done, begin.elapsed(), place.data_sha256());
     let path = reproduce.out.join(file::MANIFEST);
     let text = serde_json::to_string_pretty(&manifest).unwrap_or_default() + "\n";
@@ -246,11 +255,10 @@ fn publish(outline: &Outline, out: &Path) -> Result<(), ExperimentError> {
     write_whole(&path, text).map_err(ExperimentError::NotWritten)
 }
 
-/// The score tables that a run published beside the long one.
+/// The score tables that a run published beside the long one: of settings that there are, whatever the file names.
 fn tables_of(run: &RunFile) -> impl Iterator<Item = String> {
-    run.settings
-        .keys()
-        .map(|name| format!("{}/{name}.csv", file::HTL_FOLDER))
+    let known = run.settings.keys().filter(|name| setting::named(name).is_some());
+    known.map(|name| format!("{}/{name}.csv", file::HTL_FOLDER))
 }
 
 /// Everything about the run that is not its result.

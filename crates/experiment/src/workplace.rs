@@ -48,6 +48,10 @@ impl<'a> Workplace<'a> {
     }
 
     /// Writes a plan, and runs what is not done of it.
+    ///
+    /// # Errors
+    /// What the engine fails or stops with; [`ExperimentError::DataChanged`] where the data are not what they were either:
+    /// the same command would go on from stages that were made of other data.
     pub fn carry_out(&self, plan: &Plan) -> Result<Vec<Done>, ExperimentError> {
         plan.write(&self.run.out)?;
         let run = Run {
@@ -56,9 +60,15 @@ impl<'a> Workplace<'a> {
             threads: self.run.threads(),
             stop: self.run.stop.clone(),
         };
-        match &self.run.engine {
+        let done = match &self.run.engine {
             Engine::Local => local::run(plan, &run, self.run.jobs),
             Engine::Slurm(slurm) => run_plan(plan, &run, slurm),
+        };
+        match done {
+            // Its jobs still run; who follows them finds out.
+            Err(error @ ExperimentError::Detached { .. }) => Err(error),
+            Err(error) => self.check_data().and(Err(error)),
+            done => done,
         }
     }
 

@@ -157,6 +157,24 @@ pub enum MetricError {
     /// The means of a baseline do not follow from its images.
     #[error("the means of the baseline are not those of its images: the file was edited; make it anew with --update")]
     BaselineMean,
+    /// A baseline calls a change for the worse one for the better.
+    #[error("the baseline has `{metric}` improve in the wrong direction; make it anew with --update")]
+    BaselineDirection {
+        /// The metric.
+        metric: &'static str,
+    },
+    /// A band in which every result would pass.
+    #[error(
+        "a band of {band} judges nothing: `{metric}` has a range of {range}; lower --floor, or give runs that vary less"
+    )]
+    BaselineBand {
+        /// The metric.
+        metric: &'static str,
+        /// Half width of the band.
+        band: f64,
+        /// Distance of the metric's best and worst value.
+        range: f64,
+    },
     /// The baseline file is of another version of the format.
     #[error("baseline has format version {found}, this program reads version {expected}; make a new one with --update")]
     BaselineVersion {

@@ -118,7 +118,8 @@ impl Baseline {
     ///
     /// # Errors
     /// [`MetricError::Empty`] without runs or images, [`MetricError::OtherImages`] if the runs are not about the same
-    /// images, [`MetricError::DuplicateImage`], [`MetricError::NotFinite`], [`MetricError::Range`] for parameters.
+    /// images, [`MetricError::DuplicateImage`], [`MetricError::NotFinite`], [`MetricError::Range`] for parameters,
+    /// [`MetricError::BaselineDirection`] and [`MetricError::BaselineBand`] for a baseline that would judge nothing.
     pub fn from_runs(metric: &str, better: Better, runs: &Runs, params: BandParams) -> Result<Self, MetricError> {
         params.check()?;
         let table = runs.table();
@@ -147,6 +148,9 @@ impl Baseline {
             notes: BTreeMap::new(),
         };
         baseline.band = baseline.band_for(1);
+        if let Some(metric) = Metric::named(metric) {
+            baseline.check_metric(metric)?;
+        }
         Ok(baseline)
     }
 
@@ -179,7 +183,7 @@ impl Baseline {
     /// # Errors
     /// [`MetricError::BaselineVersion`], [`MetricError::Range`], [`MetricError::Value`], [`MetricError::Empty`],
     /// [`MetricError::Length`], [`MetricError::NotFinite`], [`MetricError::DuplicateImage`],
-    /// [`MetricError::BaselineMean`].
+    /// [`MetricError::BaselineMean`], [`MetricError::BaselineDirection`], [`MetricError::BaselineBand`].
     pub fn validate(&self) -> Result<(), MetricError> {
         if self.version != BASELINE_VERSION {
             return Err(MetricError::BaselineVersion {
@@ -223,6 +227,9 @@ impl Baseline {
         if !means_fit || !sd_fits {
             return Err(MetricError::BaselineMean);
         }
+        if let Some(metric) = Metric::named(&self.metric) {
+            self.check_metric(metric)?;
+        }
         let mut seen = BTreeSet::new();
         match self.images.iter().find(|i| !seen.insert(i.image_id.as_str())) {
             Some(twice) => Err(MetricError::DuplicateImage {
@@ -231,6 +238,26 @@ impl Baseline {
             }),
             None => Ok(()),
         }
+    }
+}
+
+impl Baseline {
+    /// Checks that it judges its metric in the metric's own direction, and by a band narrower than the metric's range: in a wider
+    /// one everything passes.
+    fn check_metric(&self, metric: &Metric) -> Result<(), MetricError> {
+        if metric.better != Some(self.better) {
+            return Err(MetricError::BaselineDirection { metric: metric.key });
+        }
+        let range = metric.range.end() - metric.range.start();
+        let widest = self.params.floor.max(self.band_for(1).unwrap_or_default());
+        if widest < range {
+            return Ok(());
+        }
+        Err(MetricError::BaselineBand {
+            metric: metric.key,
+            band: widest,
+            range,
+        })
     }
 }
 

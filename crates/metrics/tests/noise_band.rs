@@ -241,6 +241,8 @@ fn the_file_survives_a_round_trip_and_bad_ones_are_refused() {
     assert!(refuse(|b| b.images[0].values[0] += 0.01).contains("edited"));
     assert!(refuse(|b| b.mean = -5.0).contains("edited"));
     assert!(refuse(|b| b.run_sd = Some(0.1)).contains("edited"));
+    assert!(refuse(|b| b.better = Better::Lower).contains("wrong direction"));
+    assert!(refuse(|b| b.params.floor = 1.0).contains("judges nothing"));
     assert!(refuse(|b| b.seeds = Some(vec![1, 1, 2])).contains("seed 1"));
     assert!(refuse(without_the_last_image).contains("ISIC_039"));
 }

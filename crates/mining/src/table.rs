@@ -34,6 +34,15 @@ pub struct ScoreTable {
     columns: Vec<String>,
     rows: Vec<ScoreRow>,
     index: HashMap<String, Vec<usize>>,
+    /// Which rows there are.
+    keys: HashSet<RowKey>,
+}
+
+/// Image id, setting and fold of a row.
+type RowKey = (String, String, Option<u32>);
+
+fn key_of(row: &ScoreRow) -> RowKey {
+    (row.image_id.clone(), row.setting.clone(), row.fold)
 }
 
 impl ScoreTable {
@@ -65,7 +74,7 @@ impl ScoreTable {
                 found: *found,
             });
         }
-        if self.position(&row.image_id, &row.setting, row.fold).is_some() {
+        if !self.keys.insert(key_of(&row)) {
             let place = format!("the score table (setting `{}`, fold {:?})", row.setting, row.fold);
             return Err(MiningError::DuplicateId {
                 image_id: row.image_id,
@@ -78,14 +87,6 @@ impl ScoreTable {
             .push(self.rows.len());
         self.rows.push(row);
         Ok(())
-    }
-
-    fn position(&self, image_id: &str, setting: &str, fold: Option<u32>) -> Option<usize> {
-        let candidates = self.index.get(image_id)?;
-        candidates
-            .iter()
-            .copied()
-            .find(|&i| self.rows[i].setting == setting && self.rows[i].fold == fold)
     }
 
     /// Names of the score columns.
@@ -181,8 +182,15 @@ impl ScoreTable {
             });
         }
         let position = self.columns.iter().position(|name| name == column);
+        self.put_column(position, column, values);
+        Ok(())
+    }
+
+    /// Replaces the column at this position, or adds one; returns where it is.
+    fn put_column(&mut self, position: Option<usize>, name: &str, values: &[Option<f64>]) -> usize {
+        let place = position.unwrap_or(self.columns.len());
         if position.is_none() {
-            self.columns.push(column.to_string());
+            self.columns.push(name.to_string());
         }
         for (row, &value) in self.rows.iter_mut().zip(values) {
             match position {
@@ -190,7 +198,7 @@ impl ScoreTable {
                 None => row.scores.push(value),
             }
         }
-        Ok(())
+        place
     }
 
     /// The rows for which `keep` holds, as of one setting: `table.filtered(|row| row.setting == "supervised")`.
@@ -202,6 +210,7 @@ impl ScoreTable {
                 .entry(row.image_id.clone())
                 .or_default()
                 .push(filtered.rows.len());
+            filtered.keys.insert(key_of(row));
             filtered.rows.push(row.clone());
         }
         filtered
@@ -209,13 +218,9 @@ impl ScoreTable {
 
     /// The settings that occur, in order of appearance.
     pub fn settings(&self) -> Vec<&str> {
-        let mut settings: Vec<&str> = Vec::new();
-        for row in &self.rows {
-            if !settings.contains(&row.setting.as_str()) {
-                settings.push(&row.setting);
-            }
-        }
-        settings
+        let mut seen = HashSet::new();
+        let all = self.rows.iter().map(|row| row.setting.as_str());
+        all.filter(|setting| seen.insert(*setting)).collect()
     }
 
     /// The same rows, labelled with a setting and the fold that held the images out (`None`: in-sample).
@@ -224,6 +229,7 @@ impl ScoreTable {
             row.setting = setting.to_string();
             row.fold = fold;
         }
+        self.keys = self.rows.iter().map(key_of).collect();
         self
     }
 
@@ -254,17 +260,15 @@ impl ScoreTable {
     pub fn concat(tables: impl IntoIterator<Item = ScoreTable>) -> Result<Self> {
         let tables: Vec<ScoreTable> = tables.into_iter().collect();
         let mut joined = ScoreTable::default();
+        let mut seen = HashSet::new();
         for column in tables.iter().flat_map(|table| &table.columns) {
-            if !joined.columns.contains(column) {
+            if seen.insert(column) {
                 joined.columns.push(column.clone());
             }
         }
         for table in tables {
-            let places: Vec<Option<usize>> = joined
-                .columns
-                .iter()
-                .map(|name| table.columns.iter().position(|own| own == name))
-                .collect();
+            let own = places(&table.columns);
+            let places: Vec<Option<usize>> = joined.columns.iter().map(|name| own.get(name).copied()).collect();
             for row in table.rows {
                 let scores = places.iter().map(|place| place.and_then(|p| row.scores[p])).collect();
                 joined.push(ScoreRow { scores, ..row })?;
@@ -285,13 +289,16 @@ impl ScoreTable {
                 place: "the table to be joined".into(),
             });
         }
+        let mut own = places(&self.columns);
         for (position, name) in other.columns.iter().enumerate() {
             let values: Vec<Option<f64>> = self
                 .rows
                 .iter()
                 .map(|row| other.get(&row.image_id).and_then(|found| found.scores[position]))
                 .collect();
-            self.set_column(&format!("{prefix}{name}"), &values)?;
+            let name = format!("{prefix}{name}");
+            let place = self.put_column(own.get(&name).copied(), &name, &values);
+            own.insert(name, place);
         }
         Ok(())
     }
@@ -411,4 +418,10 @@ impl ScoreTable {
         }
         Ok(table)
     }
+}
+
+/// Positions of columns by name.
+fn places(columns: &[String]) -> HashMap<String, usize> {
+    let numbered = columns.iter().enumerate();
+    numbered.map(|(place, name)| (name.clone(), place)).collect()
 }

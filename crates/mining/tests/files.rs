@@ -286,3 +286,25 @@ fn headers_are_as_documented() {
     );
     assert!(text.lines().nth(1).unwrap().starts_with("sex,female,1,1,,"));
 }
+
+/// Reading takes time in proportion to the file, also where one image has all the rows, or where there are many columns.
+#[test]
+fn large_tables_are_read_in_a_moment() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("scores.csv");
+    let begin = std::time::Instant::now();
+    let rows: String = (0..100_000).map(|fold| format!("a,{fold},0.5\n")).collect();
+    std::fs::write(&path, format!("image_id,fold,score\n{rows}")).unwrap();
+    let table = ScoreTable::read(&path).unwrap();
+    assert_eq!(table.len(), 100_000);
+    let names: Vec<String> = (0..100_000).map(|column| format!("s{column}")).collect();
+    let values = vec!["1"; names.len()].join(",");
+    std::fs::write(&path, format!("image_id,{}\na,{values}\n", names.join(","))).unwrap();
+    let wide = ScoreTable::read(&path).unwrap();
+    let mut joined =
+        ScoreTable::concat([wide.clone().labelled("one", None), wide.clone().labelled("two", None)]).unwrap();
+    joined.join(&wide, "other_").unwrap();
+    assert_eq!((joined.columns().len(), joined.len()), (200_000, 2));
+    // Squares would be minutes.
+    assert!(begin.elapsed().as_secs() < 20, "{:?}", begin.elapsed());
+}

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ModelError;
 use crate::network::{Architecture, Network};
+use crate::parameters::check_shapes;
 use crate::preprocessing::Preprocessing;
 
 /// The version that [`Checkpoint::save`] writes, and the newest that [`Checkpoint::load`] reads.
@@ -73,7 +74,8 @@ impl Checkpoint {
     ///
     /// # Errors
     /// [`ModelError::OtherNetwork`] if the network is not of this architecture, [`ModelError::Config`] if preprocessing or
-    /// classes do not fit it, [`ModelError::Write`] if the file cannot be written.
+    /// classes do not fit it, [`ModelError::NotFinite`] if it could not be loaded again, [`ModelError::Write`] if the file
+    /// cannot be written.
     pub fn save(&self, network: &Network, path: &Path) -> Result<(), ModelError> {
         if network.architecture() != self.architecture {
             let problem = format!(
@@ -84,6 +86,7 @@ impl Checkpoint {
             return Err(ModelError::OtherNetwork { problem });
         }
         self.check()?;
+        network.parameters().check_finite()?;
         let record = serde_json::to_string(self).map_err(|error| ModelError::Write(error.into()))?;
         let tensors: Vec<(String, Tensor)> = network
             .parameters()
@@ -106,10 +109,17 @@ impl Checkpoint {
     pub fn load(path: &Path, device: &Device) -> Result<(Self, Network), ModelError> {
         let bytes = read(path)?;
         let checkpoint = Self::parse(&bytes, path)?;
+        let tensors = tensors(&bytes, path)?;
+        let found = tensors
+            .iter()
+            .map(|(name, tensor)| (name.clone(), tensor.dims().to_vec()))
+            .collect();
+        // Before the network takes memory: a small file may claim to be a large one.
+        check_shapes(&checkpoint.architecture.shapes()?, &found).map_err(|error| of_file(error, path))?;
         let network = Network::build(&checkpoint.architecture, 0, device)?;
         network
             .parameters()
-            .load(&tensors(&bytes, path)?)
+            .load(&tensors)
             .map_err(|error| of_file(error, path))?;
         Ok((checkpoint, network))
     }

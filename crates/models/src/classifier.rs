@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ModelError;
 use crate::layers::{Encoder, Linear, Mode, builder};
-use crate::parameters::Parameters;
+use crate::parameters::{ParameterBuilder, Parameters};
 use crate::unet::check_size;
 
 /// Size of the classifier.
@@ -78,14 +78,23 @@ impl Classifier {
     pub fn new(config: &ClassifierConfig, seed: u64, dtype: DType, device: &Device) -> Result<Self, ModelError> {
         config.check()?;
         let mut builder = builder(seed, dtype, device)?;
-        let encoder = Encoder::new(&mut builder, config.in_channels, config.width)?;
-        let head = Linear::new(&mut builder, "head", 8 * config.width, config.classes)?;
+        let (encoder, head) = Self::layers(config, &mut builder)?;
         Ok(Self {
             config: config.clone(),
             encoder,
             head,
             parameters: builder.finish(),
         })
+    }
+
+    /// Its layers, with variables of the builder's.
+    pub(crate) fn layers(
+        config: &ClassifierConfig,
+        builder: &mut ParameterBuilder,
+    ) -> Result<(Encoder, Linear), ModelError> {
+        let encoder = Encoder::new(builder, config.in_channels, config.width)?;
+        let head = Linear::new(builder, "head", 8 * config.width, config.classes)?;
+        Ok((encoder, head))
     }
 
     /// Chooses the numbers that its features are kept and convolved in; a new network's are [`Precision::F32`].

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::classifier::{Classifier, ClassifierConfig};
 use crate::error::ModelError;
 use crate::layers::Mode;
-use crate::parameters::Parameters;
+use crate::parameters::{ParameterBuilder, Parameters, Shapes};
 use crate::unet::{UNet, UNetConfig};
 
 /// What network to build. In JSON or TOML `kind` names it and its sizes stand beside:
@@ -43,6 +43,16 @@ impl Architecture {
             Self::UNet(config) => config.check(),
             Self::UNetEncoderClassifier(config) => config.check(),
         }
+    }
+
+    /// Shapes of a network's variables by name, without building it: what a file claims to hold may be larger than memory.
+    pub(crate) fn shapes(&self) -> Result<Shapes, ModelError> {
+        let mut builder = ParameterBuilder::of_shapes();
+        match self {
+            Self::UNet(config) => drop(UNet::layers(config, &mut builder)?),
+            Self::UNetEncoderClassifier(config) => drop(Classifier::layers(config, &mut builder)?),
+        }
+        Ok(builder.into_shapes())
     }
 
     /// Channels of the images that the network takes.

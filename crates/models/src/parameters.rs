@@ -97,25 +97,15 @@ impl Parameters {
 
     /// [`load`](Self::load) without a look at the values.
     fn assign(&self, tensors: &BTreeMap<String, Tensor>) -> Result<(), ModelError> {
-        let problem = |problem: String| Err(ModelError::OtherNetwork { problem });
         let all = self.all();
-        for (name, var) in &all {
-            match tensors.get(name) {
-                None => return problem(format!("tensor `{name}` of shape {:?} is missing", var.dims())),
-                Some(tensor) if tensor.dims() != var.dims() => {
-                    return problem(format!(
-                        "tensor `{name}` has shape {:?}, expected {:?}",
-                        tensor.dims(),
-                        var.dims()
-                    ));
-                }
-                Some(_) => {}
-            }
-        }
-        let unknown = |name: &str| !name.ends_with("num_batches_tracked") && self.get(name).is_none();
-        if let Some((name, tensor)) = tensors.iter().find(|(name, _)| unknown(name)) {
-            return problem(format!("unknown tensor `{name}` of shape {:?}", tensor.dims()));
-        }
+        let own = all
+            .iter()
+            .map(|(name, var)| (name.clone(), var.dims().to_vec()))
+            .collect();
+        let given = tensors
+            .iter()
+            .map(|(name, tensor)| (name.clone(), tensor.dims().to_vec()));
+        check_shapes(&own, &given.collect())?;
         for (name, var) in &all {
             if let Some(tensor) = tensors.get(name) {
                 // Types are converted before the move: not every device has every type.
@@ -123,6 +113,31 @@ impl Parameters {
             }
         }
         Ok(())
+    }
+}
+
+/// The shapes of named tensors.
+pub(crate) type Shapes = BTreeMap<String, Vec<usize>>;
+
+/// Checks that every tensor is there in the shape expected, and no other; `num_batches_tracked` is ignored.
+///
+/// # Errors
+/// [`ModelError::OtherNetwork`] naming the first difference.
+pub(crate) fn check_shapes(expected: &Shapes, found: &Shapes) -> Result<(), ModelError> {
+    let problem = |problem: String| Err(ModelError::OtherNetwork { problem });
+    for (name, expected) in expected {
+        match found.get(name) {
+            None => return problem(format!("tensor `{name}` of shape {expected:?} is missing")),
+            Some(found) if found != expected => {
+                return problem(format!("tensor `{name}` has shape {found:?}, expected {expected:?}"));
+            }
+            Some(_) => {}
+        }
+    }
+    let unknown = |name: &str| !name.ends_with("num_batches_tracked") && !expected.contains_key(name);
+    match found.iter().find(|(name, _)| unknown(name)) {
+        Some((name, shape)) => problem(format!("unknown tensor `{name}` of shape {shape:?}")),
+        None => Ok(()),
     }
 }
 
@@ -144,10 +159,20 @@ fn check_values(name: &str, tensor: &Tensor) -> Result<(), ModelError> {
     }
 }
 
+/// What a builder gives to the variables it makes.
+#[derive(Debug)]
+enum Values {
+    /// Initial values.
+    Initial,
+    /// None: variables are empty, and their shapes are noted.
+    None(Shapes),
+}
+
 /// Makes the variables of a network, each initialised from a generator of its own, so that the order in which layers are
 /// made, or what other layers there are, does not change a value.
 #[derive(Debug)]
 pub struct ParameterBuilder {
+    values: Values,
     seed: u64,
     dtype: DType,
     device: Device,
@@ -161,6 +186,7 @@ impl ParameterBuilder {
     pub fn new(seed: u64, dtype: DType, device: &Device) -> Self {
         let (trainable, buffers) = (BTreeMap::new(), BTreeMap::new());
         Self {
+            values: Values::Initial,
             seed,
             dtype,
             device: device.clone(),
@@ -169,12 +195,40 @@ impl ParameterBuilder {
         }
     }
 
+    /// A builder of empty variables, which takes no memory for them: it notes what shapes a network's would have.
+    pub(crate) fn of_shapes() -> Self {
+        Self {
+            values: Values::None(Shapes::new()),
+            ..Self::new(0, DType::F32, &Device::Cpu)
+        }
+    }
+
+    /// The shapes that [`of_shapes`](Self::of_shapes) noted.
+    pub(crate) fn into_shapes(self) -> Shapes {
+        match self.values {
+            Values::Initial => Shapes::new(),
+            Values::None(shapes) => shapes,
+        }
+    }
+
+    /// An empty variable where there are to be no values.
+    fn empty(&mut self, name: &str, shape: &[usize]) -> Result<Option<Var>, ModelError> {
+        let Values::None(shapes) = &mut self.values else {
+            return Ok(None);
+        };
+        shapes.insert(name.to_string(), shape.to_vec());
+        Ok(Some(Var::zeros(0, self.dtype, &self.device)?))
+    }
+
     /// A trainable variable, uniform in ±1/√`fan_in`: PyTorch's default for the weights (`kaiming_uniform_` with `a = √5`)
     /// and the biases of convolutions and linear layers.
     ///
     /// # Errors
     /// Those of candle.
     pub fn uniform_fan_in(&mut self, name: &str, shape: &[usize], fan_in: usize) -> Result<Var, ModelError> {
+        if let Some(empty) = self.empty(name, shape)? {
+            return Ok(empty);
+        }
         let mut generator = ChaCha8Rng::seed_from_u64(self.seed);
         generator.set_stream(fnv1a(name));
         let bound = 1.0 / (fan_in.max(1) as f64).sqrt();
@@ -195,7 +249,7 @@ impl ParameterBuilder {
     /// # Errors
     /// Those of candle.
     pub fn constant(&mut self, name: &str, length: usize, value: f64) -> Result<Var, ModelError> {
-        let var = self.filled(length, value)?;
+        let var = self.filled(name, length, value)?;
         self.trainable.insert(name.to_string(), var.clone());
         Ok(var)
     }
@@ -205,7 +259,7 @@ impl ParameterBuilder {
     /// # Errors
     /// Those of candle.
     pub fn buffer(&mut self, name: &str, length: usize, value: f64) -> Result<Var, ModelError> {
-        let var = self.filled(length, value)?;
+        let var = self.filled(name, length, value)?;
         self.buffers.insert(name.to_string(), var.clone());
         Ok(var)
     }
@@ -219,7 +273,10 @@ impl ParameterBuilder {
         }
     }
 
-    fn filled(&self, length: usize, value: f64) -> Result<Var, ModelError> {
+    fn filled(&mut self, name: &str, length: usize, value: f64) -> Result<Var, ModelError> {
+        if let Some(empty) = self.empty(name, &[length])? {
+            return Ok(empty);
+        }
         let tensor = Tensor::full(value, length, &Device::Cpu)?
             .to_dtype(self.dtype)?
             .to_device(&self.device)?;

@@ -1,4 +1,5 @@
 use candle_core::{Device, Tensor};
+use htl_vocabulary::LARGEST_SIDE;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ModelError;
@@ -7,7 +8,8 @@ use crate::error::ModelError;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Preprocessing {
-    /// Side to which images are resized, in pixels; a positive multiple of 8. Default: 128.
+    /// Side to which images are resized, in pixels; a multiple of 8 from 8 to [`LARGEST_SIDE`](htl_vocabulary::LARGEST_SIDE).
+    /// Default: 128.
     pub size: usize,
     /// Mean per channel of images in [0, 1] that is subtracted. Default: ImageNet's.
     pub mean: Vec<f32>,
@@ -32,8 +34,8 @@ impl Preprocessing {
     /// [`ModelError::Config`] naming the first bad one.
     pub fn check(&self) -> Result<(), ModelError> {
         let error = |key, expected, found: String| Err(ModelError::Config { key, expected, found });
-        if self.size == 0 || !self.size.is_multiple_of(8) {
-            return error("size", "a positive multiple of 8", self.size.to_string());
+        if !(8..=LARGEST_SIDE).contains(&self.size) || !self.size.is_multiple_of(8) {
+            return error("size", "a multiple of 8 from 8 to 8192", self.size.to_string());
         }
         if self.mean.is_empty() || self.mean.iter().any(|mean| !mean.is_finite()) {
             return error("mean", "one finite number per channel", format!("{:?}", self.mean));

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ModelError;
 use crate::layers::{Block, Encoder, HALVINGS, Mode, Pointwise, builder};
-use crate::parameters::Parameters;
+use crate::parameters::{ParameterBuilder, Parameters};
 
 /// Size of the reference U-Net.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,20 +71,8 @@ impl UNet {
     /// [`ModelError::Config`] if a size or `dtype` (f32 or f64) makes no sense.
     pub fn new(config: &UNetConfig, seed: u64, dtype: DType, device: &Device) -> Result<Self, ModelError> {
         config.check()?;
-        let width = config.width;
         let mut builder = builder(seed, dtype, device)?;
-        let encoder = Encoder::new(&mut builder, config.in_channels, width)?;
-        let mut decoder = Vec::new();
-        for (index, level) in (0..HALVINGS).rev().enumerate() {
-            let outputs = width << level;
-            decoder.push(Block::new(
-                &mut builder,
-                &format!("decoder.{index}"),
-                3 * outputs,
-                outputs,
-            )?);
-        }
-        let head = Pointwise::new(&mut builder, "head", width, 1)?;
+        let (encoder, decoder, head) = Self::layers(config, &mut builder)?;
         Ok(Self {
             config: config.clone(),
             encoder,
@@ -92,6 +80,22 @@ impl UNet {
             head,
             parameters: builder.finish(),
         })
+    }
+
+    /// Its layers, with variables of the builder's.
+    pub(crate) fn layers(
+        config: &UNetConfig,
+        builder: &mut ParameterBuilder,
+    ) -> Result<(Encoder, Vec<Block>, Pointwise), ModelError> {
+        let width = config.width;
+        let encoder = Encoder::new(builder, config.in_channels, width)?;
+        let mut decoder = Vec::new();
+        for (index, level) in (0..HALVINGS).rev().enumerate() {
+            let outputs = width << level;
+            decoder.push(Block::new(builder, &format!("decoder.{index}"), 3 * outputs, outputs)?);
+        }
+        let head = Pointwise::new(builder, "head", width, 1)?;
+        Ok((encoder, decoder, head))
     }
 
     /// Chooses the numbers that its features are kept and convolved in; a new network's are [`Precision::F32`].

@@ -159,18 +159,33 @@ fn write(path: &Path, tensors: HashMap<String, Tensor>, record: &str) {
     safetensors::serialize_to_file(tensors, Some(metadata), path).unwrap();
 }
 
+/// What a file of this network holds.
+fn tensors(network: &Network) -> HashMap<String, Tensor> {
+    let all = network.parameters().all().into_iter();
+    all.map(|(name, var)| (name, var.as_detached_tensor())).collect()
+}
+
+/// A small file that claims the largest network is refused before that network takes gigabytes.
+#[test]
+fn a_claim_is_compared_before_anything_is_built() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let record = serde_json::to_string(&Checkpoint::new(unet(1024))).unwrap();
+    write(&path, tensors(&trained(&unet(1))), &record);
+    let begin = std::time::Instant::now();
+    let said = message(&path);
+    assert!(
+        said.contains("tensor `decoder.0.0.weight` has shape [4, 12, 3, 3], expected [4096, 12288, 3, 3]"),
+        "{said}"
+    );
+    // Random numbers for the claimed network would take a minute.
+    assert!(begin.elapsed().as_secs() < 5);
+}
+
 #[test]
 fn tensors_of_another_network_are_told() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");
-    let tensors = |network: &Network| -> HashMap<String, Tensor> {
-        network
-            .parameters()
-            .all()
-            .into_iter()
-            .map(|(name, var)| (name, var.as_detached_tensor()))
-            .collect()
-    };
     let json = serde_json::to_string(&Checkpoint::new(unet(2))).unwrap();
 
     write(&path, tensors(&trained(&unet(3))), &json);
@@ -234,8 +249,14 @@ fn bad_records_are_told() {
     );
     check(
         &|record| record["preprocessing"]["size"] = 100.into(),
-        "`size` must be a positive multiple of 8, found 100",
+        "`size` must be a multiple of 8 from 8 to 8192, found 100",
     );
+    for size in [0, 8200, 1 << 20, (1u64 << 63) - 8] {
+        check(
+            &|record| record["preprocessing"]["size"] = size.into(),
+            "`size` must be a multiple of 8 from 8 to 8192",
+        );
+    }
     check(
         &|record| record["preprocessing"]["std"] = vec![1.0, 0.0, 1.0].into(),
         "`std` must be one number above 0",
@@ -341,8 +362,12 @@ fn weights_that_are_not_numbers_are_refused() {
         let broken = Tensor::from_vec(values, var.dims(), &Device::Cpu).unwrap();
         var.set(&broken).unwrap();
         assert!(network.parameters().check_finite().is_err());
-        Checkpoint::new(unet(2)).save(&network, &path).unwrap();
+        let record = Checkpoint::new(unet(2));
+        let refused = record.save(&network, &path).unwrap_err().to_string();
+        assert!(refused.contains(&name) && !path.exists(), "{refused}");
+        write(&path, tensors(&network), &serde_json::to_string(&record).unwrap());
         let said = message(&path);
+        std::fs::remove_file(&path).unwrap();
         let expected = format!("tensor `{name}` holds {value} at position {last}");
         assert!(said.contains("model.safetensors") && said.contains(&expected), "{said}");
     }

@@ -44,14 +44,12 @@ pub enum ReportError {
         metric: &'static str,
     },
     /// A `summary.json` holds a metric outside its range.
-    #[error("{}: `{metric}` is {found}, expected a number in [0, 1]", path.display())]
+    #[error("{}: {source}", path.display())]
     Range {
         /// The file.
         path: PathBuf,
-        /// The metric.
-        metric: String,
-        /// Its value there.
-        found: f64,
+        /// The metric, its value there and its range.
+        source: Box<MetricError>,
     },
     /// Two arms cannot be compared image by image.
     #[error("{setting}: `{method}` and `{control}` were evaluated on different images")]

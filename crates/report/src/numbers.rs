@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use htl_metrics::PerImage;
+use htl_metrics::{Metric, PerImage};
 use htl_mining::ScoreTable;
 use htl_vocabulary::results::{Arm, Contrast, HtlSet, Metrics, PRIMARY_METRIC, Results, Setting, comparison_key};
 use htl_vocabulary::run_file::{ArmSeed, RunFile, Setting as SettingFiles};
@@ -213,19 +213,20 @@ fn summary(path: &Path) -> Result<Metrics, ReportError> {
         .into_iter()
         .filter_map(|(name, value)| Some((name, value.as_f64()?)))
         .collect();
+    for (name, value) in &all {
+        if let Some(metric) = Metric::named(name) {
+            metric.check(*value).map_err(|source| ReportError::Range {
+                path: path.to_owned(),
+                source: Box::new(source),
+            })?;
+        }
+    }
     let mut metrics = Metrics::new();
     for metric in GAINS {
         let value = all.get(metric).ok_or_else(|| ReportError::NoMetric {
             path: path.to_owned(),
             metric,
         })?;
-        if !(0.0..=1.0).contains(value) {
-            return Err(ReportError::Range {
-                path: path.to_owned(),
-                metric: metric.to_owned(),
-                found: *value,
-            });
-        }
         metrics.insert(metric.to_owned(), *value);
     }
     metrics.extend(all.into_iter().filter(|(name, _)| !GAINS.contains(&name.as_str())));

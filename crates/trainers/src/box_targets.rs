@@ -4,13 +4,14 @@ use htl_datasets::{ImageSet, PixelBox, box_mask, ellipse_mask, lab_from_srgb};
 
 use crate::objective::BoxTargets;
 
-/// The pseudo-mask of each image of a set, `[size * size]` values 0 or 1.
-pub(crate) fn box_targets(images: &ImageSet, boxes: &[PixelBox], targets: BoxTargets) -> Vec<Vec<f32>> {
+/// The pseudo-mask of each image of a set, `[size * size]` values 0 or 1; without a box there is no lesion.
+pub(crate) fn box_targets(images: &ImageSet, boxes: &[Option<PixelBox>], targets: BoxTargets) -> Vec<Vec<f32>> {
     let size = images.size();
-    let of = |(index, bounds): (usize, &PixelBox)| match targets {
-        BoxTargets::FilledBox => box_mask(bounds, size, size),
-        BoxTargets::Ellipse => ellipse_mask(bounds, size, size),
-        BoxTargets::Refined => refined(&images.image(index), size, bounds),
+    let of = |(index, bounds): (usize, &Option<PixelBox>)| match (bounds, targets) {
+        (None, _) => vec![0.0; size * size],
+        (Some(bounds), BoxTargets::FilledBox) => box_mask(bounds, size, size),
+        (Some(bounds), BoxTargets::Ellipse) => ellipse_mask(bounds, size, size),
+        (Some(bounds), BoxTargets::Refined) => refined(&images.image(index), size, bounds),
     };
     boxes.iter().enumerate().map(of).collect()
 }

@@ -1,8 +1,12 @@
+mod explained;
+mod overrides;
+
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 use htl_ops::Precision;
-use htl_vocabulary::setting;
+use htl_vocabulary::{LARGEST_BATCH, LARGEST_SIDE, readable, setting};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -15,8 +19,11 @@ use crate::{
     samples::Unlisted,
 };
 
+/// Most images through the gradient: a year's work of the fastest machines.
+const MOST_IMAGE_STEPS: usize = 1_000_000_000_000;
+
 /// Everything that determines a training; read from TOML, checked once by [`TrainConfig::check`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainConfig {
     /// Which labels are used: the key of a setting, such as `supervised`; see [`settings`](crate::settings).
@@ -25,11 +32,11 @@ pub struct TrainConfig {
     pub data: PathBuf,
     /// One seed for initialisation, order and augmentation.
     pub seed: u64,
-    /// Side of the square the network sees, in pixels; a multiple of 8.
+    /// Side of the square the network sees, in pixels; a multiple of 8, at most 8192.
     pub size: usize,
-    /// Channels of the first block.
+    /// Channels of the first block, at most 1024.
     pub width: usize,
-    /// Labelled images per gradient step.
+    /// Labelled images per gradient step, at most 65536.
     pub batch: usize,
     /// Labelled images through the gradient in all: `image_steps / batch` gradient steps.
     pub image_steps: usize,
@@ -39,6 +46,7 @@ pub struct TrainConfig {
     pub weight_decay: f64,
     /// Numbers of the feature maps: `f32`, or on CUDA also `tf32` and `bf16`. Parameters are `f32` in any case.
     #[serde(skip_serializing_if = "is_f32")]
+    #[schemars(with = "String")]
     pub precision: Precision,
     /// Epochs between two looks at the validation split.
     pub validate_every: usize,
@@ -108,33 +116,35 @@ impl TrainConfig {
         Self::parse(&path.display().to_string(), &text, overrides)
     }
 
+    /// The defaults, with `overrides` as in [`read`](Self::read).
+    ///
+    /// # Errors
+    /// [`TrainError::ConfigSyntax`].
+    pub fn of_defaults(overrides: &[String]) -> Result<Self, TrainError> {
+        Self::parse("the defaults", "", overrides)
+    }
+
     fn parse(name: &str, text: &str, overrides: &[String]) -> Result<Self, TrainError> {
-        let syntax = |path: &str, message: String| TrainError::ConfigSyntax {
+        let syntax = |path: &str, error: &toml::de::Error| TrainError::ConfigSyntax {
             path: path.to_owned(),
-            message,
+            message: readable(&error.to_string()),
         };
         // A first strict parse gives messages with line numbers of the user's own file.
-        toml::from_str::<Self>(text).map_err(|e| syntax(name, e.to_string()))?;
-        let mut table: toml::Table = toml::from_str(text).map_err(|e| syntax(name, e.to_string()))?;
+        toml::from_str::<Self>(text).map_err(|error| syntax(name, &error))?;
+        let mut table: toml::Table = toml::from_str(text).map_err(|error| syntax(name, &error))?;
         for item in overrides {
-            let (key, value) = item
-                .split_once('=')
-                .ok_or_else(|| syntax(&format!("--set {item}"), "expected key=value".into()))?;
-            let value = format!("v = {value}")
-                .parse::<toml::Table>()
-                .ok()
-                .and_then(|mut t| t.remove("v"))
-                .unwrap_or_else(|| toml::Value::String(value.to_owned()));
-            insert(&mut table, key.trim(), value).map_err(|message| syntax(&format!("--set {item}"), message))?;
+            overrides::apply(&mut table, item).map_err(|message| TrainError::ConfigSyntax {
+                path: readable(&format!("--set {item}")),
+                message,
+            })?;
         }
         let name = if overrides.is_empty() {
             name.to_owned()
         } else {
             format!("{name} with --set")
         };
-        toml::Value::Table(table)
-            .try_into()
-            .map_err(|e: toml::de::Error| syntax(&name, e.to_string()))
+        let whole = toml::Value::Table(table);
+        whole.try_into().map_err(|error| syntax(&name, &error))
     }
 
     /// The objective of the setting.
@@ -169,9 +179,9 @@ impl TrainConfig {
             "nothing".into(),
         )?;
         need(
-            c.size >= 8 && c.size.is_multiple_of(8),
+            (8..=LARGEST_SIDE).contains(&c.size) && c.size.is_multiple_of(8),
             "size",
-            "a multiple of 8, at least 8",
+            "a multiple of 8 from 8 to 8192",
             c.size.to_string(),
         )?;
         need(
@@ -180,11 +190,19 @@ impl TrainConfig {
             "from 1 to 1024",
             c.width.to_string(),
         )?;
-        need(c.batch >= 1, "batch", "at least 1", c.batch.to_string())?;
+        let batch = |key, found: usize| {
+            need(
+                (1..=LARGEST_BATCH).contains(&found),
+                key,
+                "from 1 to 65536",
+                found.to_string(),
+            )
+        };
+        batch("batch", c.batch)?;
         need(
-            c.image_steps >= c.batch,
+            (c.batch..=MOST_IMAGE_STEPS).contains(&c.image_steps),
             "image_steps",
-            "at least `batch`",
+            "from `batch` to 1000000000000",
             c.image_steps.to_string(),
         )?;
         need(
@@ -227,12 +245,7 @@ impl TrainConfig {
             )?;
         }
         let m = &c.mean_teacher;
-        need(
-            m.unlabelled_batch >= 1,
-            "mean_teacher.unlabelled_batch",
-            "at least 1",
-            m.unlabelled_batch.to_string(),
-        )?;
+        batch("mean_teacher.unlabelled_batch", m.unlabelled_batch)?;
         need(
             (0.0..1.0).contains(&m.decay),
             "mean_teacher.decay",
@@ -272,24 +285,6 @@ impl TrainConfig {
             )?;
         }
         Ok(ValidTrainConfig(self))
-    }
-}
-
-fn insert(table: &mut toml::Table, key: &str, value: toml::Value) -> Result<(), String> {
-    match key.split_once('.') {
-        None => {
-            table.insert(key.to_owned(), value);
-            Ok(())
-        }
-        Some((head, rest)) => {
-            match table
-                .entry(head.to_owned())
-                .or_insert_with(|| toml::Value::Table(toml::Table::new()))
-            {
-                toml::Value::Table(inner) => insert(inner, rest, value),
-                _ => Err(format!("`{head}` is not a section")),
-            }
-        }
     }
 }
 
@@ -360,7 +355,10 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_named() {
-        assert!(message("sead = 1\n", &[]).contains("sead"));
+        let said = message("sead = 1\n", &[]);
+        assert!(said.contains("sead") && said.contains("did you mean `seed`?"), "{said}");
+        let said = message(MINIMAL, &["mean_teacher.unlabeled_batch=3"]);
+        assert!(said.contains("did you mean `unlabelled_batch`?"), "{said}");
         assert!(message(MINIMAL, &["boxes.target=ellipse"]).contains("target"));
     }
 
@@ -368,9 +366,14 @@ mod tests {
     fn every_range_is_checked() {
         for (key, bad) in [
             ("size", "20"),
+            ("size", "8200"),
+            ("size", "9223372036854775800"),
             ("width", "0"),
             ("batch", "0"),
+            ("batch", "65537"),
+            ("batch", "4611686018427387904"),
             ("image_steps", "1"),
+            ("image_steps", "4611686018427387904"),
             ("learning_rate", "0.0"),
             ("weight_decay", "1.0"),
             ("validate_every", "0"),
@@ -378,6 +381,7 @@ mod tests {
             ("mean_teacher.decay", "1.0"),
             ("mean_teacher.confidence", "0.2"),
             ("mean_teacher.unlabelled_batch", "0"),
+            ("mean_teacher.unlabelled_batch", "1099511627776"),
             ("mean_teacher.ramp", "2.0"),
             ("mean_teacher.filter.sparsity", "1.0"),
             ("mean_teacher.filter.every", "0"),
@@ -391,6 +395,26 @@ mod tests {
         let params = [scores, "attention.form=consistency", "attention.params.sparsity=1.0"];
         assert!(message(MINIMAL, &params).contains("`sparsity`"));
         assert_eq!(message(MINIMAL, &params[..2]), "");
+    }
+
+    /// What a message repeats of a file or an argument is short, however long that is.
+    #[test]
+    fn echoes_are_bounded() {
+        let long = "x".repeat(1_000_000);
+        let dots = "a.".repeat(50_000);
+        let messages = [
+            message(&format!("seed = \"{long}\"\n"), &[]),
+            message(&format!("{long} = 1\n"), &[]),
+            message(&format!("setting = {long}\n"), &[]),
+            message(MINIMAL, &[&format!("{long}=1")]),
+            message(MINIMAL, &[&format!("seed={long}")]),
+            message(MINIMAL, &[&long]),
+            message(MINIMAL, &[&format!("{dots}a=1")]),
+            message(MINIMAL, &[&format!("seed={{{}", dots.replace('.', "={"))]),
+        ];
+        for said in messages {
+            assert!(!said.is_empty() && said.len() < 4000, "{}", said.len());
+        }
     }
 
     /// A wrong name is answered by the right ones.

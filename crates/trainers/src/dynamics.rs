@@ -5,6 +5,7 @@ use htl_datasets::ImageSet;
 use htl_inference::{NetworkPredictor, for_each_output};
 use htl_models::{Network, Preprocessing};
 use htl_vocabulary::{DynamicsRow, write_dynamics};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -14,7 +15,7 @@ use crate::{
 };
 
 /// How often a training judges its images for `dynamics.csv`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DynamicsParams {
     /// Epochs between two judgements, at least 1; the last epoch is always judged.

@@ -134,6 +134,12 @@ pub enum TrainError {
         /// The data folder.
         data: PathBuf,
     },
+    /// Another process, or another training of this one, is writing into the folder.
+    #[error("{path}: another training is writing there: wait for it or end it, or choose another --out")]
+    Busy {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The folder holds the state of a run with another configuration.
     #[error("{path} holds a run with another configuration: choose another --out, or remove it")]
     OtherRun {

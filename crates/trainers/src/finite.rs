@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{DType, Result, Tensor};
+use candle_core::{DType, Result, Tensor, Var};
 use htl_models::Parameters;
 
 use crate::TrainError;
@@ -23,8 +23,14 @@ pub(crate) fn check_finite(tensors: &BTreeMap<String, Tensor>) -> std::result::R
 /// # Errors
 /// [`TrainError::NotFinite`] names the first one that is not finite.
 pub(crate) fn check_parameters(parameters: &Parameters, step: usize) -> std::result::Result<(), TrainError> {
-    for (name, var) in parameters.all() {
-        if !all_values(&var, |value| value.is_finite())? {
+    check_variables(&parameters.all(), step)
+}
+
+/// The same of any network's variables.
+pub(crate) fn check_variables(variables: &[(String, Var)], step: usize) -> std::result::Result<(), TrainError> {
+    for (name, var) in variables {
+        if !all_values(var, |value| value.is_finite())? {
+            let name = name.clone();
             return Err(TrainError::NotFinite { name, step });
         }
     }

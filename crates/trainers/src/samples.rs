@@ -148,16 +148,77 @@ pub(crate) fn mask_targets(images: &ImageSet) -> Vec<Vec<f32>> {
     (0..images.len()).map(|i| images.mask(i).unwrap_or_default()).collect()
 }
 
-/// The tight box of each image's mask; the whole image where a small mask vanished at network size.
-pub(crate) fn boxes(images: &ImageSet) -> Vec<PixelBox> {
+/// The tight box of each image's mask, in pixels of the network's size; `None` where the mask shows no lesion.
+///
+/// A lesion that vanishes at that size keeps the box of its stored mask, grown to whole pixels.
+///
+/// # Errors
+/// From reading such a mask again.
+pub(crate) fn boxes(images: &ImageSet) -> Result<Vec<Option<PixelBox>>, TrainError> {
     let size = images.size();
-    let whole = PixelBox {
-        top: 0,
-        left: 0,
-        bottom: size,
-        right: size,
-    };
     (0..images.len())
-        .map(|i| images.mask(i).and_then(|m| PixelBox::tight(&m, size)).unwrap_or(whole))
+        .map(|i| match images.mask(i).and_then(|mask| PixelBox::tight(&mask, size)) {
+            None => stored_box(images, i),
+            found => Ok(found),
+        })
         .collect()
+}
+
+fn stored_box(images: &ImageSet, image: usize) -> Result<Option<PixelBox>, TrainError> {
+    let Some(mask) = images.stored_mask(image)? else {
+        return Ok(None);
+    };
+    let (width, height) = (mask.width() as usize, mask.height() as usize);
+    let lesion = mask.as_raw().iter().map(|pixel| *pixel > 0);
+    let size = images.size();
+    let scaled = |stored: PixelBox| PixelBox {
+        top: stored.top * size / height,
+        left: stored.left * size / width,
+        bottom: (stored.bottom * size).div_ceil(height),
+        right: (stored.right * size).div_ceil(width),
+    };
+    Ok(PixelBox::around(lesion, width).map(scaled))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A lesion of one pixel in a hundred vanishes at network size and has a box all the same; where there is no lesion there
+    /// is no box.
+    #[test]
+    fn small_lesions_have_boxes_and_none_has_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        let lesions: [(u32, u32, u32); 3] = [(40, 60, 20), (57, 90, 1), (0, 0, 0)];
+        let mut table = String::from("image_id,split,age_approx,sex,anatom_site,dx\n");
+        for kind in ["images", "masks"] {
+            std::fs::create_dir(root.join(kind)).unwrap();
+        }
+        for (i, (left, top, side)) in lesions.into_iter().enumerate() {
+            let inside = |x: u32, y: u32| (left..left + side).contains(&x) && (top..top + side).contains(&y);
+            let path = |kind: &str| root.join(format!("{kind}/i{i}.png"));
+            image::RgbImage::new(100, 200).save(path("images")).unwrap();
+            let mask = image::GrayImage::from_fn(100, 200, |x, y| image::Luma([if inside(x, y) { 255 } else { 0 }]));
+            mask.save(path("masks")).unwrap();
+            table.push_str(&format!("i{i},{},,,,\n", ["train", "val", "test"][i]));
+        }
+        std::fs::write(root.join("metadata.csv"), table).unwrap();
+        let data = DataFolder::open(root).unwrap();
+        let samples: Vec<&Sample> = Split::ALL.into_iter().flat_map(|split| data.split(split)).collect();
+        let images = ImageSet::load(&samples, 16, MaskUse::Required).unwrap();
+        assert!(images.mask_bytes(1).unwrap().iter().all(|pixel| *pixel == 0));
+        let bounds = |top, left, bottom, right| {
+            Some(PixelBox {
+                top,
+                left,
+                bottom,
+                right,
+            })
+        };
+        let found = boxes(&images).unwrap();
+        // 57 * 16 / 100 = 9.12 and 90 * 16 / 200 = 7.2: one pixel.
+        assert_eq!(found[1..], [bounds(7, 9, 8, 10), None]);
+        assert!(found[0].is_some_and(|found| found.area() > 1));
+    }
 }

@@ -210,7 +210,8 @@ impl State {
     /// Restores network, objective and attention; the loop continues from the result.
     ///
     /// # Errors
-    /// [`TrainError::State`] if a tensor is missing, has another shape, or a weight is not finite.
+    /// [`TrainError::State`] if a tensor is missing, has another shape, or a weight or a moment of the
+    /// optimiser is not finite.
     pub fn restore(
         self,
         network: &Network,
@@ -224,8 +225,10 @@ impl State {
             path: self.path.clone(),
             message,
         };
+        for of_part in [NETWORK, OPTIMIZER, BEST] {
+            check_finite(&part(of_part)).map_err(|name| bad(format!("`{of_part}.{name}` is not finite")))?;
+        }
         let parameters = part(NETWORK);
-        check_finite(&parameters).map_err(|name| bad(format!("weight `{name}` is not finite")))?;
         network.parameters().load(&parameters).map_err(|e| bad(e.to_string()))?;
         training.load_state(&part(OBJECTIVE))?;
         extra.load_state(network, &part(ATTENTION))?;

@@ -11,7 +11,7 @@ use crate::{
     attention::{self, ExtraTerm},
     config::{TrainConfig, ValidTrainConfig},
     dynamics::Recorder,
-    files::{make_folder, write},
+    files::{take_folder, write},
     finite,
     fit::{EpochPlace, Loop, Position, Resume, Task},
     inputs::Inputs,
@@ -67,7 +67,7 @@ impl Outcome {
 ///
 /// # Errors
 /// [`TrainError`]; nothing that was finished is lost. [`TrainError::OtherRun`] and [`TrainError::ChangedInputs`] if the
-/// folder holds another training.
+/// folder holds another training, [`TrainError::Busy`] if another training is writing there.
 pub fn train(
     config: &ValidTrainConfig,
     device: &Device,
@@ -77,7 +77,7 @@ pub fn train(
 ) -> Result<Outcome, TrainError> {
     config.check_device(device)?;
     let _span = tracing::info_span!("train", setting = config.setting, out = %out.display()).entered();
-    make_folder(out)?;
+    let _alone = take_folder(out)?;
     let (checkpoint_path, state_path) = (out.join(file::CHECKPOINT), out.join(file::STATE));
     let data = DataFolder::open(&config.data)?;
     let identity = Identity {

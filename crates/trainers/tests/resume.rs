@@ -387,6 +387,41 @@ fn a_state_with_broken_weights_is_refused() {
     let error = outcome(&config, &out).unwrap_err();
     assert!(matches!(error, TrainError::State { .. }), "{error}");
     assert!(error.to_string().contains("head.bias") && !out.join(file::CHECKPOINT).exists());
+    let out = place.path().join("stopped");
+    assert!(matches!(stopped_at(5, &config, &out), Outcome::Stopped { .. }));
+    edit(&out.join(file::STATE), |tensors, _| {
+        let mean = Tensor::new(&[f32::INFINITY], &Device::Cpu).unwrap();
+        tensors.insert("optimizer.head.bias.mean".into(), mean).unwrap();
+    });
+    let error = outcome(&config, &out).unwrap_err();
+    assert!(error.to_string().contains("`optimizer.head.bias.mean`"), "{error}");
+}
+
+/// A folder has one training at a time: the second is told, and the first ends as if it had been alone.
+#[test]
+fn a_second_training_into_the_folder_is_refused() {
+    let place = tempfile::tempdir().unwrap();
+    data_folder(place.path());
+    let first = config(place.path(), "supervised");
+    let second = TrainConfig {
+        seed: 1,
+        ..first.clone()
+    };
+    let (alone, out) = (place.path().join("alone"), place.path().join("out"));
+    let _ = outcome(&first, &alone).unwrap();
+    let mut said = String::new();
+    let mut observer = on_progress(|done, _| {
+        if done == 3 {
+            said = outcome(&second, &out).unwrap_err().to_string();
+        }
+    });
+    let valid = first.clone().check().unwrap();
+    let _ = train(&valid, &Device::Cpu, &out, &mut observer, &StopFlag::default()).unwrap();
+    drop(observer);
+    assert!(said.contains("another training") && said.contains("--out"), "{said}");
+    assert_eq!(results(&out), results(&alone));
+    // What the first left is recognised, and nothing holds the folder any more.
+    assert!(matches!(outcome(&first, &out).unwrap(), Outcome::AlreadyFinished(_)));
 }
 
 /// A checkpoint to start from that cannot work is refused before anything is trained.

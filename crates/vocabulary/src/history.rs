@@ -39,17 +39,28 @@ pub fn write_history(path: &Path, rows: &[HistoryRow]) -> Result<(), FormatError
 /// Reads a `history.csv`.
 ///
 /// # Errors
-/// [`FormatError::Csv`] if the file cannot be read or a cell is no number.
+/// [`FormatError::Csv`] if the file cannot be read, or a cell is no number or not finite.
 pub fn read_history(path: &Path) -> Result<Vec<HistoryRow>, FormatError> {
     let wrong = |error: csv::Error| FormatError::Csv {
         path: path.to_owned(),
         reason: error.to_string(),
     };
-    csv::Reader::from_path(path)
+    let rows: Vec<HistoryRow> = csv::Reader::from_path(path)
         .map_err(wrong)?
         .into_deserialize()
         .collect::<Result<_, _>>()
-        .map_err(wrong)
+        .map_err(wrong)?;
+    let numbers = |row: &HistoryRow| [Some(row.learning_rate), Some(row.train_loss), row.val_quality];
+    match rows
+        .iter()
+        .find(|row| numbers(row).into_iter().flatten().any(|number| !number.is_finite()))
+    {
+        None => Ok(rows),
+        Some(row) => Err(FormatError::Csv {
+            path: path.to_owned(),
+            reason: format!("epoch {} holds a number that is not finite", row.epoch),
+        }),
+    }
 }
 
 #[cfg(test)]
@@ -72,5 +83,9 @@ mod tests {
         assert_eq!(read_history(&path).unwrap(), rows);
         std::fs::write(&path, "epoch,step\nx,1\n").unwrap();
         assert!(read_history(&path).unwrap_err().to_string().contains("history.csv"));
+        let header = "epoch,step,learning_rate,train_loss,val_quality";
+        std::fs::write(&path, format!("{header}\n1,10,0.001,0.5,\n2,20,0.001,NaN,0.5\n")).unwrap();
+        let said = read_history(&path).unwrap_err().to_string();
+        assert!(said.contains("epoch 2") && said.contains("not finite"), "{said}");
     }
 }

@@ -14,6 +14,7 @@ pub mod campaign;
 mod contrast;
 mod duration;
 pub mod dynamics;
+mod echo;
 mod error;
 pub mod file;
 mod forgetting;
@@ -29,15 +30,17 @@ pub mod setting;
 mod shell;
 pub mod sparsity;
 pub mod trivial;
+mod typo;
 mod whole;
 
 pub use arm::Arm;
 pub use duration::duration_in_words;
 pub use dynamics::{DYNAMICS_COLUMNS, DynamicsRow, read_dynamics, write_dynamics};
+pub use echo::{readable, shortened};
 pub use error::{FormatError, read_json};
 pub use forgetting::ForgettingRow;
 pub use history::{HistoryRow, read_history, write_history};
-pub use lock::lock_file;
+pub use lock::{lock_file, lock_folder};
 pub use performance::{DisparityRow, PerformanceRow};
 pub use rates::{Estimate, MORE_RATE_COLUMNS, RATE_COLUMNS, RateRow, rates_csv, read_rates, write_rates};
 pub use referral::{
@@ -50,7 +53,13 @@ pub use run_file::RunFile;
 pub use setting::Setting;
 pub use shell::shell_word;
 pub use sparsity::SparsityChoice;
-pub use whole::{write_whole, write_whole_with};
+pub use whole::{remove_forsaken, rename_folder, write_whole, write_whole_with};
+
+/// Largest side of the square that a network sees, in pixels: one image of it is 0.8 GB of 32-bit numbers.
+pub const LARGEST_SIDE: usize = 8192;
+
+/// Most images in a gradient step: more than any memory holds, few enough to make a list of.
+pub const LARGEST_BATCH: usize = 1 << 16;
 
 /// The README's example, run as a test.
 #[doc = include_str!("../README.md")]

@@ -1,6 +1,33 @@
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
+use std::time::Duration;
+
+/// What the name of a file begins and ends with until it is whole.
+const PREFIX: &str = ".htl-";
+const SUFFIX: &str = ".tmp";
+
+/// From this age on nobody is still writing a file that is not whole.
+const FORSAKEN: Duration = Duration::from_secs(3600);
+
+/// Removes what killed programs left of files that they had not finished, an hour old or older, from a folder that the caller
+/// holds by [`lock_folder`](crate::lock_folder). What cannot be removed stays.
+pub fn remove_forsaken(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let ours = name.starts_with(PREFIX) && name.ends_with(SUFFIX);
+        // Of the entry itself, not of what a link leads to.
+        let old = || {
+            let metadata = entry.metadata().ok().filter(fs::Metadata::is_file)?;
+            Some(metadata.modified().ok()?.elapsed().ok()? >= FORSAKEN)
+        };
+        if ours && old() == Some(true) {
+            fs::remove_file(entry.path()).ok();
+        }
+    }
+}
 
 /// Writes a file so that a reader sees the old bytes or the new, never half of them, and so that neither a killed program
 /// nor a power cut loses both.
@@ -29,7 +56,7 @@ fn write(path: &Path, fill: impl FnOnce(&mut BufWriter<&mut File>) -> io::Result
     };
     fs::create_dir_all(folder)?;
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".htl-").suffix(".tmp");
+    builder.prefix(PREFIX).suffix(SUFFIX);
     #[cfg(unix)]
     let any_reader = std::os::unix::fs::PermissionsExt::from_mode(0o666);
     // The system takes the umask off, as for any new file.
@@ -43,6 +70,20 @@ fn write(path: &Path, fill: impl FnOnce(&mut BufWriter<&mut File>) -> io::Result
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
     sync_folder(folder)
+}
+
+/// Gives a finished folder its name, so that the name lasts through a power cut. What is in it must have reached the disk
+/// before, as [`write_whole`] sees to.
+///
+/// # Errors
+/// The system's.
+pub fn rename_folder(from: &Path, to: &Path) -> io::Result<()> {
+    sync_folder(from)?;
+    fs::rename(from, to)?;
+    match to.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => sync_folder(parent),
+        _ => sync_folder(Path::new(".")),
+    }
 }
 
 /// Makes a rename last; file systems that cannot sync a folder say so, and are right to be left alone.
@@ -90,6 +131,34 @@ mod tests {
         assert!(error.to_string().contains("c.txt") && error.to_string().contains("no more"));
         assert_eq!(fs::read_to_string(&path).unwrap(), "one");
         assert_eq!(names(folder.path()), ["c.txt"]);
+    }
+
+    /// Only what looks like ours, is a file and is old goes.
+    #[test]
+    fn forsaken_files_are_removed() {
+        let place = tempfile::tempdir().unwrap();
+        let long_ago = std::time::SystemTime::now() - 2 * FORSAKEN;
+        for (name, age) in [
+            (".htl-a.tmp", long_ago),
+            (".htl-b.tmp", std::time::SystemTime::now()),
+            ("c.tmp", long_ago),
+        ] {
+            let file = File::create(place.path().join(name)).unwrap();
+            file.set_modified(age).unwrap();
+        }
+        remove_forsaken(place.path());
+        assert_eq!(names(place.path()), [".htl-b.tmp", "c.tmp"]);
+        remove_forsaken(&place.path().join("absent"));
+    }
+
+    #[test]
+    fn a_folder_gets_its_name() {
+        let place = tempfile::tempdir().unwrap();
+        let [from, to] = ["stage.partial", "stage"].map(|name| place.path().join(name));
+        write_whole(&from.join("a"), "one").unwrap();
+        rename_folder(&from, &to).unwrap();
+        assert_eq!(names(place.path()), ["stage"]);
+        assert!(rename_folder(&from, &to).is_err());
     }
 
     /// Readable by whom a file made without ceremony is readable.

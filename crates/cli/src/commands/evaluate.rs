@@ -1,6 +1,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use anyhow::bail;
@@ -14,6 +14,7 @@ use htl_inference::{Evaluation, Predictor, evaluate_trivial, open_predictor, sum
 use htl_metrics::{MapCut, PerImage};
 use htl_mining::MapKind;
 use htl_vocabulary::{
+    file,
     trivial::{self, TRIVIAL, Trivial},
     write_whole,
 };
@@ -45,7 +46,8 @@ pub struct Evaluate {
     /// that is best on the val masks, an upper bound that no result may use
     #[arg(long, default_value = "fixed")]
     threshold: Threshold,
-    /// A row per image, CSV; summary.json is written beside it
+    /// A row per image, CSV. The means are written beside it: summary.json beside per_image.csv, NAME.summary.json beside
+    /// NAME.csv
     #[arg(long)]
     out: PathBuf,
 }
@@ -61,6 +63,14 @@ fn trivial_predictors() -> impl TypedValueParser<Value = &'static Trivial> {
     PossibleValuesParser::new(values.collect::<Vec<_>>()).try_map(|key| trivial::named(&key).ok_or("unknown predictor"))
 }
 
+/// The summary of a table: one of its own, so that two tables in one folder do not overwrite each other's.
+fn summary_beside(table: &Path) -> PathBuf {
+    match table.file_name() {
+        Some(name) if name == file::PER_IMAGE => table.with_file_name(file::SUMMARY),
+        _ => table.with_extension(file::SUMMARY),
+    }
+}
+
 impl Evaluate {
     pub fn run(self, device: &Device) -> anyhow::Result<()> {
         let data = DataFolder::open(&self.data)?;
@@ -72,10 +82,7 @@ impl Evaluate {
         let mut summary = summary(&table)?;
         summary.numbers.extend(numbers);
         write_whole(&self.out, table.to_csv()?)?;
-        write_whole(
-            &self.out.with_file_name("summary.json"),
-            serde_json::to_vec_pretty(&summary)?,
-        )?;
+        write_whole(&summary_beside(&self.out), serde_json::to_vec_pretty(&summary)?)?;
         Ok(())
     }
 
@@ -131,5 +138,19 @@ impl Evaluate {
             numbers.insert("map_quantile".into(), quantile);
         }
         Ok((evaluation.per_image(cut, data)?, numbers))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_have_summaries_of_their_own() {
+        let beside = |table: &str| summary_beside(Path::new(table)).to_string_lossy().into_owned();
+        assert_eq!(beside("out/per_image.csv"), "out/summary.json");
+        assert_eq!(beside("out/dense.csv"), "out/dense.summary.json");
+        assert_eq!(beside("out/sparse-0.8.csv"), "out/sparse-0.8.summary.json");
+        assert_eq!(beside("results"), "results.summary.json");
     }
 }

@@ -1,23 +1,27 @@
 use std::{
-    fs,
-    io::ErrorKind,
+    fs::{self, File},
     path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
 };
 
-use anyhow::Context;
+use anyhow::{Context, bail, ensure};
 use candle_core::Device;
 use clap::Args;
 use htl_datasets::DataFolder;
 use htl_inference::NetworkPredictor;
 use htl_pruning::{Criterion, SparsitySearch};
-use htl_trainers::{StopFlag, TrainConfig, observe::on_progress, validation};
-use htl_vocabulary::{SparsityChoice, file, sparsity::Candidate, write_whole};
+use htl_trainers::{Outcome, StopFlag, TrainConfig, observe::on_progress, validation};
+use htl_vocabulary::{SparsityChoice, file, lock_folder, sparsity::Candidate, write_whole};
 
-use super::prune::prune_checkpoint;
-use crate::progress::Progress;
+use super::{experiment::TRY_AGAIN, prune::prune_checkpoint};
+use crate::{progress::Progress, signals::raise_on_signals};
 
 /// `htl sparsity`.
 #[derive(Args)]
+#[command(
+    after_help = "Ctrl-C, SIGTERM and SIGUSR1 end the search at the next step, with exit code 75; nothing of it is kept."
+)]
 pub struct Sparsity {
     /// The dense checkpoint
     #[arg(long)]
@@ -37,7 +41,19 @@ pub struct Sparsity {
 }
 
 impl Sparsity {
-    pub fn run(self, device: &Device) -> anyhow::Result<()> {
+    pub fn run(self, device: &Device) -> anyhow::Result<ExitCode> {
+        let stop = StopFlag::default();
+        raise_on_signals(&stop.shared()).context("cannot install signal handlers")?;
+        match self.search(device, &stop) {
+            Err(_) if stop.is_set() => {
+                eprintln!("stopped by a signal, nothing is kept: run the same command to search again");
+                Ok(ExitCode::from(TRY_AGAIN))
+            }
+            other => other.map(|()| ExitCode::SUCCESS),
+        }
+    }
+
+    fn search(&self, device: &Device, stop: &StopFlag) -> anyhow::Result<()> {
         let search = SparsitySearch::new(&self.candidates, self.tolerance).context("--candidates, --tolerance")?;
         let base = TrainConfig::read(&self.config, &[])?;
         let data = DataFolder::open(&base.data)?;
@@ -58,17 +74,18 @@ impl Sparsity {
         let found = search.run(dense, |sparsity| -> anyhow::Result<f64> {
             let index = tried;
             tried += 1;
-            let pruned = work.path.join(format!("pruned-{index}.safetensors"));
-            prune_checkpoint(&self.checkpoint, Criterion::GLOBAL_MAGNITUDE, sparsity, 0, &pruned)?;
-            let folder = work.path.join(format!("tuned-{index}"));
+            let sparse = work.path.join(numbered(PRUNED, index));
+            prune_checkpoint(&self.checkpoint, Criterion::GLOBAL_MAGNITUDE, sparsity, 0, &sparse)?;
+            let folder = work.path.join(numbered(TUNED, index));
             let config = TrainConfig {
-                init: Some(pruned),
+                init: Some(sparse),
                 ..base.clone()
             }
             .check()?;
             let steps = config.steps();
             let mut observer = on_progress(|done, _| progress.set(index * steps + done, count * steps));
-            let _ = htl_trainers::train(&config, device, &folder, &mut observer, &StopFlag::default())?;
+            let outcome = htl_trainers::train(&config, device, &folder, &mut observer, stop)?;
+            ensure!(!matches!(outcome, Outcome::Stopped { .. }), "stopped by a signal");
             measure(&folder.join(file::CHECKPOINT))
         })?;
         progress.set(count, count);
@@ -92,10 +109,11 @@ impl Sparsity {
     }
 }
 
-/// A folder for what is made on the way, beside the result: there is room where the result will be. Removed in the end,
-/// and what a killed search left in it is removed by the next one with the same result.
+/// A folder for what is made on the way, beside the result: there is room where the result will be. It is ours alone, and
+/// removed in the end; what a killed search left in it is removed by the next one with the same result.
 struct WorkFolder {
     path: PathBuf,
+    _lock: File,
 }
 
 impl WorkFolder {
@@ -104,14 +122,20 @@ impl WorkFolder {
             .file_name()
             .with_context(|| format!("--out {} is not a file", out.display()))?;
         let path = out.with_file_name(format!(".{}.work", name.to_string_lossy()));
-        match fs::remove_dir_all(&path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("cannot remove what a search left in {}", path.display()));
-            }
-            _ => {}
-        }
-        fs::create_dir_all(&path).with_context(|| format!("cannot make the folder {}", path.display()))?;
-        Ok(Self { path })
+        let not_made = || format!("cannot make the folder {}", path.display());
+        fs::create_dir_all(&path).with_context(not_made)?;
+        // Who put a link there wants the files behind it to stay.
+        let linked = fs::symlink_metadata(&path).with_context(not_made)?.is_symlink();
+        ensure!(!linked, "{} is a link: remove it", path.display());
+        let lock = lock_folder(&path, Duration::ZERO).with_context(not_made)?;
+        let lock = lock.with_context(|| {
+            format!(
+                "another `htl sparsity` is searching for {}: wait for it or end it, or choose another --out",
+                out.display()
+            )
+        })?;
+        empty(&path).with_context(|| format!("cannot remove what a search left in {}", path.display()))?;
+        Ok(Self { path, _lock: lock })
     }
 }
 
@@ -120,6 +144,35 @@ impl Drop for WorkFolder {
         // It would be removed by the next search.
         let _ = fs::remove_dir_all(&self.path);
     }
+}
+
+/// Names of what a search has in its folder: networks after pruning, and folders of their trainings.
+const PRUNED: [&str; 2] = ["pruned-", ".safetensors"];
+const TUNED: [&str; 2] = ["tuned-", ""];
+
+fn numbered([before, after]: [&str; 2], index: usize) -> String {
+    format!("{before}{index}{after}")
+}
+
+fn is_numbered([before, after]: [&str; 2], name: &str) -> bool {
+    let index = name.strip_prefix(before).and_then(|name| name.strip_suffix(after));
+    index.is_some_and(|index| index.parse::<usize>().is_ok())
+}
+
+/// Removes what a search left in its folder, and nothing else.
+fn empty(folder: &Path) -> anyhow::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        match entry.file_type()?.is_dir() {
+            true if is_numbered(TUNED, &name) => fs::remove_dir_all(entry.path())?,
+            false if is_numbered(PRUNED, &name) => fs::remove_file(entry.path())?,
+            // What holds the folder where folders themselves cannot be held.
+            false if name == ".lock" => {}
+            _ => bail!("{name} is not of a search: move it away"),
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -134,13 +187,25 @@ mod tests {
         let killed = WorkFolder::beside(&out).unwrap();
         fs::write(killed.path.join("pruned-0.safetensors"), "left").unwrap();
         let left = killed.path.clone();
-        std::mem::forget(killed);
         assert_eq!(left.parent(), out.parent());
+        let second = WorkFolder::beside(&out).err().unwrap().to_string();
+        assert!(second.contains("another `htl sparsity`"), "{second}");
+        // A lock ends with its process; the folder stays.
+        drop(killed);
+        fs::create_dir_all(left.join("tuned-0")).unwrap();
+        fs::write(left.join("tuned-0/state.safetensors"), "left").unwrap();
         {
             let again = WorkFolder::beside(&out).unwrap();
             assert_eq!(again.path, left);
             assert_eq!(fs::read_dir(&left).unwrap().count(), 0);
         }
         assert_eq!(fs::read_dir(out.parent().unwrap()).unwrap().count(), 0);
+        fs::create_dir_all(&left).unwrap();
+        fs::write(left.join("thesis.tex"), "precious").unwrap();
+        let said = format!("{:#}", WorkFolder::beside(&out).err().unwrap());
+        assert!(
+            said.contains("thesis.tex") && left.join("thesis.tex").exists(),
+            "{said}"
+        );
     }
 }

@@ -4,12 +4,12 @@ use anyhow::Context;
 use candle_core::Device;
 use clap::Args;
 use htl_trainers::{
-    Outcome, StopFlag, TrainConfig,
-    observe::{EpochLog, Observers, TensorBoard},
+    Outcome, StopFlag, TrainConfig, TrainError,
+    observe::{EpochLog, Observer, Observers, Started, TensorBoard},
 };
 use htl_vocabulary::file;
 
-use super::{choices, experiment::TRY_AGAIN};
+use super::{choices, experiment::TRY_AGAIN, print};
 use crate::{progress::Progress, signals::raise_on_signals};
 
 /// `htl train`.
@@ -17,14 +17,17 @@ use crate::{progress::Progress, signals::raise_on_signals};
 #[command(after_help = after_help())]
 pub struct Train {
     /// The configuration, TOML
-    #[arg(long)]
-    config: PathBuf,
+    #[arg(long, required_unless_present = "print_config")]
+    config: Option<PathBuf>,
     /// Overrides a key of the configuration, e.g. --set seed=1 --set boxes.targets=ellipse
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// The folder for checkpoint, state and history; an unfinished training there is resumed
+    #[arg(long, required_unless_present = "print_config")]
+    out: Option<PathBuf>,
+    /// Prints the configuration with every key explained, and trains nothing; without --config, that of the defaults
     #[arg(long)]
-    out: PathBuf,
+    print_config: bool,
     /// Also writes dynamics.csv: how the network sees each training image after every epoch (`dynamics.every` of the
     /// configuration: every so many). `htl mine --dynamics` makes scores of it
     #[arg(long)]
@@ -47,18 +50,40 @@ fn after_help() -> String {
            command continues it, with the same result as without the interruption."
 }
 
+/// Says where a training goes on that was interrupted.
+struct Continued;
+
+impl Observer for Continued {
+    fn on_start(&mut self, start: &Started<'_>) -> Result<(), TrainError> {
+        if start.done > 0 {
+            eprintln!("continues after step {} of {}", start.done, start.steps);
+        }
+        Ok(())
+    }
+}
+
 impl Train {
     pub fn run(self, device: &Device) -> anyhow::Result<ExitCode> {
-        let mut config = TrainConfig::read(&self.config, &self.set)?;
+        let mut config = match &self.config {
+            Some(path) => TrainConfig::read(path, &self.set)?,
+            None => TrainConfig::of_defaults(&self.set)?,
+        };
         if self.dynamics {
             config.dynamics.get_or_insert_default();
         }
+        let out = match self.out {
+            Some(out) if !self.print_config => out,
+            _ => {
+                print(config.explained().trim_end())?;
+                return Ok(ExitCode::SUCCESS);
+            }
+        };
         let config = config.check()?;
         let stop = StopFlag::default();
         raise_on_signals(&stop.shared()).context("cannot install signal handlers")?;
         let progress = Progress::new("train");
         let log = progress.is_hidden().then(|| EpochLog::new(std::io::stderr()));
-        let mut observers = Observers::new().with(progress);
+        let mut observers = Observers::new().with(Continued).with(progress);
         if let Some(log) = log {
             observers = observers.with(log);
         }
@@ -67,23 +92,22 @@ impl Train {
             let measure = setting.map_or("quality", |setting| setting.validated_by);
             observers = observers.with(TensorBoard::new(folder, measure));
         }
-        let outcome = htl_trainers::train(&config, device, &self.out, &mut observers, &stop)?;
+        let outcome = htl_trainers::train(&config, device, &out, &mut observers, &stop)?;
         match &outcome {
             Outcome::Stopped { step, steps } => {
                 eprintln!("stopped after step {step} of {steps}, state saved: run the same command to continue");
                 return Ok(ExitCode::from(TRY_AGAIN));
             }
             Outcome::AlreadyFinished(_) => {
-                eprintln!("finished before, nothing trained: {} is up to date", self.out.display());
+                eprintln!("finished before, nothing trained: {} is up to date", out.display());
             }
             Outcome::Trained(_) => {}
         }
-        if let Some(quality) = outcome.history().last().and_then(|row| row.val_quality) {
-            eprintln!(
-                "validation quality {quality:.4}, checkpoint {}",
-                self.out.join(file::CHECKPOINT).display()
-            );
-        }
+        let quality = match outcome.history().last().and_then(|row| row.val_quality) {
+            Some(quality) => format!("validation quality {quality:.4}"),
+            None => "no validation image has a label that the setting may use, so its quality is not known".into(),
+        };
+        eprintln!("{quality}, checkpoint {}", out.join(file::CHECKPOINT).display());
         Ok(ExitCode::SUCCESS)
     }
 }

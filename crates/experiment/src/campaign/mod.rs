@@ -13,6 +13,7 @@ mod trainings;
 use std::path::Path;
 
 use htl_vocabulary::campaign::{Half, PhaseName};
+use htl_vocabulary::readable;
 
 pub use change::{Change, Query, Variation};
 pub use file::{CampaignFile, Confirmation, Screening};
@@ -72,7 +73,7 @@ impl Campaign {
             reason,
         };
         let text = std::fs::read_to_string(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
-        let file: CampaignFile = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        let file: CampaignFile = toml::from_str(&text).map_err(|error| wrong(readable(&error.to_string())))?;
         let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
         let name = name.unwrap_or_else(|| "campaign".into());
         let profile = Profile::from_table(&name, file.profile().clone()).map_err(|error| wrong(error.to_string()))?;

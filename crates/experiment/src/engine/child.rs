@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use htl_vocabulary::lock_file;
+use htl_vocabulary::{lock_file, shell_word};
 
 use super::Wish;
 use crate::ExperimentError;
@@ -224,16 +224,8 @@ fn tail(file: &mut File, start: u64) -> std::io::Result<String> {
 
 /// A command as one would type it.
 pub fn command_line(program: &Path, args: &[String]) -> String {
-    let quote = |word: &str| {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+".contains(c);
-        if !word.is_empty() && word.chars().all(plain) {
-            word.into()
-        } else {
-            format!("'{}'", word.replace('\'', r"'\''"))
-        }
-    };
-    let mut words = vec![quote(&program.to_string_lossy())];
-    words.extend(args.iter().map(|arg| quote(arg)));
+    let mut words = vec![shell_word(&program.to_string_lossy())];
+    words.extend(args.iter().map(|arg| shell_word(arg)));
     words.join(" ")
 }
 

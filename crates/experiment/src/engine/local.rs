@@ -39,6 +39,8 @@ struct Shared<'a> {
     board: Mutex<Board>,
     changed: Condvar,
     failed: AtomicBool,
+    /// Whether a person was told that it is about to stop.
+    told: AtomicBool,
     progress: Progress,
 }
 
@@ -72,6 +74,7 @@ pub fn run(plan: &Plan, run: &Run, jobs: usize) -> Result<Vec<Done>, ExperimentE
         board: Mutex::new(board),
         changed: Condvar::new(),
         failed: AtomicBool::new(false),
+        told: AtomicBool::new(false),
         progress,
     };
     std::thread::scope(|scope| {
@@ -159,6 +162,9 @@ impl Shared<'_> {
     /// After a failure or a signal everything ends; at the deadline what can continue, and the rest may finish.
     fn wish(&self, stage: &Stage) -> Wish {
         let stop = &self.run.stop;
+        if (stop.is_signalled() || stop.is_late()) && !self.told.swap(true, Ordering::Relaxed) {
+            self.progress.say(stop.consequence());
+        }
         let now = self.failed.load(Ordering::Relaxed) || stop.is_signalled();
         match stage.kind.unfinished() {
             Unfinished::Continue if now || stop.is_late() => Wish::End,

@@ -55,6 +55,15 @@ impl StopAt {
         }
     }
 
+    /// What happens now that it is stopped, in words.
+    pub(crate) fn consequence(&self) -> &'static str {
+        if self.is_signalled() {
+            "stopping: trainings save their state, other stages are ended; a second signal ends everything at once"
+        } else {
+            "stopping at the limit: trainings save their state, other stages may finish"
+        }
+    }
+
     /// Whether a signal came.
     pub fn is_signalled(&self) -> bool {
         self.signal.load(Ordering::Relaxed)

@@ -2,7 +2,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
-use htl_vocabulary::write_whole;
+use htl_vocabulary::{rename_folder, write_whole};
 
 use super::child::{self, End};
 use super::record::{Failure, Record, log_path, partial};
@@ -86,7 +86,7 @@ fn attempt(
     let seconds = (begin.elapsed().as_secs_f64() * 1000.).round() / 1000.;
     let record = Record::of(stage, &folder, seconds)?;
     record.write(&folder)?;
-    fs::rename(&folder, &done).map_err(io(&folder, "rename"))?;
+    rename_folder(&folder, &done).map_err(io(&folder, "rename"))?;
     Ok(Some(record))
 }
 

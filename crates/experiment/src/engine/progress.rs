@@ -87,6 +87,15 @@ impl Progress {
         (behind / self.cost, left)
     }
 
+    /// Tells a person something while stages run.
+    pub fn say(&self, line: &str) {
+        match &self.screen {
+            // A terminal that went away is no reason to stop.
+            Some((screen, _)) => drop(screen.println(line)),
+            None => eprintln!("{line}"),
+        }
+    }
+
     /// A stage was finished by an earlier run.
     pub fn found(&self, cost: f64) {
         self.with(|state| {

@@ -3,10 +3,11 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use htl_mining::{FoldChoice, Grade};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Attention to some of the samples: which ones, and in which form.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Attention {
     /// The score table of `htl mine`; not for forms that make scores of their own.
@@ -17,6 +18,7 @@ pub struct Attention {
     pub setting: Option<String>,
     /// The fold, where the table holds several: a number, `all` (out-of-fold) or `none` (in-sample).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub fold: Option<FoldChoice>,
     /// Another score of the table: attends to as many images as `htl` marks, but the hardest by this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -96,7 +98,7 @@ fn double() -> f64 {
 }
 
 /// How the weight of an image depends on its score. The largest weight is `weight`, the smallest 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Dose {
     /// `weight` for a set of images, 1 for the others.
@@ -125,7 +127,7 @@ impl Dose {
 }
 
 /// The attended set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum AttendedSet {
     /// The table's `htl` column.
@@ -136,7 +138,7 @@ pub enum AttendedSet {
 }
 
 /// Treatment of suspected label errors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Suspects {
     /// Attended to like any other image of the set.

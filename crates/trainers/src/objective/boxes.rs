@@ -1,4 +1,4 @@
-use htl_datasets::{DataFolder, ImageSet, PixelBox};
+use htl_datasets::{DataFolder, ImageSet};
 use htl_inference::Validator;
 use htl_vocabulary::{Setting, setting};
 
@@ -22,8 +22,7 @@ impl Objective for BoxSupervision {
         let Some(images) = images_with_masks(size, data)? else {
             return Ok(None);
         };
-        let tight = |i| images.mask(i).and_then(|m| PixelBox::tight(&m, size));
-        let boxes = (0..images.len()).map(tight).collect();
+        let boxes = samples::boxes(&images)?;
         Ok(Some((images, Validator::Boxes(boxes))))
     }
 
@@ -39,7 +38,7 @@ impl Objective for BoxSupervision {
 /// The pseudo-mask of each image: of its box, or what networks of an earlier cycle see in it.
 fn pseudo(parts: &Parts<'_>) -> Result<PseudoTargets, TrainError> {
     let images = &parts.samples.labelled;
-    let boxes = samples::boxes(images);
+    let boxes = samples::boxes(images)?;
     let prior = Prior::Boxes {
         boxes: &boxes,
         targets: parts.boxes.targets,

@@ -1,9 +1,10 @@
 //! Sections of the configuration that belong to one objective.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Mean teacher (Tarvainen & Valpola 2017) with confident pseudo-labels and strong views (Sohn et al. 2020).
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MeanTeacher {
     /// Unlabelled images per gradient step.
@@ -22,7 +23,7 @@ pub struct MeanTeacher {
 }
 
 /// Pixels of the teacher that are not believed, however confident it is: those on which a pruned copy of it says otherwise.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TeacherFilter {
     /// Which pixels.
@@ -50,7 +51,7 @@ impl Default for TeacherFilter {
 }
 
 /// Which pixels are not believed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FilterRule {
     /// Those on which the masks of teacher and copy differ.
@@ -66,7 +67,7 @@ pub enum FilterRule {
 }
 
 /// Whose masks the student learns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Labeller {
     /// The teacher's.
@@ -76,7 +77,7 @@ pub enum Labeller {
 }
 
 /// What pixels that are not believed leave.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Leaves {
     /// Nothing: they count like others.
@@ -101,7 +102,7 @@ impl Default for MeanTeacher {
 }
 
 /// Training from tight boxes.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Boxes {
     /// The pseudo-masks.
@@ -109,7 +110,7 @@ pub struct Boxes {
 }
 
 /// The pseudo-mask made from a box.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum BoxTargets {
     /// The filled box.

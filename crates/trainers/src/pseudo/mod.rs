@@ -152,14 +152,17 @@ pub(crate) mod tests {
     fn boxes_cut_what_networks_say() {
         let folder = tempfile::tempdir().unwrap();
         let images = images(folder.path());
-        let bounds = |left, right| htl_datasets::PixelBox {
-            top: 4,
-            left,
-            bottom: 12,
-            right,
+        let bounds = |left, right| {
+            Some(htl_datasets::PixelBox {
+                top: 4,
+                left,
+                bottom: 12,
+                right,
+            })
         };
-        // Networks see the left half: this box lies across its border, the last one beyond it.
+        // Networks see the left half: this box lies across its border, the last one beyond it. One image shows no lesion.
         let mut boxes = vec![bounds(10, 20); 6];
+        boxes[4] = None;
         boxes[5] = bounds(20, 28);
         let params = PseudoMasks {
             maps: Some(maps(folder.path())),
@@ -171,7 +174,17 @@ pub(crate) mod tests {
         };
         let found = PseudoTargets::of(&params, prior, &images, 0).unwrap();
         let area = |image: usize| found.targets[image].iter().sum::<f32>();
-        assert_eq!((area(0), area(5)), (8.0 * 6.0, 8.0 * 8.0));
+        assert_eq!((area(0), area(4), area(5)), (8.0 * 6.0, 0.0, 8.0 * 8.0));
+        for targets in [
+            crate::BoxTargets::FilledBox,
+            crate::BoxTargets::Ellipse,
+            crate::BoxTargets::Refined,
+        ] {
+            let prior = Prior::Boxes { boxes: &boxes, targets };
+            let found = PseudoTargets::of(&PseudoMasks::default(), prior, &images, 0).unwrap();
+            let area = |image: usize| found.targets[image].iter().sum::<f32>();
+            assert!(area(0) > 0.0 && area(4) == 0.0, "{targets:?}");
+        }
         let found = PseudoTargets::of(&PseudoMasks::default(), prior, &images, 0).unwrap();
         assert_eq!(found.targets[0].iter().sum::<f32>(), 8.0 * 10.0);
     }

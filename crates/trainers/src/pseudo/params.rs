@@ -1,9 +1,10 @@
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Where pseudo-masks come from, and what of them is trusted: the section `[pseudo]` of a configuration.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PseudoMasks {
     /// Consensus maps of networks, dense and pruned (`maps.safetensors` of `htl mine`): the masks of a next cycle. Without
@@ -18,7 +19,7 @@ pub struct PseudoMasks {
 }
 
 /// Which pixels of a pseudo-mask count in the loss.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum PixelRule {
     /// All of them.
@@ -35,7 +36,7 @@ pub enum PixelRule {
 }
 
 /// Images that are left out: the share with the largest score.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LeaveOut {
     /// Share of the images, in (0, 1).

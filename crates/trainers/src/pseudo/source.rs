@@ -12,8 +12,8 @@ pub(crate) enum Prior<'a> {
     Colours,
     /// The tight boxes of the images, in their order.
     Boxes {
-        /// The boxes.
-        boxes: &'a [PixelBox],
+        /// The boxes; `None` where there is no lesion.
+        boxes: &'a [Option<PixelBox>],
         /// The masks that are made of them.
         targets: BoxTargets,
     },
@@ -41,7 +41,8 @@ impl Prior<'_> {
             return Ok(mask);
         };
         let (height, width) = (mask.height(), mask.width());
-        let inside = |(at, pixel): (usize, &u8)| u8::from(*pixel == 1 && bounds.contains(at / width, at % width));
+        let in_box = |at: usize| bounds.is_some_and(|bounds| bounds.contains(at / width, at % width));
+        let inside = |(at, pixel): (usize, &u8)| u8::from(*pixel == 1 && in_box(at));
         let pixels: Vec<u8> = mask.pixels().iter().enumerate().map(inside).collect();
         match pixels.contains(&1) {
             true => Ok(Mask::new(height, width, pixels)?),
