@@ -51,6 +51,18 @@ impl ScoreTable {
     /// [`MiningError::Length`] if it has another number of scores than there are columns, [`MiningError::DuplicateId`]
     /// if the same image, setting and fold are there already, [`MiningError::Parameter`] if a score is not a number.
     pub fn push(&mut self, row: ScoreRow) -> Result<()> {
+        if self.position(&row.image_id, &row.setting, row.fold).is_some() {
+            let place = format!("the score table (setting `{}`, fold {:?})", row.setting, row.fold);
+            return Err(MiningError::DuplicateId {
+                image_id: row.image_id,
+                place,
+            });
+        }
+        self.push_new(row)
+    }
+
+    /// [`push`](Self::push) of a row that is known not to be there yet.
+    fn push_new(&mut self, row: ScoreRow) -> Result<()> {
         if row.scores.len() != self.columns.len() {
             return Err(MiningError::Length {
                 what: "scores of a row",
@@ -63,13 +75,6 @@ impl ScoreTable {
                 name: "score",
                 expected: "a number, or missing",
                 found: *found,
-            });
-        }
-        if self.position(&row.image_id, &row.setting, row.fold).is_some() {
-            let place = format!("the score table (setting `{}`, fold {:?})", row.setting, row.fold);
-            return Err(MiningError::DuplicateId {
-                image_id: row.image_id,
-                place,
             });
         }
         self.index
@@ -353,6 +358,7 @@ impl ScoreTable {
         let keys = [Some(id_column), setting_column, fold_column, htl_column];
         let score_columns: Vec<usize> = (0..names.len()).filter(|i| !keys.contains(&Some(*i))).collect();
         let mut table = ScoreTable::new(score_columns.iter().map(|&i| names[i]));
+        let mut taken = HashSet::new();
         for record in reader.records() {
             let record = record.map_err(csv_error)?;
             let line = record.position().map_or(0, csv::Position::line);
@@ -393,21 +399,18 @@ impl ScoreTable {
                 })
                 .collect::<Result<Vec<_>>>()?;
             let setting = setting_column.map(cell).unwrap_or_default().to_string();
-            table
-                .push(ScoreRow {
-                    image_id,
-                    setting,
-                    fold,
-                    scores,
-                    htl,
-                })
-                .map_err(|error| match error {
-                    MiningError::DuplicateId { image_id, .. } => wrong(
-                        id_column,
-                        format!("`{image_id}` occurs twice in the same setting and fold"),
-                    ),
-                    other => other,
-                })?;
+            // Rows of one image are looked up here: a table may have very many.
+            if !taken.insert((image_id.clone(), setting.clone(), fold)) {
+                let problem = format!("`{image_id}` occurs twice in the same setting and fold");
+                return Err(wrong(id_column, problem));
+            }
+            table.push_new(ScoreRow {
+                image_id,
+                setting,
+                fold,
+                scores,
+                htl,
+            })?;
         }
         Ok(table)
     }
