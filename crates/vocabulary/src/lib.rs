@@ -11,6 +11,7 @@
 //! ```
 pub mod arm;
 pub mod campaign;
+mod columns;
 mod contrast;
 mod duration;
 pub mod dynamics;
@@ -19,6 +20,8 @@ pub mod file;
 mod forgetting;
 pub mod history;
 mod lock;
+mod metadata;
+mod one_hot;
 mod performance;
 mod rates;
 pub mod referral;
@@ -28,16 +31,20 @@ pub mod run_file;
 pub mod setting;
 mod shell;
 pub mod sparsity;
+mod spelling;
+mod table;
 pub mod trivial;
 mod whole;
 
 pub use arm::Arm;
+pub use columns::ColumnName;
 pub use duration::duration_in_words;
 pub use dynamics::{DYNAMICS_COLUMNS, DynamicsRow, read_dynamics, write_dynamics};
 pub use error::{FormatError, read_json};
 pub use forgetting::ForgettingRow;
 pub use history::{HistoryRow, read_history, write_history};
 pub use lock::lock_file;
+pub use metadata::{MetadataRecord, MetadataTable, listed_ids};
 pub use performance::{DisparityRow, PerformanceRow};
 pub use rates::{Estimate, MORE_RATE_COLUMNS, RATE_COLUMNS, RateRow, rates_csv, read_rates, write_rates};
 pub use referral::{
@@ -50,6 +57,8 @@ pub use run_file::RunFile;
 pub use setting::Setting;
 pub use shell::shell_word;
 pub use sparsity::SparsityChoice;
+pub use spelling::{MergedSpelling, known};
+pub use table::{Table, TableError, TableRow};
 pub use whole::{write_whole, write_whole_with};
 
 /// The README's example, run as a test.
