@@ -111,10 +111,12 @@ fn other_kinds_of_images_are_accepted() {
 }
 
 #[test]
-fn a_missing_column_is_named() {
+fn a_table_without_ids_is_refused_and_other_headers_are_read() {
     let example = Example::new();
-    example.edit_metadata(|table| table.replace("sex", "gender"));
-    fails_with(&example.verify(), &["metadata.csv", "sex"]);
+    example.edit_metadata(|table| table.replace("sex", "gender").replace("age_approx", "age"));
+    succeeds(&example.verify());
+    example.edit_metadata(|table| table.replace("image_id", "Bild"));
+    fails_with(&example.verify(), &["metadata.csv", "image_id", "--map image_id=NAME"]);
 }
 
 #[test]
@@ -144,8 +146,8 @@ fn an_empty_split_is_named() {
 #[test]
 fn an_unknown_split_is_named() {
     let example = Example::new();
-    example.edit_metadata(|table| table.replace(",val,", ",validation,"));
-    fails_with(&example.verify(), &["validation", "train, val or test"]);
+    example.edit_metadata(|table| table.replace(",val,", ",held-out,"));
+    fails_with(&example.verify(), &["held-out", "train, val or test"]);
 }
 
 #[test]

@@ -117,11 +117,13 @@ pub fn image_size(path: &Path) -> Result<(u32, u32), DatasetError> {
 /// Walks the segments and scans to the end-of-image marker: the decoder fills missing rows with grey without a word.
 fn jpeg_is_complete(bytes: &[u8]) -> bool {
     let mut at = 2;
-    while let Some(&[0xff, marker]) = bytes.get(at..at + 2) {
+    while let Some(&[first, marker]) = bytes.get(at..at + 2) {
         match marker {
+            // Decoders skip what lies between segments, and so do viewers.
+            _ if first != 0xff => at += 1,
             0xff => at += 1,
             0xd9 => return true,
-            0x01 | 0xd0..=0xd8 => at += 2,
+            0x00 | 0x01 | 0xd0..=0xd8 => at += 2,
             _ => {
                 let Some(&[high, low]) = bytes.get(at + 2..at + 4) else {
                     return false;

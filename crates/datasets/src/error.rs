@@ -42,79 +42,23 @@ pub enum DatasetError {
         /// The `images` folder.
         path: PathBuf,
     },
-    /// A table lacks columns.
+    /// A table cannot be used.
+    #[error(transparent)]
+    Table(#[from] htl_vocabulary::TableError),
+    /// A list names images that are not there.
     #[error(
-        "{}: missing column(s) {}; found {}. A column may be blank but its name must be in the header",
-        path.display(), list(missing), list(found)
+        "{}: {} of {listed} ids are not in {}: {}; correct them or remove their rows",
+        path.display(), unknown.len(), root.display(), list(unknown)
     )]
-    MissingColumns {
-        /// The table.
+    UnknownIds {
+        /// The list.
         path: PathBuf,
-        /// The columns that are not there.
-        missing: Vec<String>,
-        /// The columns that are.
-        found: Vec<String>,
-    },
-    /// A column name occurs twice.
-    #[error("{}: column `{column}` occurs more than once in the header; rename or remove one", path.display())]
-    DuplicateColumn {
-        /// The table.
-        path: PathBuf,
-        /// The name.
-        column: String,
-    },
-    /// The table is not well-formed.
-    #[error("{} line {line}: {reason}", path.display())]
-    Table {
-        /// The table.
-        path: PathBuf,
-        /// Line in the file, from 1 (the header).
-        line: u64,
-        /// What is wrong.
-        reason: String,
-    },
-    /// Two rows have the same id.
-    #[error("{} line {line}: image_id `{image_id}` was already on line {first_line}; keep one row per image", path.display())]
-    DuplicateId {
-        /// The table.
-        path: PathBuf,
-        /// The id.
-        image_id: String,
-        /// Line of the first occurrence.
-        first_line: u64,
-        /// Line of the second occurrence.
-        line: u64,
-    },
-    /// An age is not a number.
-    #[error(
-        "{} line {line}: age_approx of `{image_id}` is `{value}`; expected years as a number from 0 to 130, or blank if unknown",
-        path.display()
-    )]
-    BadAge {
-        /// The table.
-        path: PathBuf,
-        /// Line in the file.
-        line: u64,
-        /// The row's id.
-        image_id: String,
-        /// What was found.
-        value: String,
-    },
-    /// A split is none of the three words.
-    #[error(
-        "{} line {line}: split of `{image_id}` is `{value}`; expected train, val or test (or leave the whole column \
-         blank to have a seeded split made)",
-        path.display()
-    )]
-    UnknownSplit {
-        /// The table.
-        path: PathBuf,
-        /// Line in the file.
-        line: u64,
-        /// The row's id.
-        image_id: String,
-        /// What was found.
-        value: String,
+        /// How many ids it has.
+        listed: usize,
+        /// Those that are not there.
+        unknown: Vec<String>,
+        /// The data folder.
+        root: PathBuf,
     },
     /// One of the three splits has no sample.
     #[error("{}: split `{split}` is empty; {advice}", path.display())]
@@ -128,8 +72,8 @@ pub enum DatasetError {
     },
     /// A row has no image.
     #[error(
-        "{} line {line}: no image for `{image_id}`: {} has none of {image_id}.jpg, .jpeg, .png; add it or remove the row",
-        path.display(), folder.display()
+        "{} line {line}: no image for `{image_id}`: {} has none of {image_id}.jpg, .jpeg, .png{}; add it or remove the row",
+        path.display(), folder.display(), instead.as_ref().map(|found| format!(" (but {found}, which is not read)")).unwrap_or_default()
     )]
     MissingImage {
         /// The table.
@@ -140,6 +84,8 @@ pub enum DatasetError {
         image_id: String,
         /// Where images are looked for.
         folder: PathBuf,
+        /// A file of that name that is there but cannot be used.
+        instead: Option<String>,
     },
     /// Images have no row.
     #[error("{} image(s) have no row in {}: {}; add rows or remove the images", ids.len(), path.display(), list(ids))]
@@ -253,6 +199,12 @@ pub enum DatasetError {
         /// What is wrong.
         reason: String,
     },
+    /// Several of these.
+    #[error("{}", one_a_line(problems))]
+    Several {
+        /// All of them.
+        problems: Vec<DatasetError>,
+    },
     /// A download failed.
     #[error("cannot fetch {url}: {reason}{}", if *resumable { "; the part received so far is kept, run again to resume" } else { "" })]
     Fetch {
@@ -265,7 +217,12 @@ pub enum DatasetError {
     },
     /// A download has the wrong content.
     #[error(
-        "{url} has sha256 {found} but {expected} was expected; the file was not kept: the publisher changed it or the transfer was altered"
+        "{url} has sha256 {found} but {expected} was expected; {}",
+        if *kept {
+            "the file was here before and is left alone: move it away to fetch it again"
+        } else {
+            "the file was not kept: the publisher changed it or the transfer was altered"
+        }
     )]
     Checksum {
         /// The address.
@@ -274,10 +231,21 @@ pub enum DatasetError {
         expected: String,
         /// What came.
         found: String,
+        /// Whether it is a file that was here before.
+        kept: bool,
     },
 }
 
 impl DatasetError {
+    /// Nothing of no problem, the problem itself of one, else all of them.
+    pub(crate) fn all(mut problems: Vec<Self>) -> Result<(), Self> {
+        match problems.len() {
+            0 => Ok(()),
+            1 => Err(problems.remove(0)),
+            _ => Err(Self::Several { problems }),
+        }
+    }
+
     pub(crate) fn read(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
         move |source| Self::Read {
             path: path.into(),
@@ -291,6 +259,21 @@ impl DatasetError {
             source,
         }
     }
+}
+
+/// How many problems are written out.
+const SHOWN: usize = 20;
+
+/// Problems one a line, the first twenty of them, with their number before.
+fn one_a_line(problems: &[DatasetError]) -> String {
+    let mut text = format!("{} problems:", problems.len());
+    for problem in problems.iter().take(SHOWN) {
+        text.push_str(&format!("\n  {problem}"));
+    }
+    if problems.len() > SHOWN {
+        text.push_str(&format!("\n  and {} more", problems.len() - SHOWN));
+    }
+    text
 }
 
 /// At most five names, then how many more.

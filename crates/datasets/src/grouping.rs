@@ -1,7 +1,9 @@
-use htl_metrics::linked;
+use std::collections::BTreeSet;
 
-use crate::Sample;
-use crate::metadata::is_known;
+use htl_metrics::linked;
+use htl_vocabulary::known;
+
+use crate::{Sample, Split};
 
 /// The columns that say which images belong together, the one that names a group first.
 pub(crate) const GROUP_COLUMNS: [&str; 2] = ["patient_id", "lesion_id"];
@@ -38,7 +40,7 @@ pub fn groups<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> Vec<Group<'a
     let samples: Vec<&Sample> = samples.into_iter().collect();
     let value = |sample: &'a Sample, column: &str| {
         let value = sample.other.get(column).map(String::as_str);
-        value.filter(|value| is_known(value))
+        value.and_then(known)
     };
     let keys = samples.iter().map(|sample| {
         GROUP_COLUMNS
@@ -64,12 +66,41 @@ pub fn groups<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> Vec<Group<'a
     groups
 }
 
+impl Group<'_> {
+    /// The splits that its samples are in.
+    pub fn splits(&self) -> BTreeSet<Split> {
+        self.samples.iter().map(|sample| sample.split).collect()
+    }
+}
+
+/// Lesions and patients that have images in more than one split, in words: how many, of how many that have several images, and
+/// the first few. `None` if there are none.
+pub(crate) fn parted_in_words(samples: &[Sample]) -> Option<String> {
+    let groups = groups(samples);
+    let several = groups.iter().filter(|group| group.samples.len() > 1);
+    let (mut count, mut parted) = (0, Vec::new());
+    for group in several {
+        count += 1;
+        let splits = group.splits();
+        if splits.len() > 1 {
+            let names: Vec<&str> = splits.into_iter().map(Split::name).collect();
+            parted.push(format!("{} ({})", group.name, names.join(", ")));
+        }
+    }
+    (!parted.is_empty()).then(|| {
+        format!(
+            "{} of {count} lesions or patients with several images are in more than one split: {}",
+            parted.len(),
+            crate::error::list(&parted)
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::Split;
     use proptest::prelude::*;
 
     fn sample(image_id: &str, lesion: &str, patient: &str) -> Sample {

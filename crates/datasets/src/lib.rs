@@ -27,11 +27,14 @@ mod error;
 #[cfg(feature = "fetch")]
 mod fetch;
 mod folder;
+mod found_files;
 mod geometry;
 mod grouping;
 mod id_list;
 mod image_set;
+mod inspection;
 mod lab;
+mod likeness;
 mod manifest;
 mod mask_file;
 mod metadata;
@@ -44,6 +47,7 @@ mod resize;
 mod sample;
 mod sampler;
 mod split;
+mod splits_file;
 mod stats;
 mod subset;
 
@@ -54,19 +58,24 @@ pub use checksum::{sha256_bytes, sha256_file};
 pub use decode::image_size;
 pub use error::DatasetError;
 #[cfg(feature = "fetch")]
-pub use fetch::{Fetched, fetch};
-pub use folder::{DataFolder, OpenOptions};
+pub use fetch::{FetchLimits, Fetched, fetch};
+pub use folder::{DataFolder, MadeSplit, OpenOptions};
+pub use found_files::{FileKind, FoundFiles, UnusedFile, UnusedReason, find_files, unused_in_words};
 pub use geometry::{Border, Geometry, GeometryParams};
 pub use grouping::{Group, groups};
 /// The box of this crate's interface: rows and columns as [`htl_metrics`] counts them.
 pub use htl_metrics::PixelBox;
 /// Which images belong together, by any keys.
 pub use htl_metrics::linked;
+/// Tables of metadata as this crate reads them, and names that they have for our columns.
+pub use htl_vocabulary::{ColumnName, MergedSpelling, MetadataTable};
 pub use id_list::{read_ids, write_ids};
 /// The image types of this crate's interface, so that callers need not name the version of `image`.
 pub use image::{GrayImage, RgbImage};
 pub use image_set::{ImageSet, MaskUse};
+pub use inspection::{AlikeImages, Inspection};
 pub use lab::{delta_e_76, ita_degrees, lab_from_srgb};
+pub use likeness::Likeness;
 pub use manifest::{Manifest, ManifestFile, Verification};
 pub use mask_file::{Inside, convert_mask, read_mask, read_mask_for, read_prediction};
 pub use metadata::{COLUMNS, MetadataRow, parse_metadata};

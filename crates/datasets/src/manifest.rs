@@ -183,7 +183,7 @@ fn describe(path: String, file: &Path) -> Result<ManifestFile, DatasetError> {
     })
 }
 
-/// Relative path (with `/`) and path of every file, sorted; no hidden ones, no manifest.
+/// Relative path (with `/`) and path of every file, sorted; no hidden ones, no manifest. Links to folders are not followed.
 fn walk(root: &Path) -> Result<Vec<(String, PathBuf)>, DatasetError> {
     let mut files = Vec::new();
     let mut folders = vec![(String::new(), root.to_path_buf())];
@@ -196,7 +196,8 @@ fn walk(root: &Path) -> Result<Vec<(String, PathBuf)>, DatasetError> {
             }
             let path = entry.path();
             let relative = format!("{prefix}{name}");
-            if path.is_dir() {
+            // A link to a folder may lead in a circle, or anywhere: it is a file that cannot be read as one.
+            if entry.file_type().map_err(DatasetError::read(&path))?.is_dir() {
                 folders.push((format!("{relative}/"), path));
             } else {
                 files.push((relative, path));

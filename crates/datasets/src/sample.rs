@@ -27,11 +27,18 @@ impl Split {
         }
     }
 
-    /// The split of that name; case and surrounding space do not matter. `None` for any other word.
+    /// The split of that name, or of `training`, `valid`, `validation`, `testing`; case and surrounding space do not matter.
+    /// `None` for any other word.
     pub fn from_name(name: &str) -> Option<Self> {
+        let names = |split| match split {
+            Self::Train => &["train", "training"][..],
+            Self::Val => &["val", "valid", "validation"],
+            Self::Test => &["test", "testing"],
+        };
+        let is = |word: &str| word.eq_ignore_ascii_case(name.trim());
         Self::ALL
             .into_iter()
-            .find(|split| split.name().eq_ignore_ascii_case(name.trim()))
+            .find(|split| names(*split).iter().any(|word| is(word)))
     }
 }
 

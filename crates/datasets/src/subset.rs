@@ -1,12 +1,14 @@
-use std::{collections::BTreeSet, fs, path::Path};
+use std::collections::{BTreeSet, HashSet};
+use std::fs;
+use std::path::Path;
 
-use htl_vocabulary::{file, write_whole};
+use htl_vocabulary::{Table, file, listed_ids, write_whole};
 
-use crate::{DataFolder, DatasetError, metadata::Table};
+use crate::{DataFolder, DatasetError};
 
 impl DataFolder {
     /// Copies some samples into a new data folder: their images and masks, and their rows of `metadata.csv` and of the
-    /// splits that were made. Files keep their names and bytes, rows their text and order.
+    /// splits that were made. Files keep their names and bytes, rows their cells and order.
     ///
     /// # Errors
     /// [`DatasetError::Parameter`] for an id that is not in this folder; a file that cannot be read or written.
@@ -38,27 +40,23 @@ impl DataFolder {
     }
 }
 
-/// Copies the header of a table and the rows of some images, text as it is.
+/// Copies the header of a table and the rows of some images, cells as they are.
 fn copy_rows(from: &Path, to: &Path, chosen: &BTreeSet<&str>) -> Result<(), DatasetError> {
-    let text = fs::read(from).map_err(DatasetError::read(from))?;
-    let column = Table::parse(&text, from)?.column("image_id")?;
-    let problem = |error: csv::Error| DatasetError::Table {
-        path: from.into(),
-        line: error.position().map_or(0, csv::Position::line),
-        reason: error.to_string(),
-    };
-    let mut reader = csv::ReaderBuilder::new()
-        .has_headers(false)
-        .from_reader(text.as_slice());
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    for (row, record) in reader.records().enumerate() {
-        let record = record.map_err(problem)?;
-        if row == 0 || chosen.contains(record.get(column).unwrap_or_default().trim()) {
-            writer.write_record(&record).map_err(problem)?;
-        }
+    let table = Table::read(from)?;
+    let lines: HashSet<u64> = listed_ids(from)?
+        .into_iter()
+        .filter(|(_, id)| chosen.contains(id.as_str()))
+        .map(|(line, _)| line)
+        .collect();
+    let rows = table.rows().iter().filter(|row| lines.contains(&row.line));
+    let records = std::iter::once(table.header()).chain(rows.map(|row| row.cells.as_slice()));
+    let mut writer = csv::WriterBuilder::new()
+        .delimiter(table.separator())
+        .from_writer(Vec::new());
+    let failed = |error: std::io::Error| DatasetError::NotWritten(error);
+    for record in records {
+        writer.write_record(record).map_err(|error| failed(error.into()))?;
     }
-    let bytes = writer
-        .into_inner()
-        .map_err(|error| DatasetError::NotWritten(error.into_error()))?;
+    let bytes = writer.into_inner().map_err(|error| failed(error.into_error()))?;
     write_whole(to, bytes).map_err(DatasetError::NotWritten)
 }

@@ -111,7 +111,7 @@ fn a_list_of_ids_is_looked_up() {
     );
     says(
         &listed("image_id\na\nz\n").unwrap_err().to_string(),
-        &["list.csv line 3", "`z` is not in"],
+        &["list.csv: 1 of 2 ids are not in", "`z`"],
     );
     says(
         &listed("image_id\na\nb\na\n").unwrap_err().to_string(),
@@ -119,24 +119,46 @@ fn a_list_of_ids_is_looked_up() {
     );
     says(
         &listed("id\na\n").unwrap_err().to_string(),
-        &["missing column(s) `image_id`"],
+        &["no column `image_id`; found `id`"],
+    );
+    // Blanks at the ends and names of files make no difference, several unknown ones are counted.
+    let found = listed("image_id\n c \ntrain/a.jpg\nb.PNG\n").unwrap();
+    let ids: Vec<&str> = found.iter().map(|sample| sample.image_id.as_str()).collect();
+    assert_eq!(ids, ["c", "a", "b"]);
+    says(
+        &listed("image_id;note\nx.jpg;\na;\ny;\n").unwrap_err().to_string(),
+        &["2 of 3 ids", "`x.jpg`, `y`"],
     );
 }
 
+/// Only ids are required, and other names of columns are understood.
 #[test]
-fn missing_columns_are_named() {
+fn columns_may_be_missing_or_have_other_names() {
     let folder = good();
-    folder.table("image_id,split,age,sex", &["a,train,1,male"]);
+    folder.table(
+        "isic_id,split,age,gender,diagnosis",
+        &["a,train,85+,M,NV", "b,val,,male,nv", "c,test,NA,,nv", "d,train,,,"],
+    );
+    let data = DataFolder::open(folder.root()).unwrap();
+    assert_eq!(data.columns(), ["image_id", "split", "age_approx", "sex", "dx"]);
+    let a = data.get("a").unwrap();
+    assert_eq!(
+        (a.age_approx, a.sex.as_deref(), a.dx.as_deref(), &a.anatom_site),
+        (Some(85.0), Some("male"), Some("nv"), &None)
+    );
+    assert_eq!(data.merged().len(), 2);
+    folder.table("Bild,split", &["a,train", "b,val", "c,test", "d,train"]);
     says(
         &folder.problem(),
-        &[
-            "metadata.csv",
-            "`age_approx`",
-            "`anatom_site`",
-            "`dx`",
-            "found `image_id`",
-            "`age`",
-        ],
+        &["no column `image_id`; found `Bild`", "--map image_id=NAME"],
+    );
+    let options = OpenOptions {
+        columns: vec!["image_id=Bild".parse().unwrap()],
+        ..Default::default()
+    };
+    assert_eq!(
+        DataFolder::open_with(folder.root(), &options).unwrap().samples().len(),
+        4
     );
     folder.table("image_id,split,age_approx,sex,anatom_site,dx,sex", &[]);
     says(&folder.problem(), &["`sex` occurs more than once"]);
@@ -199,6 +221,19 @@ fn images_without_a_row_are_named() {
     let folder = good();
     folder.table(HEADER, &GOOD[..3]);
     says(&folder.problem(), &["1 image(s)", "`d`", "metadata.csv"]);
+    // Whatever does not match is said at once, and what lies there instead.
+    fs::write(folder.path("images/e.bmp"), "").unwrap();
+    folder.table(HEADER, &["a,train,,,,", "e,val,,,,", "f,test,,,,"]);
+    says(
+        &folder.problem(),
+        &[
+            "3 problems",
+            "line 3: no image for `e`",
+            "but e.bmp",
+            "line 4: no image for `f`",
+            "3 image(s) have no row",
+        ],
+    );
 }
 
 #[test]
@@ -350,10 +385,13 @@ fn a_stale_splits_file_is_refused() {
     let (folder, _) = many();
     DataFolder::open(folder.root()).unwrap();
     common::picture(4, 4).save(folder.path("images/new.png")).unwrap();
-    says(&folder.problem(), &["splits.csv", "no row for `new`", "delete it"]);
+    says(
+        &folder.problem(),
+        &["splits.csv", "1 image(s) have no row in it: `new`", "delete it"],
+    );
     fs::remove_file(folder.path("images/new.png")).unwrap();
     fs::remove_file(folder.path("images/id07.png")).unwrap();
-    says(&folder.problem(), &["splits.csv", "`id07` is not among the images"]);
+    says(&folder.problem(), &["splits.csv", "1 row(s) are of no image: `id07`"]);
     fs::write(folder.path("splits.csv"), "image_id,split\nid00,later\n").unwrap();
     says(&folder.problem(), &["splits.csv line 2", "`later`"]);
     fs::write(folder.path("splits.csv"), "image_id\nid00\n").unwrap();

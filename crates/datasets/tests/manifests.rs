@@ -239,3 +239,23 @@ fn the_embedded_rows_follow_the_2017_tables() {
         }
     }
 }
+
+/// A link that leads in a circle, or out of the folder, is not followed.
+#[cfg(unix)]
+#[test]
+fn links_to_folders_are_not_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("a.txt"), "a").unwrap();
+    for name in ["one", "two"] {
+        std::os::unix::fs::symlink(".", folder.path().join(name)).unwrap();
+    }
+    let manifest = Manifest {
+        name: "n".into(),
+        description: "d".into(),
+        licence: "l".into(),
+        attribution: "a".into(),
+        source: "s".into(),
+        files: Vec::new(),
+    };
+    assert_eq!(manifest.verify(folder.path()).unwrap().extra, ["a.txt", "one", "two"]);
+}

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use htl_datasets::{COLUMNS, DatasetError, parse_metadata};
+use htl_datasets::{COLUMNS, parse_metadata};
+use htl_vocabulary::known;
 use proptest::prelude::*;
 
 proptest! {
@@ -49,8 +50,7 @@ proptest! {
             prop_assert_eq!(row.line, index as u64 + 2);
             prop_assert_eq!(row.split, Some(htl_datasets::Split::Val));
             prop_assert_eq!(row.age_approx, Some(f64::from(age)));
-            let unknown = ["unknown", "na", "nan", "null"].contains(&site.as_str());
-            prop_assert_eq!(row.anatom_site.as_ref(), (!unknown).then_some(&site));
+            prop_assert_eq!(row.anatom_site.as_deref(), known(&site));
             prop_assert_eq!(&row.sex, &None);
             prop_assert_eq!(&row.other["camera"], &format!("c{index}"));
         }
@@ -64,7 +64,31 @@ fn a_byte_order_mark_and_windows_line_ends_are_fine() {
 }
 
 #[test]
-fn an_empty_file_lacks_all_columns() {
+fn an_empty_file_lacks_ids() {
     let error = parse_metadata(b"", Path::new("m.csv")).unwrap_err();
-    assert!(matches!(error, DatasetError::MissingColumns { missing, .. } if missing.len() == 6));
+    assert!(error.to_string().contains("m.csv: no column `image_id`"), "{error}");
+}
+
+/// Whatever words stand for nothing do so in every column, those of groups among them.
+#[test]
+fn nothing_is_known_where_nothing_is_said() {
+    let text =
+        b"image_id,split,lesion_id,patient_id,camera,sex\na,NaN,NA,n/a,missing,unknown\nb,Validation,L1,?,none,-\n";
+    let rows = parse_metadata(text, Path::new("m.csv")).unwrap();
+    assert!(rows[0].split.is_none() && rows[0].other.is_empty() && rows[0].sex.is_none());
+    assert_eq!(rows[1].split, Some(htl_datasets::Split::Val));
+    assert_eq!(rows[1].other.keys().collect::<Vec<_>>(), ["lesion_id"]);
+}
+
+/// All that is wrong is said at once.
+#[test]
+fn bad_splits_are_named_together() {
+    let error = parse_metadata(b"image_id,split\na,x\nb,train\nc,y\n", Path::new("m.csv")).unwrap_err();
+    for part in [
+        "2 problems",
+        "line 2: split of `a` is `x`",
+        "line 4: split of `c` is `y`",
+    ] {
+        assert!(error.to_string().contains(part), "{error}");
+    }
 }

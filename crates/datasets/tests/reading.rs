@@ -141,6 +141,22 @@ fn enormous_images_are_refused() {
     }
 }
 
+/// Two bytes that belong to nothing lie between two segments: libjpeg skips them, and the picture is whole.
+#[test]
+fn stray_bytes_between_segments_are_skipped() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("stray.jpg");
+    common::picture(40, 30).save(&path).unwrap();
+    let clean = read_rgb(&path).unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    let table = bytes.windows(2).position(|two| two == [0xff, 0xdb]).unwrap();
+    bytes.splice(table..table, [0, 0]);
+    fs::write(&path, &bytes).unwrap();
+    assert_eq!(read_rgb(&path).unwrap(), clean);
+    fs::write(&path, &bytes[..bytes.len() - 40]).unwrap();
+    says(&read_rgb(&path).unwrap_err().to_string(), &["stray.jpg", "truncated"]);
+}
+
 /// A file cut anywhere is refused in words that name it; decoders alone accept most cut JPEGs.
 #[test]
 fn truncated_files_are_refused() {

@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MiningError {
+    /// A table of metadata cannot be used.
+    #[error(transparent)]
+    Table(#[from] htl_vocabulary::TableError),
     /// A population without networks or without images.
     #[error("a population needs at least one map tensor and one image, found {seeds} tensors and {images} ids")]
     EmptyPopulation {

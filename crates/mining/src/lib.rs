@@ -55,7 +55,6 @@ mod reliability;
 mod score;
 mod select;
 mod skin_tone;
-mod spelling;
 mod table;
 mod view;
 
@@ -91,6 +90,8 @@ pub use forgetting::{
 #[cfg(feature = "candle")]
 pub use gradients::{gradient_norms, gradient_scores};
 pub use halves::SeedHalves;
+/// Names that tables have for columns of ours, and spellings that were taken for one.
+pub use htl_vocabulary::{ColumnName, MergedSpelling};
 pub use htl_vocabulary::{Estimate, RateRow, write_rates};
 pub use knockoff::{LEAST_SEEDS, knockoff_threshold, relative_statistics};
 pub use map_kind::MapKind;
@@ -110,7 +111,6 @@ pub use score::{
 };
 pub use select::{Outcome, Selection, random_like, top};
 pub use skin_tone::{SKIN_TONES, skin_tone};
-pub use spelling::MergedSpelling;
 pub use table::{HTL_COLUMN, KEY_COLUMNS, ScoreRow, ScoreTable};
 pub use view::{Disagreement, View};
 

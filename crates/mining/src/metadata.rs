@@ -1,10 +1,11 @@
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+
+use htl_vocabulary::{ColumnName, MergedSpelling, MetadataRecord, MetadataTable};
 
 use crate::attribute::Attribute;
 use crate::attributes::Subject;
 use crate::error::{MiningError, Result};
-use crate::spelling::{self, MergedSpelling, known};
 
 /// A column with more different texts than this is taken for an id or free text, not a category.
 const MOST_LEVELS: usize = 30;
@@ -12,38 +13,11 @@ const MOST_LEVELS: usize = 30;
 /// Numbers with more different values than this are cut into terciles; fewer are categories.
 const FEW_VALUES: usize = 10;
 
-/// Columns that may hold the age in years; the first that is there is read.
-const AGE_COLUMNS: [&str; 2] = ["age_approx", "age"];
-
-/// The oldest age that is believed, in years.
-const OLDEST: f64 = 130.0;
-
-/// Names that other tables have for columns of ours; read where ours is not there.
-const ALIASES: [(&str, &[&str]); 3] = [
-    ("sex", &["gender"]),
-    (
-        "anatom_site",
-        &["anatom_site_general", "localization", "body_site", "site"],
-    ),
-    ("dx", &["diagnosis"]),
-];
-
-/// Columns whose texts name things one by one: no two of them are spellings of one.
-const NAMES: [&str; 3] = ["image_id", "lesion_id", "patient_id"];
-
-/// A demographic table: `image_id` and any further columns.
-///
-/// Cells are trimmed. Blank, `unknown`, `NA`, `n/a`, `nan`, `none`, `null`, `missing`, `not stated`, `?`, `-` and the like
-/// are not known, in every column. Texts of one column that differ in case, spaces, underscores or hyphens only are one
-/// (the most frequent), and so are `F` and `female`, `M` and `male` in the column of the sex;
-/// [`merged`](Metadata::merged) says which were. `gender` is read as `sex`, `localization` as `anatom_site`, `age` as
-/// `age_approx`, `diagnosis` as `dx` where the table has no column of that name.
+/// A demographic table, read as data folders read theirs (see [`MetadataTable`]), by image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Metadata {
-    path: PathBuf,
-    columns: Vec<String>,
-    rows: HashMap<String, Row>,
-    merged: Vec<MergedSpelling>,
+    table: MetadataTable,
+    places: HashMap<String, usize>,
 }
 
 /// A column to analyse, and how its numbers are cut: `smoker`, or `bmi:18.5,25,30`.
@@ -81,134 +55,71 @@ impl std::str::FromStr for ColumnChoice {
     }
 }
 
-#[derive(Debug, Clone, PartialEq)]
-struct Row {
-    cells: Vec<Option<String>>,
-    age: Option<f64>,
-}
-
 impl Metadata {
     /// Reads a `metadata.csv`.
     ///
     /// # Errors
-    /// [`MiningError::Io`], [`MiningError::Csv`], [`MiningError::Header`] for a column that is missing or there twice, and
-    /// [`MiningError::Cell`] for a blank or repeated id and an age that is not a number from 0 to 130.
+    /// As [`MetadataTable::read`].
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let file = std::fs::File::open(path).map_err(MiningError::io(path))?;
-        let csv_error = MiningError::csv(path);
-        let mut reader = csv::Reader::from_reader(std::io::BufReader::new(file));
-        let header = reader.headers().map_err(csv_error)?.clone();
-        let columns: Vec<String> = header
-            .iter()
-            .map(|name| name.trim_start_matches('\u{feff}').trim().to_owned())
-            .collect();
-        let header_error = |problem: String| MiningError::Header {
-            path: path.to_path_buf(),
-            problem,
-        };
-        let mut seen = HashSet::new();
-        if let Some(name) = columns.iter().find(|name| !seen.insert(name.as_str())) {
-            return Err(header_error(format!("column `{name}` occurs twice")));
-        }
-        let place = |wanted: &str| columns.iter().position(|name| name == wanted);
-        let id_column = place("image_id").ok_or_else(|| header_error("no column `image_id`".into()))?;
-        let age_column = AGE_COLUMNS.into_iter().find_map(place);
-        let mut rows = HashMap::new();
-        for record in reader.records() {
-            let record = record.map_err(csv_error)?;
-            let wrong = |column: usize, problem: String| MiningError::Cell {
-                path: path.to_path_buf(),
-                row: record.position().map_or(0, csv::Position::line),
-                column: columns.get(column).cloned().unwrap_or_default(),
-                problem,
-            };
-            let cells: Vec<Option<String>> = record.iter().map(known).collect();
-            let id = record.get(id_column).unwrap_or_default().trim().to_owned();
-            if id.is_empty() {
-                return Err(wrong(id_column, "blank, expected an image id".into()));
-            }
-            let age = match age_column.and_then(|i| Some((i, cells.get(i)?.as_deref()?))) {
-                None => None,
-                Some((i, text)) => match text.parse::<f64>() {
-                    Ok(age) if (0.0..=OLDEST).contains(&age) => Some(age),
-                    _ => {
-                        let problem =
-                            format!("`{text}` is not an age in years from 0 to {OLDEST} (leave it blank if unknown)");
-                        return Err(wrong(i, problem));
-                    }
-                },
-            };
-            if rows.contains_key(&id) {
-                return Err(wrong(id_column, format!("`{id}` occurs twice: ids must be unique")));
-            }
-            rows.insert(id, Row { cells, age });
-        }
-        let mut merged = Vec::new();
-        for (place, column) in columns.iter().enumerate() {
-            if !NAMES.contains(&column.as_str()) {
-                let cells = rows.values_mut().filter_map(|row: &mut Row| row.cells.get_mut(place));
-                merged.extend(spelling::merge(column, cells));
-            }
-        }
-        Ok(Self {
-            path: path.to_path_buf(),
-            columns,
-            rows,
-            merged,
-        })
+        Self::read_as(path, &[])
+    }
+
+    /// Reads a table that has other names for columns of ours.
+    ///
+    /// # Errors
+    /// As [`MetadataTable::read`].
+    pub fn read_as(path: impl AsRef<Path>, names: &[ColumnName]) -> Result<Self> {
+        let table = MetadataTable::read(path.as_ref(), names)?;
+        let places = table.records().iter().enumerate();
+        let places = places.map(|(place, record)| (record.image_id.clone(), place)).collect();
+        Ok(Self { table, places })
     }
 
     /// Different spellings that were taken for one, by column.
     pub fn merged(&self) -> &[MergedSpelling] {
-        &self.merged
+        self.table.merged()
     }
 
-    /// Names of the columns, `image_id` among them.
+    /// Our name and the table's, of columns that are called otherwise here.
+    pub fn renamed(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.table.renamed()
+    }
+
+    /// Names of the columns, `image_id` among them, ours where they have one.
     pub fn columns(&self) -> &[String] {
-        &self.columns
+        self.table.columns()
     }
 
     /// Whether the table has a row for this image.
     pub fn contains(&self, image_id: &str) -> bool {
-        self.rows.contains_key(image_id)
+        self.places.contains_key(image_id)
     }
 
     /// What the table knows of an image; nothing if it has no row for it.
     pub fn subject(&self, image_id: &str) -> Subject {
-        let Some(row) = self.rows.get(image_id) else {
+        let Some(record) = self.record(image_id) else {
             return Subject::default();
         };
-        let cells = self.columns.iter().zip(&row.cells);
+        let cells = self.columns().iter().zip(&record.cells);
         let mut cells: BTreeMap<String, String> = cells
             .filter_map(|(column, cell)| Some((column.clone(), cell.clone()?)))
             .collect();
-        for (ours, others) in ALIASES {
-            if self.place(ours).is_none() {
-                let found = others.iter().find(|name| self.place(name).is_some());
-                if let Some(cell) = found.and_then(|name| cells.get(*name)).cloned() {
-                    cells.insert(ours.to_owned(), cell);
-                }
+        // Columns may be asked for by the table's names as well.
+        for (column, name) in self.renamed() {
+            if let Some(cell) = cells.get(column).cloned() {
+                cells.insert(name.to_owned(), cell);
             }
         }
         Subject {
-            age: row.age,
+            age: record.age,
             cells,
             ..Subject::default()
         }
     }
 
-    /// Whether the table has a column for this name of ours, under this or another name.
+    /// Whether the table has a column of this name, ours or its own.
     pub fn has(&self, column: &str) -> bool {
-        let others = ALIASES
-            .iter()
-            .filter(|(ours, _)| *ours == column)
-            .flat_map(|(_, others)| *others);
-        let ages = AGE_COLUMNS.iter().filter(|_| AGE_COLUMNS.contains(&column));
-        others
-            .chain(ages)
-            .chain([&column])
-            .any(|name| self.place(name).is_some())
+        self.table.place(column).is_some() || (column == "age" && self.has("age_approx"))
     }
 
     /// Any column as an attribute of these images: numbers in the bands between the cuts where cuts are given, numbers with
@@ -220,12 +131,12 @@ impl Metadata {
     pub fn attribute(&self, choice: &ColumnChoice, ids: &[String]) -> Result<Attribute> {
         let column = choice.column.as_str();
         let header_error = |problem| MiningError::Header {
-            path: self.path.clone(),
+            path: self.table.path().to_path_buf(),
             problem,
         };
-        let place = self
-            .place(column)
-            .ok_or_else(|| header_error(format!("no column `{column}`; there are {}", self.columns.join(", "))))?;
+        let place = self.table.place(column);
+        let place = place
+            .ok_or_else(|| header_error(format!("no column `{column}`; there are {}", self.columns().join(", "))))?;
         let values: Vec<(&str, Option<&str>)> = ids.iter().map(|id| (id.as_str(), self.cell(id, place))).collect();
         let different: BTreeSet<&str> = values.iter().filter_map(|(_, value)| *value).collect();
         let number = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite());
@@ -251,11 +162,11 @@ impl Metadata {
         Attribute::categorical(column, values)
     }
 
-    fn place(&self, column: &str) -> Option<usize> {
-        self.columns.iter().position(|name| name == column)
+    fn record(&self, image_id: &str) -> Option<&MetadataRecord> {
+        self.table.records().get(*self.places.get(image_id)?)
     }
 
     fn cell(&self, image_id: &str, place: usize) -> Option<&str> {
-        self.rows.get(image_id)?.cells.get(place)?.as_deref()
+        self.record(image_id)?.cells.get(place)?.as_deref()
     }
 }

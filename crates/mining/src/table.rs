@@ -58,7 +58,7 @@ impl ScoreTable {
     ///
     /// # Errors
     /// [`MiningError::Length`] if it has another number of scores than there are columns, [`MiningError::DuplicateId`]
-    /// if the same image, setting and fold are there already, [`MiningError::Parameter`] if a score is not a number.
+    /// if the same image, setting and fold are there already, [`MiningError::Parameter`] if a score is not finite.
     pub fn push(&mut self, row: ScoreRow) -> Result<()> {
         if row.scores.len() != self.columns.len() {
             return Err(MiningError::Length {
@@ -67,10 +67,10 @@ impl ScoreTable {
                 expected: self.columns.len(),
             });
         }
-        if let Some(found) = row.scores.iter().flatten().find(|score| score.is_nan()) {
+        if let Some(found) = row.scores.iter().flatten().find(|score| !score.is_finite()) {
             return Err(MiningError::Parameter {
                 name: "score",
-                expected: "a number, or missing",
+                expected: "a finite number, or missing",
                 found: *found,
             });
         }
@@ -177,7 +177,7 @@ impl ScoreTable {
         if let Some(found) = values.iter().flatten().find(|value| value.is_nan()) {
             return Err(MiningError::Parameter {
                 name: "score",
-                expected: "a number, or missing",
+                expected: "a finite number, or missing",
                 found: *found,
             });
         }

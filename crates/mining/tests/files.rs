@@ -196,19 +196,19 @@ fn other_headers_and_spellings_are_understood() {
 fn broken_metadata_names_its_place() {
     let folder = tempfile::tempdir().unwrap();
     for (text, wanted) in [
-        (
-            "image_id,age_approx\na,old\n",
-            "row 2, column `age_approx`: `old` is not an age",
-        ),
-        ("image_id,age_approx\na,-5\n", "`-5` is not an age"),
-        ("image_id,age_approx\na,inf\n", "`inf` is not an age"),
-        ("image_id,age_approx\na,1e300\n", "`1e300` is not an age"),
+        ("image_id,age_approx\na,old\n", "line 2: age_approx of `a` is `old`"),
+        ("image_id,age\na,-5\n", "age of `a` is `-5`"),
+        ("image_id,age_approx\na,inf\n", "`inf`; expected years"),
+        ("image_id,age_approx\na,1e300\n", "`1e300`; expected years"),
         (
             "image_id,sex\na,male\n a ,male\n",
-            "row 3, column `image_id`: `a` occurs twice",
+            "line 3: image_id `a` was already on line 2",
         ),
-        ("image_id,sex\n ,male\n", "row 2, column `image_id`: blank"),
-        ("image_id,sex, sex\na,male,female\n", "column `sex` occurs twice"),
+        ("image_id,sex\n ,male\n", "line 2: image_id is blank"),
+        (
+            "image_id,sex, sex\na,male,female\n",
+            "column `sex` occurs more than once",
+        ),
         ("sex\nmale\n", "no column `image_id`"),
     ] {
         let error = Metadata::read(write(&folder, text)).unwrap_err().to_string();

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
-use htl_datasets::{DataFolder, ImageSet, MaskUse, PixelBox, Sample, Split, read_ids};
+use htl_datasets::{DataFolder, ImageSet, MaskUse, PixelBox, Sample, Split};
 
 use crate::TrainError;
 
@@ -75,19 +75,19 @@ pub(crate) fn training_samples(
         what,
     };
     let train = data.split(Split::Train);
-    let chosen = list.map(read_ids).transpose()?;
-    let chosen: Option<BTreeSet<String>> = chosen.map(|ids| ids.into_iter().collect());
-    if let (Some(ids), Some(path)) = (&chosen, list) {
-        let known: BTreeSet<&str> = train.iter().map(|s| s.image_id.as_str()).collect();
-        if let Some(id) = ids.iter().find(|id| !known.contains(id.as_str())) {
-            return Err(TrainError::UnknownId {
-                path: path.to_owned(),
-                image_id: id.clone(),
-                data: data.root().to_owned(),
-            });
-        }
+    let chosen = list.map(|path| data.listed(path)).transpose()?;
+    if let (Some(samples), Some(path)) = (&chosen, list)
+        && let Some(other) = samples.iter().find(|sample| sample.split != Split::Train)
+    {
+        return Err(TrainError::UnknownId {
+            path: path.to_owned(),
+            image_id: other.image_id.clone(),
+            data: data.root().to_owned(),
+        });
     }
-    let listed = |sample: &&Sample| chosen.as_ref().is_none_or(|ids| ids.contains(&sample.image_id));
+    let chosen: Option<BTreeSet<&str>> =
+        chosen.map(|samples| samples.into_iter().map(|sample| sample.image_id.as_str()).collect());
+    let listed = |sample: &&Sample| chosen.as_ref().is_none_or(|ids| ids.contains(sample.image_id.as_str()));
     let what = label.in_words();
     if let Some(path) = list
         && let Some(bare) = train.iter().find(|s| listed(s) && !label.is_known(s))
@@ -107,6 +107,13 @@ pub(crate) fn training_samples(
         .collect();
     if labelled.is_empty() {
         return Err(none(what));
+    }
+    if list.is_none() && labelled.len() < train.len() {
+        tracing::warn!(
+            "training uses the {} of {} training images {what}",
+            labelled.len(),
+            train.len()
+        );
     }
     let unlabelled = match unlisted {
         Unlisted::LeftOut => None,

@@ -11,6 +11,7 @@
 //! ```
 pub mod arm;
 pub mod campaign;
+mod columns;
 mod contrast;
 mod duration;
 pub mod dynamics;
@@ -20,6 +21,8 @@ pub mod file;
 mod forgetting;
 pub mod history;
 mod lock;
+mod metadata;
+mod one_hot;
 mod performance;
 mod rates;
 pub mod referral;
@@ -29,11 +32,14 @@ pub mod run_file;
 pub mod setting;
 mod shell;
 pub mod sparsity;
+mod spelling;
+mod table;
 pub mod trivial;
 mod typo;
 mod whole;
 
 pub use arm::Arm;
+pub use columns::ColumnName;
 pub use duration::duration_in_words;
 pub use dynamics::{DYNAMICS_COLUMNS, DynamicsRow, read_dynamics, write_dynamics};
 pub use echo::{readable, shortened};
@@ -41,6 +47,7 @@ pub use error::{FormatError, read_json};
 pub use forgetting::ForgettingRow;
 pub use history::{HistoryRow, read_history, write_history};
 pub use lock::{lock_file, lock_folder};
+pub use metadata::{MetadataRecord, MetadataTable, listed_ids};
 pub use performance::{DisparityRow, PerformanceRow};
 pub use rates::{Estimate, MORE_RATE_COLUMNS, RATE_COLUMNS, RateRow, rates_csv, read_rates, write_rates};
 pub use referral::{
@@ -53,6 +60,8 @@ pub use run_file::RunFile;
 pub use setting::Setting;
 pub use shell::shell_word;
 pub use sparsity::SparsityChoice;
+pub use spelling::{MergedSpelling, known};
+pub use table::{Table, TableError, TableRow};
 pub use whole::{remove_forsaken, rename_folder, write_whole, write_whole_with};
 
 /// Largest side of the square that a network sees, in pixels: one image of it is 0.8 GB of 32-bit numbers.

@@ -57,7 +57,12 @@ pub const READERS: &[Reader] = &[
     Reader {
         name: "ids",
         file: "ids.csv",
-        corpus: |_| vec![b"image_id\nISIC_1\n\"b,c\"\n".into(), b"image_id,note\r\nISIC_1,x\r\n".into()],
+        corpus: |_| {
+            vec![
+                b"image_id\nISIC_1\n\"b,c\"\n".into(),
+                b"image_id,note\r\nISIC_1,x\r\n".into(),
+            ]
+        },
         read: |path| said(read_ids(path)).map(drop),
     },
     Reader {

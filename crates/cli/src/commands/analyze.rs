@@ -2,10 +2,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use clap::Args;
-use htl_datasets::DataFolder;
+use htl_datasets::{DataFolder, OpenOptions};
 use htl_metrics::PerImage;
 use htl_mining::{
-    ATTRIBUTES, ColumnChoice, FoldChoice, Metadata, Performance, Permutations, ScoreTable, Source, default_score,
+    ATTRIBUTES, ColumnChoice, ColumnName, FoldChoice, Metadata, Performance, Permutations, ScoreTable, Source,
+    default_score,
 };
 use htl_vocabulary::{file, write_rows};
 
@@ -36,6 +37,9 @@ pub struct Analyze {
     /// columns of its tables
     #[arg(long)]
     metadata: Option<PathBuf>,
+    /// The table's name for a column of ours, where it is not understood by itself, e.g. --map sex=Geschlecht
+    #[arg(long = "map", value_name = "COLUMN=NAME")]
+    names: Vec<ColumnName>,
     /// The data folder, for attributes of the images themselves
     #[arg(long)]
     data: Option<PathBuf>,
@@ -122,9 +126,21 @@ impl Analyze {
             "--permutations must be at least 99, found {}",
             self.permutations
         );
-        let data = self.data.as_deref().map(DataFolder::open).transpose()?;
+        let options = OpenOptions {
+            columns: if self.metadata.is_none() {
+                self.names.clone()
+            } else {
+                Vec::new()
+            },
+            ..OpenOptions::default()
+        };
+        let data = self.data.as_deref().map(|data| DataFolder::open_with(data, &options));
+        let data = data.transpose()?;
         let metadata = self.read_metadata()?;
         let mut summary = Summary::new(self.permutations, self.seed);
+        for (column, name) in metadata.iter().flat_map(Metadata::renamed) {
+            summary.note(format!("column {name} read as {column}"));
+        }
         for merged in metadata.iter().flat_map(Metadata::merged) {
             let others = merged.others.join("`, `");
             summary.note(format!(
@@ -188,10 +204,11 @@ impl Analyze {
 
     fn read_metadata(&self) -> anyhow::Result<Option<Metadata>> {
         if let Some(path) = &self.metadata {
-            return Ok(Some(Metadata::read(path)?));
+            return Ok(Some(Metadata::read_as(path, &self.names)?));
         }
         let own = self.data.as_ref().map(|data| data.join(file::METADATA));
-        Ok(own.filter(|path| path.exists()).map(Metadata::read).transpose()?)
+        let own = own.filter(|path| path.exists());
+        Ok(own.map(|path| Metadata::read_as(path, &self.names)).transpose()?)
     }
 
     /// The tables of each arm, in the order in which arms are named first.

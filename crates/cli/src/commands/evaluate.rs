@@ -9,7 +9,7 @@ use clap::{
     Args,
     builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
 };
-use htl_datasets::{DataFolder, Sample, Split, read_ids};
+use htl_datasets::{DataFolder, Sample, Split};
 use htl_inference::{Evaluation, Predictor, evaluate_trivial, open_predictor, summary, with_masks};
 use htl_metrics::{MapCut, PerImage};
 use htl_mining::MapKind;
@@ -89,15 +89,28 @@ impl Evaluate {
     /// The images with a mask that results are asked about.
     fn samples<'a>(&self, data: &'a DataFolder) -> anyhow::Result<Vec<&'a Sample>> {
         let samples = with_masks(data, self.split)?;
+        let (masks, all) = (samples.len(), data.split(self.split).len());
         let Some(path) = &self.ids else {
+            if masks < all {
+                tracing::warn!(
+                    "{masks} of {all} {} images have a mask: the others are not evaluated",
+                    self.split
+                );
+            }
             return Ok(samples);
         };
-        let listed: BTreeSet<String> = read_ids(path)?.into_iter().collect();
+        let listed: BTreeSet<&str> = data
+            .listed(path)?
+            .iter()
+            .map(|sample| sample.image_id.as_str())
+            .collect();
         let known: BTreeSet<&str> = samples.iter().map(|sample| sample.image_id.as_str()).collect();
-        if let Some(unknown) = listed.iter().find(|id| !known.contains(id.as_str())) {
+        let others: Vec<&str> = listed.difference(&known).copied().collect();
+        if let Some(first) = others.first() {
             bail!(
-                "{} lists `{unknown}`, which is no image with a mask of the {} split of {}",
+                "{} lists {} images that have no mask or are not in the {} split of {}, such as `{first}`",
                 path.display(),
+                others.len(),
                 self.split,
                 data.root().display()
             );
@@ -107,7 +120,7 @@ impl Evaluate {
         }
         Ok(samples
             .into_iter()
-            .filter(|sample| listed.contains(&sample.image_id))
+            .filter(|sample| listed.contains(sample.image_id.as_str()))
             .collect())
     }
 

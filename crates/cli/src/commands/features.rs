@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use anyhow::bail;
 use candle_core::Device;
 use clap::Args;
-use htl_datasets::{DataFolder, ImageSet, MaskUse, Sample, Split, read_ids};
+use htl_datasets::{DataFolder, ImageSet, MaskUse, Sample, Split};
 use htl_inference::{NetworkPredictor, Predictor, colour_features, deep_features};
 
 use super::parse_split;
@@ -35,12 +35,16 @@ const COLOURS: usize = 64;
 impl Features {
     pub fn run(self, device: &Device) -> anyhow::Result<()> {
         let data = DataFolder::open(&self.data)?;
-        let without: BTreeSet<String> = match &self.exclude {
-            Some(path) => read_ids(path)?.into_iter().collect(),
-            None => BTreeSet::new(),
-        };
+        let without = self.exclude.as_deref().map(|path| data.listed(path)).transpose()?;
+        let without: BTreeSet<&str> = without
+            .iter()
+            .flatten()
+            .map(|sample| sample.image_id.as_str())
+            .collect();
         let split = data.split(self.split).into_iter();
-        let samples: Vec<&Sample> = split.filter(|sample| !without.contains(&sample.image_id)).collect();
+        let samples: Vec<&Sample> = split
+            .filter(|sample| !without.contains(sample.image_id.as_str()))
+            .collect();
         if samples.is_empty() {
             bail!("{}: --split and --exclude leave no image", self.data.display());
         }

@@ -1,12 +1,12 @@
 use std::{
     collections::{BTreeSet, HashMap},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use anyhow::{bail, ensure};
 use candle_core::Device;
 use clap::Args;
-use htl_datasets::{DataFolder, Sample, Split, read_ids};
+use htl_datasets::{DataFolder, Sample, Split};
 use htl_inference::{
     CurveParams, PopulationPrediction, consensus_pair, contrast_within, forgetting_curves, recalibration_images,
     stored_mask,
@@ -296,18 +296,24 @@ impl Mine {
     }
 
     fn samples<'a>(&self, data: &'a DataFolder) -> anyhow::Result<Vec<&'a Sample>> {
-        let ids = |path: &Option<PathBuf>| -> anyhow::Result<Option<BTreeSet<String>>> {
-            let ids = path.as_deref().map(read_ids).transpose()?;
-            Ok(ids.map(|ids| ids.into_iter().collect()))
+        let only = self.ids.as_deref().map(|path| ids_of(data, path)).transpose()?;
+        let without = self.exclude.as_deref().map(|path| ids_of(data, path)).transpose()?;
+        let in_split = data.split(self.split);
+        if let (Some(only), Some(path)) = (&only, &self.ids) {
+            let found = in_split.iter().filter(|sample| only.contains(sample.image_id.as_str()));
+            let elsewhere = only.len() - found.count();
+            if elsewhere > 0 {
+                let (all, split) = (only.len(), self.split);
+                tracing::warn!(
+                    "{}: {elsewhere} of {all} images are not in the {split} split",
+                    path.display()
+                );
+            }
+        }
+        let wanted = |id: &str| {
+            only.as_ref().is_none_or(|ids| ids.contains(id)) && without.as_ref().is_none_or(|ids| !ids.contains(id))
         };
-        let only = ids(&self.ids)?;
-        let without = ids(&self.exclude)?.unwrap_or_default();
-        let wanted = |id: &String| only.as_ref().is_none_or(|ids| ids.contains(id)) && !without.contains(id);
-        let samples: Vec<&Sample> = data
-            .split(self.split)
-            .into_iter()
-            .filter(|s| wanted(&s.image_id))
-            .collect();
+        let samples: Vec<&Sample> = in_split.into_iter().filter(|s| wanted(&s.image_id)).collect();
         if samples.is_empty() {
             bail!(
                 "{}: --split, --ids and --exclude leave no image to score",
@@ -316,6 +322,12 @@ impl Mine {
         }
         Ok(samples)
     }
+}
+
+/// The ids of the images that a list names.
+fn ids_of<'a>(data: &'a DataFolder, list: &Path) -> anyhow::Result<BTreeSet<&'a str>> {
+    let samples = data.listed(list)?.into_iter();
+    Ok(samples.map(|sample| sample.image_id.as_str()).collect())
 }
 
 impl Judged {

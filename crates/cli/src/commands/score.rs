@@ -1,11 +1,11 @@
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, bail, ensure};
 use clap::Args;
-use htl_datasets::{GrayImage, read_mask, read_prediction};
+use htl_datasets::{FileKind, GrayImage, find_files, read_mask, read_prediction, unused_in_words};
 use htl_metrics::{Confusion, Mask, ScoreSummary};
 
 use super::print;
@@ -27,13 +27,25 @@ pub struct Score {
 
 impl Score {
     pub fn run(self) -> anyhow::Result<()> {
-        let truths = masks_by_id(&self.truth)?;
-        let predictions = masks_by_id(&self.pred)?;
-        if let Some((id, path)) = truths.iter().find(|(id, _)| !predictions.contains_key(*id)) {
-            bail!("{}: no prediction for `{id}` ({})", self.pred.display(), path.display());
+        let truths = files(&self.truth, FileKind::Mask, None)?;
+        let ids: BTreeSet<&str> = truths.keys().map(String::as_str).collect();
+        let predictions = files(&self.pred, FileKind::Prediction, Some(&ids))?;
+        let lacking = |of: &Files, others: &Files| of.keys().filter(|id| !others.contains_key(*id)).cloned().collect();
+        let without: Vec<String> = lacking(&truths, &predictions);
+        if let Some(first) = without.first() {
+            let (count, all) = (without.len(), truths.len());
+            bail!(
+                "{}: no prediction for {count} of {all} truths, such as `{first}`",
+                self.pred.display()
+            );
         }
-        if let Some((id, path)) = predictions.iter().find(|(id, _)| !truths.contains_key(*id)) {
-            bail!("{}: no truth for `{id}` ({})", self.truth.display(), path.display());
+        let without: Vec<String> = lacking(&predictions, &truths);
+        if let Some(first) = without.first() {
+            let (count, all) = (without.len(), predictions.len());
+            bail!(
+                "{}: no truth for {count} of {all} predictions, such as `{first}`",
+                self.truth.display()
+            );
         }
         let mut pairs = Vec::with_capacity(truths.len());
         for (id, truth_path) in &truths {
@@ -54,65 +66,63 @@ fn mask(stored: &GrayImage) -> anyhow::Result<Mask> {
     Ok(Mask::from_luma(height as usize, width as usize, stored.as_raw())?)
 }
 
-/// The PNG files of a folder by the id that their names start with: `ISIC_0000000.png`,
-/// `ISIC_0000000_segmentation.png`.
-fn masks_by_id(folder: &Path) -> anyhow::Result<BTreeMap<String, PathBuf>> {
-    let mut found: BTreeMap<String, PathBuf> = BTreeMap::new();
-    let entries = std::fs::read_dir(folder).with_context(|| format!("cannot read the folder {}", folder.display()))?;
-    for entry in entries {
-        let path = entry?.path();
-        if !path.extension().is_some_and(|e| e.eq_ignore_ascii_case("png")) {
-            continue;
-        }
-        let stem = path.file_stem().and_then(|s| s.to_str()).unwrap_or_default();
-        let id = match stem.strip_prefix("ISIC_") {
-            Some(rest) => format!("ISIC_{}", rest.split('_').next().unwrap_or_default()),
-            None => stem.strip_suffix("_segmentation").unwrap_or(stem).to_owned(),
-        };
-        if let Some(other) = found.get(&id) {
-            bail!(
-                "{} and {} both belong to `{id}`: keep one",
-                other.display(),
-                path.display()
-            );
-        }
-        found.insert(id, path);
+type Files = BTreeMap<String, PathBuf>;
+
+/// The masks of a folder by id; what else is there is said.
+fn files(folder: &Path, kind: FileKind, known: Option<&BTreeSet<&str>>) -> anyhow::Result<Files> {
+    let found = find_files(folder, kind, known)?;
+    ensure!(!found.by_id.is_empty(), "{} holds no PNG file", folder.display());
+    for line in unused_in_words(&found.unused) {
+        tracing::warn!("{line}");
     }
-    ensure!(!found.is_empty(), "{} holds no PNG file", folder.display());
-    Ok(found)
+    Ok(found.by_id)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// What `htl predict` writes for a folder of masks is scored against it as it is.
     #[test]
-    fn ids_are_what_names_start_with() {
+    fn predictions_find_their_truths() {
         let folder = tempfile::tempdir().unwrap();
-        for name in [
-            "ISIC_0000001_segmentation.png",
-            "ISIC_0000002.png",
-            "mole_7.png",
-            "mole_8_segmentation.png",
-        ] {
-            std::fs::write(folder.path().join(name), b"").unwrap();
-        }
-        std::fs::write(folder.path().join("notes.txt"), b"").unwrap();
-        let ids: Vec<String> = masks_by_id(folder.path()).unwrap().into_keys().collect();
-        assert_eq!(ids, ["ISIC_0000001", "ISIC_0000002", "mole_7", "mole_8"]);
-    }
-
-    #[test]
-    fn two_files_of_one_id_are_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        for name in ["ISIC_0000001_segmentation.png", "ISIC_0000001.png"] {
-            std::fs::write(folder.path().join(name), b"").unwrap();
-        }
+        let (truth, pred) = (folder.path().join("truth"), folder.path().join("pred"));
+        let mask = GrayImage::from_fn(8, 8, |x, _| image::Luma([if x < 4 { 255 } else { 0 }]));
+        let write = |folder: &Path, names: &[&str]| {
+            std::fs::create_dir_all(folder).unwrap();
+            names.iter().for_each(|name| mask.save(folder.join(name)).unwrap());
+        };
+        write(
+            &truth,
+            &[
+                "ISIC_0000001_segmentation.png",
+                "ISIC_0000001_downsampled.png",
+                "IMD002_lesion.png",
+            ],
+        );
+        write(
+            &pred,
+            &[
+                "ISIC_0000001_mask.png",
+                "ISIC_0000001_overlay.png",
+                "ISIC_0000001_downsampled_mask.png",
+                "IMD002_mask.png",
+            ],
+        );
+        std::fs::write(pred.join("._IMD002_mask.png"), "").unwrap();
+        let score = || {
+            Score {
+                truth: truth.clone(),
+                pred: pred.clone(),
+            }
+            .run()
+        };
+        score().unwrap();
+        std::fs::remove_file(pred.join("IMD002_mask.png")).unwrap();
+        let error = score().unwrap_err().to_string();
         assert!(
-            masks_by_id(folder.path())
-                .unwrap_err()
-                .to_string()
-                .contains("both belong")
+            error.contains("no prediction for 1 of 3 truths, such as `IMD002`"),
+            "{error}"
         );
     }
 }

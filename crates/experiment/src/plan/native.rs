@@ -285,7 +285,8 @@ fn labelled_ids(data: &DataFolder, rows: &[&Row], share: f64) -> Result<Vec<Stri
         folder: path.clone(),
         reason,
     };
-    let mut ids = read_ids(&path)?;
+    let listed = data.listed(&path)?.into_iter();
+    let mut ids: Vec<String> = listed.map(|sample| sample.image_id.clone()).collect();
     let known: BTreeSet<&str> = rows.iter().map(|row| row.image_id.as_str()).collect();
     if let Some(id) = ids.iter().find(|id| !known.contains(id.as_str())) {
         let why = match data.get(id) {
