@@ -58,8 +58,8 @@ impl FileKind {
             return bare;
         }
         if self == Self::Prediction {
-            let starts = stem.match_indices('_').filter_map(|(end, _)| stem.get(..end));
-            if let Some(start) = starts.filter(|start| is_known(start)).last() {
+            let mut starts = stem.match_indices('_').filter_map(|(end, _)| stem.get(..end));
+            if let Some(start) = starts.rfind(|start| is_known(start)) {
                 return start;
             }
         }
