@@ -58,8 +58,8 @@ impl FileKind {
             return bare;
         }
         if self == Self::Prediction {
-            let starts = stem.match_indices('_').filter_map(|(end, _)| stem.get(..end));
-            if let Some(start) = starts.filter(|start| is_known(start)).last() {
+            let mut starts = stem.match_indices('_').filter_map(|(end, _)| stem.get(..end));
+            if let Some(start) = starts.rfind(|start| is_known(start)) {
                 return start;
             }
         }
@@ -102,7 +102,7 @@ pub enum UnusedReason {
     DanglingLink,
     /// A mask of no image.
     NoImage,
-    /// Its name is not Unicode.
+    /// Its name is not Unicode, or holds control characters.
     NameNotText,
     /// A picture of superpixels, as the ISIC challenge of 2017 adds to its photographs.
     Superpixels,
@@ -130,7 +130,7 @@ impl fmt::Display for UnusedReason {
             Self::OtherFormat => "in a format that is not read there (images: PNG, JPEG; masks: PNG)",
             Self::DanglingLink => "links to nothing",
             Self::NoImage => "masks of no image",
-            Self::NameNotText => "with a name that is not Unicode",
+            Self::NameNotText => "with a name that is not Unicode or holds control characters",
             Self::Superpixels => "superpixels",
             Self::Overlay => "overlays",
             Self::Folder => "folders",
@@ -218,6 +218,7 @@ fn usable(path: &Path, kind: FileKind) -> Result<&str, UnusedReason> {
     let stem = path
         .file_stem()
         .and_then(|stem| stem.to_str())
+        .filter(|stem| !stem.contains(char::is_control))
         .ok_or(UnusedReason::NameNotText)?;
     if without_ending(stem, SUPERPIXELS).is_some() {
         return Err(UnusedReason::Superpixels);
@@ -314,8 +315,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("nowhere", folder.path().join("a.png")).unwrap();
         fs::create_dir(folder.path().join("b.png")).unwrap();
+        fs::write(folder.path().join("c\u{1b}[2J.png"), "").unwrap();
         let found = find_files(folder.path(), FileKind::Mask, None).unwrap();
         let reasons: Vec<UnusedReason> = found.unused.iter().map(|file| file.reason).collect();
-        assert_eq!(reasons, [UnusedReason::DanglingLink, UnusedReason::Folder]);
+        assert_eq!(
+            reasons,
+            [
+                UnusedReason::DanglingLink,
+                UnusedReason::Folder,
+                UnusedReason::NameNotText
+            ]
+        );
+        assert!(!unused_in_words(&found.unused).concat().contains('\u{1b}'));
     }
 }

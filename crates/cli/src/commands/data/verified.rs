@@ -115,7 +115,7 @@ mod tests {
         assert_eq!(lines[0], "6 images, 3 with a mask");
         assert_eq!(
             lines[1..],
-            ["further columns: camera", "column sex: `male` read as `Male`"]
+            ["further columns: camera", "column sex: `Male` read as `male`"]
         );
         std::fs::rename(
             place.path().join("masks/i0_Segmentation.png"),
