@@ -64,9 +64,7 @@ pub fn mutations() -> impl Strategy<Value = Vec<Mutation>> {
 
 /// A file with changes, one after another.
 pub fn mutated(sound: &[u8], mutations: &[Mutation]) -> Vec<u8> {
-    mutations
-        .iter()
-        .fold(sound.to_vec(), |bytes, mutation| changed(bytes, mutation))
+    mutations.iter().fold(sound.to_vec(), changed)
 }
 
 fn changed(mut bytes: Vec<u8>, mutation: &Mutation) -> Vec<u8> {

@@ -115,7 +115,7 @@ pub const READERS: &[Reader] = &[
     Reader {
         name: "checkpoint",
         file: "checkpoint.safetensors",
-        corpus: |folder| vec![written(folder, "checkpoint.safetensors", |path| checkpoint(path))],
+        corpus: |folder| vec![written(folder, "checkpoint.safetensors", checkpoint)],
         read: |path| {
             let (_, network) = said(Checkpoint::load(path, &Device::Cpu))?;
             let mut values = Vec::new();
