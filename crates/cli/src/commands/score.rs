@@ -7,6 +7,7 @@ use anyhow::{Context, bail, ensure};
 use clap::Args;
 use htl_datasets::{FileKind, GrayImage, find_files, read_mask, read_prediction, unused_in_words};
 use htl_metrics::{Confusion, Mask, ScoreSummary};
+use htl_vocabulary::file;
 
 use super::print;
 
@@ -20,7 +21,7 @@ pub struct Score {
     /// Folder of truth masks
     #[arg(long)]
     truth: PathBuf,
-    /// Folder of predicted masks
+    /// Folder of predicted masks, or what `htl predict --out` wrote
     #[arg(long)]
     pred: PathBuf,
 }
@@ -29,7 +30,11 @@ impl Score {
     pub fn run(self) -> anyhow::Result<()> {
         let truths = files(&self.truth, FileKind::Mask, None)?;
         let ids: BTreeSet<&str> = truths.keys().map(String::as_str).collect();
-        let predictions = files(&self.pred, FileKind::Prediction, Some(&ids))?;
+        let predicted = match self.pred.join(file::PREDICTIONS).exists() {
+            true => self.pred.join("masks"),
+            false => self.pred.clone(),
+        };
+        let predictions = files(&predicted, FileKind::Prediction, Some(&ids))?;
         let lacking = |of: &Files, others: &Files| of.keys().filter(|id| !others.contains_key(*id)).cloned().collect();
         let without: Vec<String> = lacking(&truths, &predictions);
         if let Some(first) = without.first() {
@@ -124,5 +129,14 @@ mod tests {
             error.contains("no prediction for 1 of 3 truths, such as `IMD002`"),
             "{error}"
         );
+        // As `htl predict` lays them out.
+        let out = folder.path().join("out");
+        write(
+            &out.join("masks"),
+            &["ISIC_0000001.png", "ISIC_0000001_downsampled.png", "IMD002.png"],
+        );
+        std::fs::write(out.join(file::PREDICTIONS), "image\n").unwrap();
+        let truth = truth.clone();
+        Score { truth, pred: out }.run().unwrap();
     }
 }

@@ -123,9 +123,12 @@ impl Predict {
             }
         } else {
             let empty = rows.iter().filter(|row| row.confidence.is_none()).count();
+            let images = match rows.len() {
+                1 => "1 image".to_owned(),
+                count => format!("{count} images"),
+            };
             print(&format!(
-                "{} images in {}, no lesion found in {empty}",
-                rows.len(),
+                "{images} in {}, no lesion found in {empty}",
                 self.out.display()
             ))?;
         }
