@@ -16,7 +16,7 @@ pub(crate) struct Component {
 /// `labels` gets 0 for background and `k + 1` for component `k`.
 pub(crate) fn label(height: usize, width: usize, pixels: &[u8], labels: &mut Vec<u32>) -> Vec<Component> {
     let runs = runs_of(height, width, pixels);
-    let parents = join(&runs);
+    let parents = join(&runs, Connected::Corners);
     // A root is the first run of its component, so names follow the reading order.
     let mut names = vec![0u32; runs.len()];
     let mut components: Vec<Component> = Vec::new();
@@ -91,16 +91,50 @@ fn runs_of(height: usize, width: usize, pixels: &[u8]) -> Vec<Run> {
     runs
 }
 
-/// Joins runs that touch, corners included; a run's parent is a run before it, or itself.
-fn join(runs: &[Run]) -> Vec<usize> {
+/// Boxes of the 4-connected regions of pixels that are not set and do not reach the border, in reading order of their first pixels.
+pub(crate) fn holes(height: usize, width: usize, pixels: &[u8]) -> Vec<PixelBox> {
+    let unset: Vec<u8> = pixels.iter().map(|&pixel| u8::from(pixel == 0)).collect();
+    let runs = runs_of(height, width, &unset);
+    let parents = join(&runs, Connected::Sides);
+    let mut regions: Vec<Option<PixelBox>> = vec![None; runs.len()];
+    let mut open = vec![false; runs.len()];
+    for (index, run) in runs.iter().enumerate() {
+        let root = root_of(&parents, index);
+        let own = PixelBox {
+            top: run.row,
+            left: run.left,
+            bottom: run.row + 1,
+            right: run.right,
+        };
+        regions[root] = Some(regions[root].map_or(own, |region| region.hull(own)));
+        open[root] |= run.row == 0 || run.left == 0 || run.row + 1 == height || run.right == width;
+    }
+    let closed = regions.into_iter().zip(open).filter(|(_, open)| !open);
+    closed.filter_map(|(region, _)| region).collect()
+}
+
+/// Which pixels touch.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Connected {
+    /// Those that share a side.
+    Sides,
+    /// Those that share a side or a corner.
+    Corners,
+}
+
+/// Joins runs that touch; a run's parent is a run before it, or itself.
+fn join(runs: &[Run], connected: Connected) -> Vec<usize> {
+    // How far beyond its ends a run reaches in the next row.
+    let reach = usize::from(connected == Connected::Corners);
     let mut parents: Vec<usize> = (0..runs.len()).collect();
     let mut above = 0;
     for (index, run) in runs.iter().enumerate() {
-        while runs[above].row + 1 < run.row || (runs[above].row + 1 == run.row && runs[above].right < run.left) {
+        while runs[above].row + 1 < run.row || (runs[above].row + 1 == run.row && runs[above].right + reach <= run.left)
+        {
             above += 1;
         }
         for (other, upper) in runs.iter().enumerate().take(index).skip(above) {
-            if upper.row == run.row || upper.left > run.right {
+            if upper.row == run.row || upper.left >= run.right + reach {
                 break;
             }
             let (a, b) = (root_of(&parents, other), root_of(&parents, index));
@@ -148,6 +182,48 @@ pub(crate) fn largest_component(height: usize, width: usize, pixels: &[u8]) -> O
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Pixel by pixel: a region is what steps to the side reach.
+    fn flooded(height: usize, width: usize, pixels: &[u8]) -> Vec<PixelBox> {
+        let mut seen: Vec<bool> = pixels.iter().map(|&pixel| pixel != 0).collect();
+        let mut boxes = Vec::new();
+        for start in 0..seen.len() {
+            let (mut stack, mut inside, mut open) = (vec![start], vec![false; seen.len()], false);
+            while let Some(at) = stack.pop() {
+                if std::mem::replace(&mut seen[at], true) {
+                    continue;
+                }
+                inside[at] = true;
+                let (y, x) = (at / width, at % width);
+                open |= y == 0 || x == 0 || y + 1 == height || x + 1 == width;
+                stack.extend((y > 0).then(|| at - width));
+                stack.extend((x > 0).then(|| at - 1));
+                stack.extend((y + 1 < height).then_some(at + width));
+                stack.extend((x + 1 < width).then_some(at + 1));
+            }
+            boxes.extend(PixelBox::around(inside, width).filter(|_| !open));
+        }
+        boxes
+    }
+
+    #[test]
+    fn holes_are_what_a_flood_does_not_let_out() {
+        let (height, width, mut state) = (9, 11, 7u32);
+        let mut found = 0;
+        for dense in 1..=300 {
+            let pixels: Vec<u8> = (0..height * width)
+                .map(|_| {
+                    state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    u8::from(state >> 24 < 120 + dense % 100)
+                })
+                .collect();
+            let expected = flooded(height, width, &pixels);
+            assert_eq!(holes(height, width, &pixels), expected, "{pixels:?}");
+            found += expected.len();
+        }
+        assert!(found > 300, "{found} holes are too few to try anything");
+        assert!(holes(1, 3, &[1, 0, 1]).is_empty());
+    }
     use crate::mask::Mask;
 
     fn mask(rows: &[&str]) -> Mask {

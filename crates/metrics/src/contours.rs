@@ -1,5 +1,5 @@
 use crate::boxes::PixelBox;
-use crate::components::{Component, label};
+use crate::components::{Component, holes, label};
 
 /// Boxes of the components above a threshold, reusing buffers between thresholds.
 #[derive(Default)]
@@ -38,47 +38,13 @@ impl Contours {
     /// A hole is a 4-connected region of pixels not above the level that does not reach the image border; its outline
     /// runs through the set pixels around it, so the box is the hole's own, one pixel larger on every side.
     pub(crate) fn hole_boxes(&self, height: usize, width: usize) -> Vec<PixelBox> {
-        let mut seen: Vec<bool> = self.set.iter().map(|&s| s != 0).collect();
-        let mut boxes = Vec::new();
-        let mut stack = Vec::new();
-        for start in 0..seen.len() {
-            if seen[start] {
-                continue;
-            }
-            seen[start] = true;
-            stack.push(start);
-            let mut hull: Option<PixelBox> = None;
-            let mut open = false;
-            while let Some(at) = stack.pop() {
-                let (y, x) = (at / width, at % width);
-                if y == 0 || x == 0 || y + 1 == height || x + 1 == width {
-                    open = true;
-                }
-                let around = PixelBox {
-                    top: y.saturating_sub(1),
-                    left: x.saturating_sub(1),
-                    bottom: y + 2,
-                    right: x + 2,
-                };
-                hull = Some(hull.map_or(around, |h| h.hull(around)));
-                let steps = [
-                    (y > 0, at.wrapping_sub(width)),
-                    (x > 0, at.wrapping_sub(1)),
-                    (y + 1 < height, at + width),
-                    (x + 1 < width, at + 1),
-                ];
-                for (inside, next) in steps {
-                    if inside && !seen[next] {
-                        seen[next] = true;
-                        stack.push(next);
-                    }
-                }
-            }
-            if !open {
-                boxes.extend(hull);
-            }
-        }
-        boxes
+        let around = |hole: PixelBox| PixelBox {
+            top: hole.top - 1,
+            left: hole.left - 1,
+            bottom: hole.bottom + 1,
+            right: hole.right + 1,
+        };
+        holes(height, width, &self.set).into_iter().map(around).collect()
     }
 }
 
