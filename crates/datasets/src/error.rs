@@ -200,7 +200,7 @@ pub enum DatasetError {
         reason: String,
     },
     /// Several of these.
-    #[error("{}", one_a_line(problems))]
+    #[error("{}", htl_vocabulary::one_a_line(problems))]
     Several {
         /// All of them.
         problems: Vec<DatasetError>,
@@ -259,21 +259,6 @@ impl DatasetError {
             source,
         }
     }
-}
-
-/// How many problems are written out.
-const SHOWN: usize = 20;
-
-/// Problems one a line, the first twenty of them, with their number before.
-fn one_a_line(problems: &[DatasetError]) -> String {
-    let mut text = format!("{} problems:", problems.len());
-    for problem in problems.iter().take(SHOWN) {
-        text.push_str(&format!("\n  {problem}"));
-    }
-    if problems.len() > SHOWN {
-        text.push_str(&format!("\n  and {} more", problems.len() - SHOWN));
-    }
-    text
 }
 
 /// At most five names, then how many more.

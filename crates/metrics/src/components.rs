@@ -24,12 +24,7 @@ pub(crate) fn label(height: usize, width: usize, pixels: &[u8], labels: &mut Vec
     labels.resize(height * width, 0);
     for (index, run) in runs.iter().enumerate() {
         let root = root_of(&parents, index);
-        let pixel_box = PixelBox {
-            top: run.row,
-            left: run.left,
-            bottom: run.row + 1,
-            right: run.right,
-        };
+        let pixel_box = run.pixel_box();
         if root == index {
             components.push(Component {
                 first: (run.row, run.left),
@@ -72,6 +67,17 @@ struct Run {
     right: usize,
 }
 
+impl Run {
+    fn pixel_box(&self) -> PixelBox {
+        PixelBox {
+            top: self.row,
+            left: self.left,
+            bottom: self.row + 1,
+            right: self.right,
+        }
+    }
+}
+
 /// All runs in reading order.
 fn runs_of(height: usize, width: usize, pixels: &[u8]) -> Vec<Run> {
     let mut runs = Vec::new();
@@ -100,12 +106,7 @@ pub(crate) fn holes(height: usize, width: usize, pixels: &[u8]) -> Vec<PixelBox>
     let mut open = vec![false; runs.len()];
     for (index, run) in runs.iter().enumerate() {
         let root = root_of(&parents, index);
-        let own = PixelBox {
-            top: run.row,
-            left: run.left,
-            bottom: run.row + 1,
-            right: run.right,
-        };
+        let own = run.pixel_box();
         regions[root] = Some(regions[root].map_or(own, |region| region.hull(own)));
         open[root] |= run.row == 0 || run.left == 0 || run.row + 1 == height || run.right == width;
     }

@@ -25,6 +25,21 @@ pub fn shortened(text: &str, most: usize) -> String {
     text.split('\n').map(line).collect::<Vec<_>>().join("\n")
 }
 
+/// How many problems are written out.
+const SHOWN: usize = 20;
+
+/// Problems one a line, the first twenty of them, with their number before.
+pub fn one_a_line<T: std::fmt::Display>(problems: &[T]) -> String {
+    let mut text = format!("{} problems:", problems.len());
+    for problem in problems.iter().take(SHOWN) {
+        text.push_str(&format!("\n  {problem}"));
+    }
+    if problems.len() > SHOWN {
+        text.push_str(&format!("\n  and {} more", problems.len() - SHOWN));
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -42,7 +42,7 @@ pub use arm::Arm;
 pub use columns::ColumnName;
 pub use duration::duration_in_words;
 pub use dynamics::{DYNAMICS_COLUMNS, DynamicsRow, read_dynamics, write_dynamics};
-pub use echo::{readable, shortened};
+pub use echo::{one_a_line, readable, shortened};
 pub use error::{FormatError, read_json};
 pub use forgetting::ForgettingRow;
 pub use history::{HistoryRow, read_history, write_history};

@@ -52,7 +52,7 @@ pub enum TableError {
         problem: String,
     },
     /// Several of these.
-    #[error("{}", one_a_line(problems))]
+    #[error("{}", crate::one_a_line(problems))]
     Several {
         /// All of them, in the order of the file.
         problems: Vec<TableError>,
@@ -71,21 +71,6 @@ impl TableError {
             _ => Err(Self::Several { problems }),
         }
     }
-}
-
-/// How many problems are written out.
-const SHOWN: usize = 20;
-
-/// Problems one a line, the first twenty of them, with their number before.
-fn one_a_line(problems: &[TableError]) -> String {
-    let mut text = format!("{} problems:", problems.len());
-    for problem in problems.iter().take(SHOWN) {
-        text.push_str(&format!("\n  {problem}"));
-    }
-    if problems.len() > SHOWN {
-        text.push_str(&format!("\n  and {} more", problems.len() - SHOWN));
-    }
-    text
 }
 
 impl Table {
