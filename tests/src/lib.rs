@@ -154,6 +154,18 @@ pub fn misused(output: &Output, parts: &[&str]) {
     }
 }
 
+/// Asserts that a command came to the verdict that something is wrong, and said so on standard output with all `parts`.
+///
+/// # Panics
+/// When it did not, or said something else.
+pub fn finds(output: &Output, parts: &[&str]) {
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1), "no verdict:\n{text}\n{}", stderr(output));
+    for part in parts {
+        assert!(text.contains(part), "no `{part}` in:\n{text}");
+    }
+}
+
 /// Asserts that a command failed as it should: with a message that has all `parts`, and no panic.
 ///
 /// # Panics
@@ -165,7 +177,7 @@ pub fn fails_with(output: &Output, parts: &[&str]) {
         "it should have failed, saying {parts:?}:\n{text}"
     );
     assert!(!text.contains("panicked"), "it panicked:\n{text}");
-    assert_eq!(output.status.code(), Some(1), "not an orderly failure:\n{text}");
+    assert_eq!(output.status.code(), Some(2), "not an orderly failure:\n{text}");
     for part in parts {
         assert!(text.contains(part), "no `{part}` in:\n{text}");
     }

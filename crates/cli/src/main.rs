@@ -14,6 +14,7 @@ use commands::{
     report, reproduce, score, shell, sparsity, stage, status, train, truth,
 };
 use htl_vocabulary::shortened;
+use tracing_subscriber::EnvFilter;
 
 /// Finds the samples on which dense and pruned networks part ways, attends to them in training, and says who they are.
 /// For research use, not a medical device.
@@ -23,8 +24,26 @@ struct Cli {
     /// Where networks run
     #[arg(long, global = true, value_name = "auto|cpu|cuda[:N]|metal", default_value = "auto")]
     device: htl_device::Choice,
+    /// Say errors and results only: no warnings, no progress
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Say more of what is being done
+    #[arg(long, short, global = true)]
+    verbose: bool,
     #[command(subcommand)]
     command: Command,
+}
+
+impl Cli {
+    /// Which messages are said; `HTL_LOG` may ask for others, unless an option does.
+    fn messages(&self) -> EnvFilter {
+        let level = match (self.quiet, self.verbose) {
+            (true, _) => "error",
+            (_, true) => "info",
+            _ => return EnvFilter::try_from_env("HTL_LOG").unwrap_or_else(|_| EnvFilter::new("warn")),
+        };
+        EnvFilter::new(level)
+    }
 }
 
 #[derive(Subcommand)]
@@ -86,26 +105,27 @@ enum Command {
 fn main() -> ExitCode {
     // SAFETY: no other thread has been started yet.
     unsafe { htl_device::leave_the_cores_to_operations() };
+    let cli = Cli::parse();
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("HTL_LOG")
-                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn")),
-        )
+        .with_env_filter(cli.messages())
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(colours)
         .without_time()
         .init();
     parent::exit_with_parent();
     htl_ops::keep_freed_memory();
-    let cli = Cli::parse();
     match start_threads().and_then(|()| run(cli)) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {}", causes(&error));
-            ExitCode::FAILURE
+            ExitCode::from(BAD_INPUT)
         }
     }
 }
+
+/// Exit code for a wrong command line, as the parser of options has it, and for anything else that could not be done.
+const BAD_INPUT: u8 = 2;
 
 /// Starts the threads that share the work: where the system allows no more of them, a person is told what to do.
 fn start_threads() -> anyhow::Result<()> {
@@ -135,7 +155,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let choice = cli.device;
     let device = || choice.open();
     match cli.command {
-        Command::Data(command) => command.run()?,
+        Command::Data(command) => return command.run(),
         Command::Train(command) => return command.run(&device()?),
         Command::Prune(command) => command.run()?,
         Command::Sparsity(command) => return command.run(&device()?),

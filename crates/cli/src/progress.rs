@@ -1,4 +1,4 @@
-//! Progress of long steps: a bar on a terminal, lines for a program, silence otherwise.
+//! Progress of long steps: a bar on a terminal, lines for a program, silence otherwise and with `--quiet`.
 
 use std::io::Write;
 
@@ -13,6 +13,8 @@ pub enum Progress {
     Bar(ProgressBar),
     /// `progress DONE TOTAL` on standard output (`HTL_PROGRESS=lines`), at most a hundred of them.
     Lines { last: usize },
+    /// Not even warnings are wanted.
+    Silent,
 }
 
 impl Progress {
@@ -21,14 +23,17 @@ impl Progress {
         if std::env::var("HTL_PROGRESS").is_ok_and(|v| v == "lines") {
             return Self::Lines { last: usize::MAX };
         }
+        if !tracing::enabled!(tracing::Level::WARN) {
+            return Self::Silent;
+        }
         Self::Bar(ProgressBar::new(what))
     }
 
-    /// Whether neither a person nor a program sees anything of it.
+    /// Whether somebody who could see it does not, for want of a terminal.
     pub fn is_hidden(&self) -> bool {
         match self {
             Self::Bar(bar) => bar.is_hidden(),
-            Self::Lines { .. } => false,
+            Self::Lines { .. } | Self::Silent => false,
         }
     }
 
@@ -36,6 +41,7 @@ impl Progress {
     pub fn set(&mut self, done: usize, total: usize) {
         match self {
             Self::Bar(bar) => bar.set(done, total),
+            Self::Silent => {}
             Self::Lines { last } => {
                 let percent = done * 100 / total.max(1);
                 if percent != *last {

@@ -41,8 +41,10 @@ fn train(root: &Path, out: &str, mut signal: Option<&str>) -> (ExitStatus, Strin
         .spawn()
         .unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut told = String::new();
     for line in lines {
         let line = line.unwrap();
+        told += &line;
         // There are at most a hundred of these lines, so not one for every step.
         let steps = line
             .strip_prefix("progress ")
@@ -58,7 +60,7 @@ fn train(root: &Path, out: &str, mut signal: Option<&str>) -> (ExitStatus, Strin
         }
     }
     let output = child.wait_with_output().unwrap();
-    (output.status, String::from_utf8(output.stderr).unwrap())
+    (output.status, String::from_utf8(output.stderr).unwrap() + &told)
 }
 
 #[test]

@@ -6,12 +6,12 @@ use std::path::Path;
 use std::sync::{Condvar, Mutex, PoisonError};
 
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageReader};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 
 use crate::DatasetError;
 
 /// The most pixels that an image may have: three times the largest dermoscopic photograph published.
-const MOST_PIXELS: u64 = 100_000_000;
+pub(crate) const MOST_PIXELS: u64 = 100_000_000;
 
 /// What all threads together may use for decoding, in bytes.
 static BUDGET: Budget = Budget {
@@ -52,9 +52,40 @@ impl Drop for Share {
     }
 }
 
+/// Which formats are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Formats {
+    /// PNG and JPEG: those of data folders.
+    Kept,
+    /// Every format that this program was built to convert.
+    Convertible,
+}
+
+impl Formats {
+    fn hold(self, format: ImageFormat) -> bool {
+        let convertible = match format {
+            ImageFormat::Bmp => cfg!(feature = "import"),
+            ImageFormat::Tiff => cfg!(feature = "tiff"),
+            _ => false,
+        };
+        matches!(format, ImageFormat::Png | ImageFormat::Jpeg) || (self == Self::Convertible && convertible)
+    }
+
+    fn in_words(self) -> &'static str {
+        match self {
+            Self::Kept => "neither PNG nor JPEG",
+            #[cfg(feature = "tiff")]
+            Self::Convertible => "neither PNG, JPEG, BMP nor TIFF",
+            #[cfg(not(feature = "tiff"))]
+            Self::Convertible => "neither PNG, JPEG nor BMP (TIFF is read by a program built with the feature `tiff`)",
+        }
+    }
+}
+
 /// What `convert` makes of an image, oriented as its EXIF data say. While it works, other threads leave it the memory it needs.
 pub(crate) fn decoded<T>(
     path: &Path,
+    formats: Formats,
     convert: impl FnOnce(DynamicImage) -> Result<T, DatasetError>,
 ) -> Result<T, DatasetError> {
     let bytes = fs::read(path).map_err(DatasetError::read(path))?;
@@ -72,8 +103,8 @@ pub(crate) fn decoded<T>(
     let reader = ImageReader::new(Cursor::new(&bytes))
         .with_guessed_format()
         .map_err(DatasetError::read(path))?;
-    if reader.format().is_none() {
-        return Err(problem("neither PNG nor JPEG".to_owned()));
+    if !reader.format().is_some_and(|format| formats.hold(format)) {
+        return Err(problem(formats.in_words().to_owned()));
     }
     let mut decoder = reader.into_decoder().map_err(failed)?;
     let (width, height) = decoder.dimensions();

@@ -199,6 +199,28 @@ pub enum DatasetError {
         /// What is wrong.
         reason: String,
     },
+    /// An archive that is not unpacked.
+    #[error("cannot unpack {}: {reason}", path.display())]
+    Archive {
+        /// The archive.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// Annotations that are not COCO's.
+    #[error("{} is not COCO JSON: {reason}", path.display())]
+    Coco {
+        /// The document.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Data that do not become a data folder.
+    #[error("nothing was imported: {reason}")]
+    Import {
+        /// Why, and what to do.
+        reason: String,
+    },
     /// Several of these.
     #[error("{}", htl_vocabulary::one_a_line(problems))]
     Several {

@@ -46,7 +46,8 @@ pub struct OpenOptions {
 ///
 /// Without `metadata.csv`, or with a blank `split` column, or with a single split in it, a seeded split (60 % train,
 /// 10 % val, 30 % test) is made that keeps samples with equal `lesion_id` or `patient_id` together. It is written to
-/// `splits.csv`, reported with `tracing::warn`, and read from there the next time.
+/// `splits.csv`, reported with `tracing::warn`, and read from there the next time. The folder may grow and shrink then: nobody
+/// moves, a new image goes where its lesion or patient is, or where most are missing, and is added to the file.
 #[derive(Debug, Clone)]
 pub struct DataFolder {
     root: PathBuf,

@@ -5,6 +5,8 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use htl_vocabulary::composed;
+
 use crate::{DatasetError, error::list};
 
 /// What the files of a folder are.
@@ -23,13 +25,13 @@ const MASK_ENDINGS: [&str; 3] = ["_segmentation", "_lesion", "_mask"];
 /// Endings of names of predictions besides.
 const PREDICTION_ENDINGS: [&str; 4] = ["_segmentation_prediction", "_prediction", "_pred", "_output"];
 /// What the ISIC challenge of 2017 adds to the names of its label pictures.
-const SUPERPIXELS: &str = "_superpixels";
+pub(crate) const SUPERPIXELS: &str = "_superpixels";
 /// What this program adds to the names of photographs with a drawn outline.
-const OVERLAY: &str = "_overlay";
+pub(crate) const OVERLAY: &str = "_overlay";
 /// Files that systems leave in folders, beside hidden ones.
 const SYSTEM_FILES: [&str; 2] = ["thumbs.db", "desktop.ini"];
 /// Extensions that say: this is a picture.
-const PICTURES: [&str; 9] = ["jpg", "jpeg", "png", "bmp", "tif", "tiff", "webp", "gif", "dcm"];
+pub(crate) const PICTURES: [&str; 9] = ["jpg", "jpeg", "png", "bmp", "tif", "tiff", "webp", "gif", "dcm"];
 
 impl FileKind {
     fn extensions(self) -> &'static [&'static str] {
@@ -68,10 +70,16 @@ impl FileKind {
 }
 
 /// A name without its ending, whatever the ending's case.
-fn without_ending<'a>(name: &'a str, ending: &str) -> Option<&'a str> {
+pub(crate) fn without_ending<'a>(name: &'a str, ending: &str) -> Option<&'a str> {
     let start = name.len().checked_sub(ending.len()).filter(|start| *start > 0)?;
     let found = name.get(start..)?;
     found.eq_ignore_ascii_case(ending).then(|| &name[..start])
+}
+
+/// The name of a mask without what says that it is one, if something does.
+#[cfg(feature = "import")]
+pub(crate) fn bare_mask_name(stem: &str) -> Option<&str> {
+    MASK_ENDINGS.iter().find_map(|ending| without_ending(stem, ending))
 }
 
 /// The files of a folder.
@@ -180,7 +188,7 @@ pub fn find_files(folder: &Path, kind: FileKind, known: Option<&BTreeSet<&str>>)
                 continue;
             }
         };
-        let image_id = kind.id(stem, known).to_owned();
+        let image_id = kind.id(&composed(stem), known).to_owned();
         if let Some(first) = found.by_id.get(&image_id) {
             ambiguous.push(DatasetError::AmbiguousFile {
                 image_id,
@@ -278,6 +286,17 @@ mod tests {
         ];
         let known = ["ISIC_1", "ISIC_2", "ISIC_2_downsampled", "ISIC_3"];
         assert_eq!(ids(FileKind::Prediction, &names, &known), known);
+    }
+
+    /// An umlaut is one, whether the system writes it as one letter or as a letter and a mark.
+    #[test]
+    fn names_are_composed() {
+        assert_eq!(ids(FileKind::Image, &["mu\u{308}ller.png"], &[]), ["m\u{fc}ller"]);
+        assert_eq!(
+            ids(FileKind::Mask, &["mu\u{308}ller_mask.png"], &["m\u{fc}ller"]),
+            ["m\u{fc}ller"]
+        );
+        assert!(found(FileKind::Image, &["mu\u{308}ller.png", "m\u{fc}ller.png"], &[]).is_err());
     }
 
     #[test]

@@ -32,6 +32,8 @@ mod geometry;
 mod grouping;
 mod id_list;
 mod image_set;
+#[cfg(feature = "import")]
+mod import;
 mod inspection;
 mod lab;
 mod likeness;
@@ -73,6 +75,8 @@ pub use id_list::{read_ids, write_ids};
 /// The image types of this crate's interface, so that callers need not name the version of `image`.
 pub use image::{GrayImage, RgbImage};
 pub use image_set::{ImageSet, MaskUse};
+#[cfg(feature = "import")]
+pub use import::{Boxes, ImportOptions, Imported, Origin, import};
 pub use inspection::{AlikeImages, Inspection};
 pub use lab::{delta_e_76, ita_degrees, lab_from_srgb};
 pub use likeness::Likeness;

@@ -6,7 +6,7 @@ use std::path::Path;
 use image::{DynamicImage, GrayImage, Luma};
 
 use crate::DatasetError;
-use crate::decode::decoded;
+use crate::decode::{Formats, decoded};
 
 /// The values of a mask file, one per pixel, as they are stored.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,7 +45,12 @@ const LABELS: usize = 4;
 /// empty), two to four distinct values that are not black and white (a value to ignore would become lesion), or more than a quarter of
 /// the pixels neither dark nor bright (a photograph).
 pub fn read_mask(path: &Path) -> Result<GrayImage, DatasetError> {
-    let stored = opaque(path)?;
+    read_mask_of(path, Formats::Kept)
+}
+
+/// [`read_mask`] of other formats.
+pub(crate) fn read_mask_of(path: &Path, formats: Formats) -> Result<GrayImage, DatasetError> {
+    let stored = opaque(path, formats)?;
     judge(path, &stored)?;
     let scale = stored.largest / 255;
     Ok(stored.mask(|value| value > 128 * scale))
@@ -57,7 +62,7 @@ pub fn read_mask(path: &Path) -> Result<GrayImage, DatasetError> {
 /// # Errors
 /// [`DatasetError::Read`], [`DatasetError::Decode`]; [`DatasetError::NotAMask`] for colours and for transparency that varies.
 pub fn read_prediction(path: &Path) -> Result<GrayImage, DatasetError> {
-    let stored = opaque(path)?;
+    let stored = opaque(path, Formats::Kept)?;
     let scale = stored.largest / 255;
     Ok(stored.mask(|value| value > 128 * scale))
 }
@@ -84,7 +89,7 @@ pub fn read_mask_for(path: &Path, image: &Path, image_size: (u32, u32)) -> Resul
 /// # Errors
 /// [`DatasetError::Read`], [`DatasetError::Decode`]; [`DatasetError::NotAMask`] for colours, and for `Opaque` of a file without alpha.
 pub fn convert_mask(path: &Path, inside: &Inside) -> Result<(GrayImage, BTreeMap<u16, usize>), DatasetError> {
-    let stored = decoded(path, |image| match inside {
+    let stored = decoded(path, Formats::Convertible, |image| match inside {
         Inside::Opaque if image.color().has_alpha() => Ok(alpha(&image)),
         Inside::Opaque => Err(not_a_mask(path, "it has no alpha channel".to_owned())),
         Inside::Values(_) | Inside::Above(_) => grey(path, &image),
@@ -112,8 +117,8 @@ impl StoredValues {
 }
 
 /// The grey values of a file whose transparency says nothing.
-fn opaque(path: &Path) -> Result<StoredValues, DatasetError> {
-    decoded(path, |image| match alpha_range(&image) {
+fn opaque(path: &Path, formats: Formats) -> Result<StoredValues, DatasetError> {
+    decoded(path, formats, |image| match alpha_range(&image) {
         Some((least, most)) if least != most => Err(not_a_mask(
             path,
             "its transparency varies; if the mask is in it, `htl data convert-masks --opaque` writes masks of it"

@@ -3,7 +3,7 @@ use std::path::Path;
 use image::{DynamicImage, Rgb, RgbImage};
 
 use crate::DatasetError;
-use crate::decode::decoded;
+use crate::decode::{Formats, decoded};
 
 /// Reads an image as 8-bit RGB, as a viewer shows it.
 ///
@@ -16,7 +16,12 @@ use crate::decode::decoded;
 /// [`DatasetError::Read`] or [`DatasetError::Decode`], which name the file; a truncated JPEG is an error although some
 /// decoders would fill in grey, and so is an image of more than 100 million pixels.
 pub fn read_rgb(path: &Path) -> Result<RgbImage, DatasetError> {
-    decoded(path, |image| {
+    read_rgb_of(path, Formats::Kept)
+}
+
+/// [`read_rgb`] of other formats.
+pub(crate) fn read_rgb_of(path: &Path, formats: Formats) -> Result<RgbImage, DatasetError> {
+    decoded(path, formats, |image| {
         Ok(match image {
             DynamicImage::ImageRgb8(image) => image,
             image if image.color().has_alpha() => over_black(&image),

@@ -33,6 +33,19 @@ pub fn grouped_split(
     fractions: SplitFractions,
     seed: u64,
 ) -> Result<BTreeMap<String, Split>, DatasetError> {
+    extended_split(items, &BTreeMap::new(), fractions, seed)
+}
+
+/// [`grouped_split`] of samples of which some have a split: nobody of them moves, and new ones go where their group is.
+///
+/// # Errors
+/// As [`grouped_split`].
+pub(crate) fn extended_split(
+    items: &[(&str, Vec<String>)],
+    kept: &BTreeMap<String, Split>,
+    fractions: SplitFractions,
+    seed: u64,
+) -> Result<BTreeMap<String, Split>, DatasetError> {
     let SplitFractions { train, val } = fractions;
     let share = [train, val, 1. - train - val];
     if !share.iter().all(|part| *part > 0. && *part < 1.) {
@@ -55,8 +68,21 @@ pub fn grouped_split(
     let total = items.len() as f64;
     let mut filled = [0usize; 3];
     let mut result = BTreeMap::new();
-    let count = groups.len();
-    for (index, group) in groups.into_iter().enumerate() {
+    let known = |group: &Vec<&str>| group.iter().find_map(|id| kept.get(*id).copied());
+    let (old, new): (Vec<_>, Vec<_>) = groups.into_iter().partition(|group| known(group).is_some());
+    for group in old {
+        for id in &group {
+            let split = kept.get(*id).copied().or_else(|| known(&group));
+            if let Some((place, split)) =
+                split.and_then(|split| Some((Split::ALL.iter().position(|s| *s == split)?, split)))
+            {
+                filled[place] += 1;
+                result.insert((*id).to_owned(), split);
+            }
+        }
+    }
+    let count = new.len();
+    for (index, group) in new.into_iter().enumerate() {
         let empty = filled.iter().filter(|n| **n == 0).count();
         let must_fill = count - index <= empty;
         let lack = |split: usize| share[split] * total - filled[split] as f64;
@@ -70,6 +96,33 @@ pub fn grouped_split(
         }
     }
     Ok(result)
+}
+
+/// Draws groups until at least a share of the samples is drawn, never all of them.
+///
+/// # Errors
+/// [`DatasetError::Parameter`] for fewer than two groups.
+#[cfg(feature = "import")]
+pub(crate) fn drawn_of(items: &[(&str, Vec<String>)], share: f64, seed: u64) -> Result<Vec<String>, DatasetError> {
+    let mut groups = groups(items);
+    if groups.len() < 2 {
+        return Err(DatasetError::Parameter {
+            name: "number of independent groups (lesions or patients) in train",
+            expected: "at least 2 to draw some of them",
+            found: groups.len().to_string(),
+        });
+    }
+    groups.shuffle(&mut generator(seed, "split", 1));
+    let wanted = share * items.len() as f64;
+    let last = groups.len() - 1;
+    let mut drawn: Vec<String> = Vec::new();
+    for group in groups.into_iter().take(last) {
+        if drawn.len() as f64 >= wanted {
+            break;
+        }
+        drawn.extend(group.into_iter().map(str::to_owned));
+    }
+    Ok(drawn)
 }
 
 /// Ids of samples that share a key, each group sorted, in order of their first id.

@@ -10,6 +10,7 @@ use crate::folder::{MadeSplit, OpenOptions};
 use crate::grouping::GROUP_COLUMNS;
 use crate::id_list::quoted;
 use crate::metadata::unknown_split;
+use crate::split::extended_split;
 use crate::{DatasetError, MetadataRow, Split, grouped_split};
 
 /// The split of each row, and the file it came from if that is not `metadata.csv`.
@@ -38,23 +39,17 @@ pub(crate) fn resolve_splits(
         return Ok((given, None));
     }
     let path = options.splits_file.clone().unwrap_or_else(|| root.join(file::SPLITS));
-    if path.exists() {
-        return Ok((read_splits(rows, &path)?, Some(path)));
-    }
     let items: Vec<(&str, Vec<String>)> = rows
         .iter()
         .map(|row| (row.image_id.as_str(), group_keys(row)))
         .collect();
+    if path.exists() {
+        let kept = read_splits(rows, &path)?;
+        return Ok((grown(&items, kept, &path, options)?, Some(path)));
+    }
     let made = grouped_split(&items, options.fractions, options.split_seed)?;
     if options.made_split == MadeSplit::Kept {
-        let mut text = String::from("image_id,split\n");
-        for (id, split) in &made {
-            text.push_str(&format!("{},{split}\n", quoted(id)));
-        }
-        write_whole(&path, text).map_err(|source| DatasetError::SplitsNotWritable {
-            root: root.into(),
-            source,
-        })?;
+        write_splits(&made, &path, root)?;
     }
     let count = |wanted| made.values().filter(|split| **split == wanted).count();
     tracing::warn!(
@@ -86,7 +81,64 @@ fn group_keys(row: &MetadataRow) -> Vec<String> {
     GROUP_COLUMNS.iter().filter_map(key).collect()
 }
 
-fn read_splits(rows: &[MetadataRow], path: &Path) -> Result<Vec<Split>, DatasetError> {
+fn write_splits(splits: &BTreeMap<String, Split>, path: &Path, root: &Path) -> Result<(), DatasetError> {
+    let mut text = String::from("image_id,split\n");
+    for (id, split) in splits {
+        text.push_str(&format!("{},{split}\n", quoted(id)));
+    }
+    write_whole(path, text).map_err(|source| DatasetError::SplitsNotWritable {
+        root: root.into(),
+        source,
+    })
+}
+
+/// The split of each row where a folder may have grown or shrunk since the split was made: nobody moves, new images are added to
+/// the file, and images that went keep their row in case they come back.
+fn grown(
+    items: &[(&str, Vec<String>)],
+    mut kept: BTreeMap<String, Split>,
+    path: &Path,
+    options: &OpenOptions,
+) -> Result<Vec<Split>, DatasetError> {
+    let new: Vec<String> = items
+        .iter()
+        .map(|(id, _)| *id)
+        .filter(|id| !kept.contains_key(*id))
+        .map(str::to_owned)
+        .collect();
+    if !new.is_empty() {
+        let all = extended_split(items, &kept, options.fractions, options.split_seed)?;
+        let count = |wanted| new.iter().filter(|id| all.get(*id) == Some(&wanted)).count();
+        tracing::warn!(
+            "{}: {} new images were given a split ({} train, {} val, {} test): {}",
+            path.display(),
+            new.len(),
+            count(Split::Train),
+            count(Split::Val),
+            count(Split::Test),
+            list(&new)
+        );
+        kept.extend(all);
+        if options.made_split == MadeSplit::Kept {
+            write_splits(&kept, path, path.parent().unwrap_or(path))?;
+        }
+    }
+    let gone = kept.len() - items.len();
+    if gone > 0 {
+        tracing::warn!("{}: {gone} rows are of images that are no longer there", path.display());
+    }
+    let splits: Vec<Split> = items.iter().filter_map(|(id, _)| kept.get(*id).copied()).collect();
+    if let Some(empty) = Split::ALL.into_iter().find(|split| !splits.contains(split)) {
+        return Err(DatasetError::SplitsDoNotFit {
+            path: path.into(),
+            reason: format!("split `{empty}` is empty"),
+        });
+    }
+    Ok(splits)
+}
+
+/// The rows of a split that was kept, by id.
+fn read_splits(rows: &[MetadataRow], path: &Path) -> Result<BTreeMap<String, Split>, DatasetError> {
     let table = MetadataTable::read(path, &[])?;
     let misfit = |reason| DatasetError::SplitsDoNotFit {
         path: path.into(),
@@ -95,40 +147,18 @@ fn read_splits(rows: &[MetadataRow], path: &Path) -> Result<Vec<Split>, DatasetE
     let place = table
         .place("split")
         .ok_or_else(|| misfit("it has no column `split`".to_owned()))?;
-    let mut splits: BTreeMap<&str, Split> = BTreeMap::new();
+    let mut splits: BTreeMap<String, Split> = BTreeMap::new();
     let mut problems = Vec::new();
     for record in table.records() {
         let value = record.cells.get(place).and_then(Option::as_deref).unwrap_or_default();
         match Split::from_name(value) {
-            Some(split) => drop(splits.insert(&record.image_id, split)),
+            Some(split) => drop(splits.insert(record.image_id.clone(), split)),
             None => problems.push(unknown_split(path, record.line, &record.image_id, value)),
         }
     }
     TableError::all(problems)?;
-    let (mut result, mut missing) = (Vec::with_capacity(rows.len()), Vec::new());
-    for row in rows {
-        match splits.remove(row.image_id.as_str()) {
-            Some(split) => result.push(split),
-            None => missing.push(row.image_id.clone()),
-        }
+    if !rows.iter().any(|row| splits.contains_key(&row.image_id)) {
+        return Err(misfit(format!("none of its {} rows is of an image", splits.len())));
     }
-    if !missing.is_empty() {
-        return Err(misfit(format!(
-            "{} image(s) have no row in it: {}",
-            missing.len(),
-            list(&missing)
-        )));
-    }
-    let extra: Vec<String> = splits.into_keys().map(str::to_owned).collect();
-    if !extra.is_empty() {
-        return Err(misfit(format!(
-            "{} row(s) are of no image: {}",
-            extra.len(),
-            list(&extra)
-        )));
-    }
-    if let Some(empty) = Split::ALL.into_iter().find(|split| !result.contains(split)) {
-        return Err(misfit(format!("split `{empty}` is empty")));
-    }
-    Ok(result)
+    Ok(splits)
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use common::{Folder, GOOD, HEADER, good, says};
-use htl_datasets::{DataFolder, FolderStats, OpenOptions, Split};
+use htl_datasets::{DataFolder, FolderStats, MadeSplit, OpenOptions, Split};
 
 #[test]
 fn a_good_folder_is_read() {
@@ -380,18 +380,67 @@ fn a_subset_keeps_the_splits_that_were_made() {
     }
 }
 
+/// Images come and go: nobody changes sides, and a new image of a known lesion goes where the lesion is.
 #[test]
-fn a_stale_splits_file_is_refused() {
+fn a_folder_grows_and_shrinks_and_nobody_moves() {
+    let (folder, ids) = many();
+    let table = |extra: &[&str]| {
+        let rows = ids.iter().enumerate().map(|(i, id)| format!("{id},,,,,,L{}", i / 2));
+        let rows: Vec<String> = rows.chain(extra.iter().map(|row| (*row).to_owned())).collect();
+        let there = rows
+            .iter()
+            .filter(|row| folder.path(&format!("images/{}.png", &row[..4])).exists());
+        folder.table(
+            &format!("{HEADER},lesion_id"),
+            &there.map(String::as_str).collect::<Vec<_>>(),
+        );
+    };
+    table(&[]);
+    let before = DataFolder::open(folder.root()).unwrap();
+    let side = |data: &DataFolder, id: &str| data.get(id).unwrap().split;
+    for name in ["new1", "new2"] {
+        common::picture(4, 4)
+            .save(folder.path(&format!("images/{name}.png")))
+            .unwrap();
+    }
+    fs::rename(folder.path("images/id07.png"), folder.path("id07.png")).unwrap();
+    table(&["new1,,,,,,L0", "new2,,,,,,"]);
+    let options = OpenOptions {
+        made_split: MadeSplit::Forgotten,
+        ..Default::default()
+    };
+    let looked_at = DataFolder::open_with(folder.root(), &options).unwrap();
+    assert!(
+        !fs::read_to_string(folder.path("splits.csv")).unwrap().contains("new"),
+        "looking writes nothing"
+    );
+    let after = DataFolder::open(folder.root()).unwrap();
+    assert_eq!(looked_at.samples(), after.samples());
+    assert_eq!(after.samples().len(), 41);
+    for sample in after
+        .samples()
+        .iter()
+        .filter(|sample| sample.image_id.starts_with("id"))
+    {
+        assert_eq!(sample.split, side(&before, &sample.image_id));
+    }
+    assert_eq!(side(&after, "new1"), side(&before, "id00"));
+    // What went keeps its side for when it comes back.
+    fs::rename(folder.path("id07.png"), folder.path("images/id07.png")).unwrap();
+    table(&["new1,,,,,,L0", "new2,,,,,,"]);
+    let back = DataFolder::open(folder.root()).unwrap();
+    assert_eq!(side(&back, "id07"), side(&before, "id07"));
+    assert_eq!(side(&back, "new2"), side(&after, "new2"));
+}
+
+#[test]
+fn a_splits_file_of_other_data_is_refused() {
     let (folder, _) = many();
-    DataFolder::open(folder.root()).unwrap();
-    common::picture(4, 4).save(folder.path("images/new.png")).unwrap();
+    fs::write(folder.path("splits.csv"), "image_id,split\nx,train\ny,val\nz,test\n").unwrap();
     says(
         &folder.problem(),
-        &["splits.csv", "1 image(s) have no row in it: `new`", "delete it"],
+        &["splits.csv", "none of its 3 rows is of an image", "delete it"],
     );
-    fs::remove_file(folder.path("images/new.png")).unwrap();
-    fs::remove_file(folder.path("images/id07.png")).unwrap();
-    says(&folder.problem(), &["splits.csv", "1 row(s) are of no image: `id07`"]);
     fs::write(folder.path("splits.csv"), "image_id,split\nid00,later\n").unwrap();
     says(&folder.problem(), &["splits.csv line 2", "`later`"]);
     fs::write(folder.path("splits.csv"), "image_id\nid00\n").unwrap();

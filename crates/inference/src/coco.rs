@@ -1,6 +1,6 @@
 //! Localizations as COCO JSON: images, and an annotation with box, area, score and run lengths for every lesion found.
 
-use htl_metrics::Mask;
+use htl_metrics::RunLengths;
 use serde::Serialize;
 
 use crate::Localization;
@@ -40,39 +40,6 @@ struct CocoCategory {
     name: &'static str,
 }
 
-/// A mask as COCO counts it: column by column, pixels outside first, then turn by turn.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct RunLengths {
-    /// Height and width.
-    size: [usize; 2],
-    /// Pixels outside, inside, outside, …
-    counts: Vec<usize>,
-}
-
-impl RunLengths {
-    /// Counts a mask.
-    pub fn of(mask: &Mask) -> Self {
-        let (height, width) = (mask.height(), mask.width());
-        let (mut counts, mut current) = (vec![0], false);
-        for column in 0..width {
-            for row in 0..height {
-                let inside = mask.get(row, column);
-                if inside != current {
-                    counts.push(0);
-                    current = inside;
-                }
-                if let Some(last) = counts.last_mut() {
-                    *last += 1;
-                }
-            }
-        }
-        Self {
-            size: [height, width],
-            counts,
-        }
-    }
-}
-
 impl Coco {
     /// A document without images.
     pub fn new() -> Self {
@@ -110,26 +77,5 @@ impl Coco {
     pub fn to_json(&self) -> String {
         // Numbers and text in memory cannot fail to serialise.
         serde_json::to_string(self).unwrap_or_default() + "\n"
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Values of pycocotools 2.0.11: `mask.frPyObjects(counts)` of these decodes to the same masks (tests/golden/coco.py).
-    #[test]
-    fn run_lengths_are_those_of_pycocotools() {
-        for (height, width, pixels, counts) in golden() {
-            let mask = Mask::new(height, width, pixels).unwrap();
-            assert_eq!(RunLengths::of(&mask).counts, counts);
-        }
-    }
-
-    type Golden = (usize, usize, Vec<u8>, Vec<usize>);
-
-    fn golden() -> Vec<Golden> {
-        let text = include_str!("../tests/golden/coco.json");
-        serde_json::from_str(text).unwrap()
     }
 }

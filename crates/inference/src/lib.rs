@@ -29,7 +29,7 @@
 //! | --- | --- |
 //! | predictors | [`Predictor`], [`NetworkPredictor`], [`Ensemble`], [`Views`], [`OneView`], [`open_predictor`], [`localization_map`] |
 //! | what they say of many images, of one | [`localization_maps`], [`class_logits`], [`map_of`], [`for_each_output`] |
-//! | where the lesion of a photograph is, for people and as COCO JSON | [`Localization`], [`Coco`], [`RunLengths`] |
+//! | where the lesion of a photograph is, for people and as COCO JSON | [`Localization`], [`Coco`] |
 //! | populations | [`PopulationPrediction`], [`consensus`], [`consensus_pair`] |
 //! | what pruning without further training does | [`forgetting_curves`], [`forgetting_of`], [`CurveParams`], [`recalibrate`] |
 //! | who is referred, and what that is worth | [`referral`] |
@@ -62,7 +62,7 @@ mod truth;
 mod validation;
 mod views;
 
-pub use coco::{Coco, RunLengths};
+pub use coco::Coco;
 pub use consensus::{consensus, consensus_pair};
 pub use contrast::contrast_within;
 pub use curve::{CurveParams, forgetting_curves, forgetting_of, recalibrate};

@@ -69,6 +69,12 @@ pub enum MetricError {
         /// Which input.
         what: &'static str,
     },
+    /// Run lengths that are of no mask.
+    #[error("run lengths are not those of a mask: {reason}")]
+    RunLengths {
+        /// What is wrong.
+        reason: String,
+    },
     /// A table cannot be read.
     #[error("{reason}")]
     Table {

@@ -14,7 +14,7 @@
 //! | what | names |
 //! | --- | --- |
 //! | all metrics: names, unit, direction, range | [`METRICS`], [`Metric`] |
-//! | masks and boxes | [`Mask`], [`PixelBox`], [`box_iou`] |
+//! | masks and boxes | [`Mask`], [`RunLengths`], [`PixelBox`], [`box_iou`] |
 //! | one image, many images | [`Confusion`], [`ImageScores`], [`MeanScores`], [`ScoreSummary`], [`BoundaryDistance`], [`squared_distances`] |
 //! | `per_image.csv` | [`PerImage`] |
 //! | probabilities and score maps | [`resize_bilinear`], [`MapCut`], [`Calibration`], [`ScoreMap`], [`BoxAccuracy`], [`PixelPrecision`] |
@@ -46,6 +46,7 @@ mod per_image;
 mod registry;
 mod resize;
 mod risk_coverage;
+mod run_lengths;
 mod runs;
 mod scores;
 mod table;
@@ -78,6 +79,7 @@ pub use per_image::{LESION_COLUMN, PATIENT_COLUMN, PerImage, PerImageRow};
 pub use registry::{IMAGE_SCORE_COLUMNS, ImageScores, METRICS, MeanScores, Metric, OfficialScores, Scope};
 pub use resize::resize_bilinear;
 pub use risk_coverage::{RiskCoverage, RiskDifference, RiskMeasure, RiskPoint, risk_difference};
+pub use run_lengths::RunLengths;
 pub use runs::{Attribute, Runs};
 pub use scores::{OfficialRow, PooledScores, ScoreSummary};
 pub use table::select_images;

@@ -141,7 +141,8 @@ fn listed(names: &[String]) -> String {
 /// What is said of a table without an id.
 pub(crate) fn no_id(header: &[String]) -> String {
     format!(
-        "no column `image_id`; found {}. Rename the column of ids, or name it with --map image_id=NAME",
+        "no column `image_id`; found {}. Rename the column of ids, or name it with --map image_id=NAME (`htl data import folder` writes a \
+         table that needs no such option)",
         listed(header)
     )
 }

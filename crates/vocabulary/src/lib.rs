@@ -60,7 +60,7 @@ pub use run_file::RunFile;
 pub use setting::Setting;
 pub use shell::shell_word;
 pub use sparsity::SparsityChoice;
-pub use spelling::{MergedSpelling, known};
+pub use spelling::{MergedSpelling, composed, known};
 pub use table::{Table, TableError, TableRow};
 pub use whole::{remove_forsaken, rename_folder, write_whole, write_whole_with};
 

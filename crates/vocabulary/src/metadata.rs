@@ -1,11 +1,11 @@
 //! Tables of images and what is known of them: one reader for data folders and for analyses.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use crate::columns::{ColumnName, no_id, our_names};
 use crate::one_hot;
-use crate::spelling::{MergedSpelling, known, merge};
+use crate::spelling::{MergedSpelling, composed, known, merge};
 use crate::table::{Table, TableError};
 
 /// The oldest age that is believed, in years.
@@ -22,6 +22,7 @@ const NAMES: [&str; 4] = ["image_id", "lesion_id", "patient_id", "split"];
 ///   `age` as `age_approx`, `gender` as `sex`, `localization` as `anatom_site`, `diagnosis` (or `benign_malignant`) as `dx`;
 ///   any other by a [`ColumnName`]. A column per diagnosis with marks, as in the ISIC challenges, becomes `dx`.
 /// - What stands for nothing ([`known`]) is not known, in every column.
+/// - Letters with marks are read in their composed form; control characters within a cell, such as line ends, as blanks.
 /// - Texts of one column that mean the same are one: [`merged`](MetadataTable::merged) says which were.
 /// - Ages are years from 0 to 130; `85+` is 85.
 #[derive(Debug, Clone, PartialEq)]
@@ -84,7 +85,7 @@ impl MetadataTable {
         for row in table.rows() {
             let text = |i: &usize| row.cells.get(*i).map(String::as_str).unwrap_or_default();
             let mut wrong = |problem: String| problems.push(table.row_error(row.line, problem));
-            let image_id = named.get(id_place).map(text).unwrap_or_default().to_owned();
+            let image_id = composed(named.get(id_place).map(text).unwrap_or_default()).into_owned();
             if let Err(problem) = check_id(&image_id) {
                 wrong(problem);
                 continue;
@@ -96,7 +97,11 @@ impl MetadataTable {
                 continue;
             }
             let comma = table.separator() == b',';
-            let cell = |i: &usize| known(text(i)).map(|text| if comma { text.to_owned() } else { with_point(text) });
+            let cell = |i: &usize| {
+                // What steers terminals has no place in a level of sex or site.
+                let text = composed(known(text(i))?).replace(char::is_control, " ");
+                Some(if comma { text } else { with_point(&text) })
+            };
             let mut cells: Vec<Option<String>> = named.iter().map(cell).collect();
             let age = match age_place.and_then(|place| cells.get_mut(place)?.as_mut()) {
                 None => None,
@@ -191,19 +196,17 @@ pub fn listed_ids(path: &Path) -> Result<Vec<(u64, String)>, TableError> {
     let place = names.iter().position(|name| name == "image_id");
     let place = place.ok_or_else(|| table.header_error(no_id(table.header())))?;
     let (mut ids, mut problems) = (Vec::with_capacity(table.rows().len()), Vec::new());
-    let mut seen = HashSet::with_capacity(table.rows().len());
-    let mut lines: HashMap<&str, u64> = HashMap::with_capacity(table.rows().len());
+    let mut lines: HashMap<String, u64> = HashMap::with_capacity(table.rows().len());
     for row in table.rows() {
-        let id = row.cells.get(place).map(String::as_str).unwrap_or_default();
-        if let Err(problem) = check_id(id) {
+        let id = composed(row.cells.get(place).map(String::as_str).unwrap_or_default()).into_owned();
+        if let Err(problem) = check_id(&id) {
             problems.push(table.row_error(row.line, problem));
-        } else if seen.insert(id) {
-            lines.insert(id, row.line);
-            ids.push((row.line, id.to_owned()));
-        } else {
-            let first = lines.get(id).copied().unwrap_or_default();
+        } else if let Some(first) = lines.get(&id) {
             let problem = format!("image_id `{id}` was already on line {first}; keep one row per image");
             problems.push(table.row_error(row.line, problem));
+        } else {
+            lines.insert(id.clone(), row.line);
+            ids.push((row.line, id));
         }
     }
     TableError::all(problems)?;
@@ -295,6 +298,18 @@ mod tests {
         assert_eq!(column(&table, "lesion_id")[..2], [Some("l1".into()), Some("L1".into())]);
         let said: Vec<&str> = table.merged().iter().map(|merged| merged.column.as_str()).collect();
         assert_eq!(said, ["sex", "dx"]);
+    }
+
+    /// An umlaut is one letter, however a system writes it; what steers terminals does not reach them.
+    #[test]
+    fn letters_are_composed_and_control_characters_blank() {
+        let table = parse("image_id,site\nu\u{308}1,\"R\u{fc}cken\u{1b}[2J\"\nb,\"two\nlines\"\n").unwrap();
+        assert_eq!(table.records()[0].image_id, "\u{fc}1");
+        let site = column(&table, "anatom_site");
+        assert_eq!(site, [Some("R\u{fc}cken [2J".to_owned()), Some("two lines".to_owned())]);
+        let same = parse("image_id,site\na,Ru\u{308}cken\nb,R\u{fc}cken\n").unwrap();
+        let site = column(&same, "anatom_site");
+        assert_eq!(site[0], site[1]);
     }
 
     #[test]

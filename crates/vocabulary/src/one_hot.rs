@@ -2,8 +2,8 @@
 
 use crate::spelling::key;
 
-/// Columns of the ISIC challenges of 2018 and 2019, and of PH2, as [`key`] gives them.
-const DIAGNOSES: [&str; 13] = [
+/// Columns of the ISIC challenges of 2017, 2018 and 2019, and of PH2, as [`key`] gives them.
+const DIAGNOSES: [&str; 14] = [
     "mel",
     "nv",
     "bcc",
@@ -17,6 +17,7 @@ const DIAGNOSES: [&str; 13] = [
     "common nevus",
     "atypical nevus",
     "melanoma",
+    "seborrheic keratosis",
 ];
 
 /// Places and names of such columns; none if there are fewer than two.

@@ -1,6 +1,9 @@
 //! One text per meaning: what different hands write for the same thing in one column of a table.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
 /// Written by people and programs where nothing is known, as [`key`] gives it.
 const BLANKS: [&str; 18] = [
@@ -97,6 +100,15 @@ pub fn known(cell: &str) -> Option<&str> {
     let cell = cell.trim();
     let long = BLANKS.iter().all(|word| cell.len() > 2 * word.len());
     (long || !BLANKS.contains(&key(cell).as_str())).then_some(cell)
+}
+
+/// A text in Unicode's composed form: some systems write an umlaut as a letter and a mark, others as one letter, and both look
+/// the same.
+pub fn composed(text: &str) -> Cow<'_, str> {
+    match is_nfc_quick(text.chars()) {
+        IsNormalized::Yes => Cow::Borrowed(text),
+        _ => Cow::Owned(text.nfc().collect()),
+    }
 }
 
 /// Texts of one key mean the same: case, underscores, hyphens between words and runs of spaces do not count.

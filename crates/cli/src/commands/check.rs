@@ -13,6 +13,7 @@ use htl_metrics::{
 use htl_vocabulary::write_whole;
 
 use super::print;
+use super::telling::Telling;
 
 /// `htl check`.
 #[derive(Args)]
@@ -43,6 +44,8 @@ pub struct Check {
     /// The band is never narrower than this (with --update)
     #[arg(long)]
     floor: Option<f64>,
+    #[command(flatten)]
+    telling: Telling,
 }
 
 /// Exit code for "cannot tell", as for a command line that cannot be read.
@@ -74,7 +77,7 @@ impl Check {
         let outcome = baseline
             .check(&runs, &groups)
             .with_context(|| format!("comparing with {}", self.baseline.display()))?;
-        print(&outcome.to_string())?;
+        self.telling.tell(&outcome, || outcome.to_string())?;
         if let Some(warning) = outcome.warning() {
             eprintln!("warning: {warning}");
         }
@@ -101,8 +104,8 @@ impl Check {
         write_whole(&self.baseline, serde_json::to_vec_pretty(&baseline)?)?;
         let (mean, count) = (baseline.mean, tables.len());
         match baseline.band {
-            Some(band) => eprintln!("baseline: {key} {mean:.4}, band {band:.4} from {count} runs"),
-            None => eprintln!("baseline: {key} {mean:.4} from {count} run(s)"),
+            Some(band) => print(&format!("baseline: {key} {mean:.4}, band {band:.4} from {count} runs"))?,
+            None => print(&format!("baseline: {key} {mean:.4} from {count} run(s)"))?,
         }
         if count < LEAST_BASELINE_RUNS {
             eprintln!(

@@ -11,10 +11,20 @@ use super::print;
 
 /// `htl data convert-masks`.
 #[derive(Args)]
-#[command(group(clap::ArgGroup::new("rule").required(true).args(["inside", "above", "opaque"])))]
 pub struct ConvertMasks {
-    /// A folder of PNG or JPEG files, one per image
+    /// A folder of PNG, JPEG or BMP files, one per image
     source: PathBuf,
+    #[command(flatten)]
+    rule: InsideRule,
+    /// The folder for the masks, ID.png of black and white; must not hold any of them
+    #[arg(long)]
+    out: PathBuf,
+}
+
+/// Which stored values of masks are inside the lesion.
+#[derive(Args)]
+#[group(multiple = false)]
+pub struct InsideRule {
     /// The stored values that mean lesion, such as 1, or 1,2; every other value is outside
     #[arg(long, value_delimiter = ',', value_name = "VALUES")]
     inside: Vec<u16>,
@@ -24,18 +34,25 @@ pub struct ConvertMasks {
     /// The mask is the alpha channel: opaque pixels are lesion
     #[arg(long)]
     opaque: bool,
-    /// The folder for the masks, ID.png of black and white; must not hold any of them
-    #[arg(long)]
-    out: PathBuf,
+}
+
+impl InsideRule {
+    /// The rule, if one was given.
+    pub fn chosen(&self) -> Option<Inside> {
+        match (self.above, self.opaque) {
+            (Some(value), _) => Some(Inside::Above(value)),
+            (None, true) => Some(Inside::Opaque),
+            (None, false) => (!self.inside.is_empty()).then(|| Inside::Values(self.inside.clone())),
+        }
+    }
 }
 
 impl ConvertMasks {
     pub fn run(self) -> anyhow::Result<()> {
-        let rule = match (self.above, self.opaque) {
-            (Some(value), _) => Inside::Above(value),
-            (None, true) => Inside::Opaque,
-            (None, false) => Inside::Values(self.inside.clone()),
-        };
+        let rule = self
+            .rule
+            .chosen()
+            .context("say what is inside: --inside, --above or --opaque")?;
         let files = files(&self.source)?;
         let mut values: BTreeMap<u16, usize> = BTreeMap::new();
         let (mut empty, mut problems, mut masks) = (0, Vec::new(), Vec::new());
@@ -93,7 +110,7 @@ fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     for entry in entries {
         let path = entry?.path();
         let known = |extension: &std::ffi::OsStr| {
-            ["png", "jpg", "jpeg"]
+            ["png", "jpg", "jpeg", "bmp", "tif", "tiff"]
                 .iter()
                 .any(|known| extension.eq_ignore_ascii_case(known))
         };
@@ -102,7 +119,7 @@ fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
         }
     }
     if files.is_empty() {
-        bail!("{} has no PNG or JPEG file", folder.display());
+        bail!("{} has no PNG, JPEG, BMP or TIFF file", folder.display());
     }
     files.sort();
     Ok(files)

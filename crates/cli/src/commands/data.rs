@@ -1,4 +1,5 @@
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
@@ -9,11 +10,15 @@ use htl_datasets::{
 use htl_vocabulary::file;
 
 use super::convert_masks::ConvertMasks;
+use super::import::Import;
 use super::plant::Plant;
-use super::print;
+use super::telling::Telling;
+use super::{held, print};
 use crate::progress::Progress;
 
 mod verified;
+
+use self::verified::Verified;
 
 /// `htl data`.
 #[derive(Subcommand)]
@@ -28,9 +33,16 @@ pub enum Data {
         #[arg(long)]
         out: PathBuf,
     },
+    /// Make a data folder of archives or folders as published, of COCO annotations, or of folders of your own
+    Import(Import),
     /// Check a data folder: its manifest's checksums if it has one, that every image and mask can be read, what is not read, and
     /// whether splits part lesions, patients or photographs that are alike
-    Verify(Look),
+    Verify {
+        #[command(flatten)]
+        look: Look,
+        #[command(flatten)]
+        telling: Telling,
+    },
     /// Make a data folder with a known weakness: a group made rare, or masks made wrong; the truth is kept aside
     Plant(Plant),
     /// Make masks of label maps, soft maps, 16-bit files or alpha channels
@@ -62,19 +74,20 @@ impl Look {
 }
 
 impl Data {
-    pub fn run(self) -> anyhow::Result<()> {
+    pub fn run(self) -> anyhow::Result<ExitCode> {
         match self {
-            Self::List => return list(),
-            Self::Fetch { name, out } => return fetch_all(&name, &out),
-            Self::Verify(look) => return verify(&look),
-            Self::Plant(plant) => return plant.run(),
-            Self::ConvertMasks(convert) => return convert.run(),
+            Self::List => list()?,
+            Self::Fetch { name, out } => fetch_all(&name, &out)?,
+            Self::Verify { look, telling } => return verify(&look, telling),
+            Self::Import(import) => import.run()?,
+            Self::Plant(plant) => plant.run()?,
+            Self::ConvertMasks(convert) => convert.run()?,
             Self::Stats(look) => {
                 let stats = FolderStats::of(&look.open()?)?;
                 print(&serde_json::to_string_pretty(&stats)?)?;
             }
         }
-        Ok(())
+        Ok(ExitCode::SUCCESS)
     }
 }
 
@@ -82,8 +95,8 @@ fn list() -> anyhow::Result<()> {
     for entry in catalogue() {
         let how = match entry.access {
             Access::Embedded => "included in this repository",
-            Access::Download => "htl data fetch",
-            _ => "download by hand from its page",
+            Access::Download => "htl data fetch, then htl data import",
+            _ => "download by hand from its page, then htl data import",
         };
         print(&format!(
             "{}: {}\n  {how}; licence {}; {}\n",
@@ -102,7 +115,7 @@ fn fetch_all(name: &str, out: &Path) -> anyhow::Result<()> {
     if entry.files.is_empty() {
         bail!("`{name}` cannot be downloaded automatically: see {}", entry.page);
     }
-    std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
+    let _alone = held(out)?;
     for file in entry.files {
         let mut progress = Progress::new(file.name);
         let limits = FetchLimits::default();
@@ -119,14 +132,19 @@ fn fetch_all(name: &str, out: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn verify(look: &Look) -> anyhow::Result<()> {
+fn verify(look: &Look, telling: Telling) -> anyhow::Result<ExitCode> {
     let root = &look.data;
     let manifest = root.join(file::MANIFEST);
+    let mut intact_files = None;
     if manifest.exists() {
         let verification = Manifest::read(&manifest)?.verify(root)?;
-        let intact = verification.intact;
-        verification.into_result(root)?;
-        print(&format!("{intact} files match {}", manifest.display()))?;
+        intact_files = Some(verification.intact);
+        if let Err(difference) = verification.into_result(root) {
+            eprintln!("{difference}");
+            return Ok(ExitCode::FAILURE);
+        }
     }
-    verified::verified(&look.open()?)
+    let verified = Verified::of(&look.open()?, intact_files);
+    telling.tell(&verified, || verified.words())?;
+    Ok(verified.verdict())
 }

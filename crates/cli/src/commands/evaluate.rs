@@ -10,15 +10,17 @@ use clap::{
     builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
 };
 use htl_datasets::{DataFolder, Sample, Split};
-use htl_inference::{Evaluation, Predictor, evaluate_trivial, open_predictor, summary, with_masks};
-use htl_metrics::{MapCut, PerImage};
+use htl_inference::{Evaluation, Predictor, Summary, evaluate_trivial, open_predictor, summary, with_masks};
+use htl_metrics::{MapCut, Metric, PerImage};
 use htl_mining::MapKind;
 use htl_vocabulary::{
     file,
+    results::PRIMARY_METRIC,
     trivial::{self, TRIVIAL, Trivial},
     write_whole,
 };
 
+use super::telling::Telling;
 use super::{parse_split, view_use};
 
 /// `htl evaluate`.
@@ -50,6 +52,8 @@ pub struct Evaluate {
     /// NAME.csv
     #[arg(long)]
     out: PathBuf,
+    #[command(flatten)]
+    telling: Telling,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -71,6 +75,23 @@ fn summary_beside(table: &Path) -> PathBuf {
     }
 }
 
+/// What a person wants to know first.
+fn words(summary: &Summary, images: usize, out: &Path) -> String {
+    let mut words = format!("{images} images in {}", out.display());
+    for metric in [PRIMARY_METRIC, "threshold_jaccard", "box_iou"]
+        .iter()
+        .filter_map(|key| Metric::named(key))
+    {
+        if let Some(mean) = summary.numbers.get(metric.key) {
+            words += &format!("; {} {mean:.4}", metric.key);
+        }
+    }
+    if let Some(worst) = &summary.worst_group {
+        words += &format!("; worst group: {} {}, {:.4}", worst.attribute, worst.level, worst.mean);
+    }
+    words
+}
+
 impl Evaluate {
     pub fn run(self, device: &Device) -> anyhow::Result<()> {
         let data = DataFolder::open(&self.data)?;
@@ -83,7 +104,8 @@ impl Evaluate {
         summary.numbers.extend(numbers);
         write_whole(&self.out, table.to_csv()?)?;
         write_whole(&summary_beside(&self.out), serde_json::to_vec_pretty(&summary)?)?;
-        Ok(())
+        self.telling
+            .tell(&summary, || words(&summary, table.rows.len(), &self.out))
     }
 
     /// The images with a mask that results are asked about.

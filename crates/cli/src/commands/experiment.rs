@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use clap::Args;
 use htl_device::Choice;
 use htl_experiment::design::Selection;
@@ -81,6 +81,13 @@ impl PlaceArgs {
             None => self.repository().unwrap_or_default().join("out").join(&profile.name),
         };
         let out = std::path::absolute(&out).with_context(|| format!("{} is no path", out.display()))?;
+        for path in [&out, &data] {
+            ensure!(
+                path.to_str().is_some(),
+                "{} is not Unicode, and stages hand paths on as text: choose another folder",
+                path.display()
+            );
+        }
         let htl = std::env::current_exe().context("this program cannot find itself")?;
         let kind = kind_of_device(&htl, device)?;
         Ok(Reproduce {
@@ -117,7 +124,7 @@ impl PlaceArgs {
         let folder = match &self.data {
             Some(folder) => folder.clone(),
             None if profile.own_data_only => bail!(
-                "the profile {} needs --data DIR: its images do not come with the program (`htl data fetch` gets them)",
+                "the profile {} needs --data DIR: its images do not come with the program (`htl data fetch` gets them, `htl data import` makes the folder)",
                 profile.name
             ),
             None => match self.repository() {

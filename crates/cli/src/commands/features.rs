@@ -7,7 +7,7 @@ use clap::Args;
 use htl_datasets::{DataFolder, ImageSet, MaskUse, Sample, Split};
 use htl_inference::{NetworkPredictor, Predictor, colour_features, deep_features};
 
-use super::parse_split;
+use super::{parse_split, print};
 
 /// `htl features`.
 #[derive(Args)]
@@ -56,6 +56,11 @@ impl Features {
             }
             None => colour_features(&images(COLOURS)?)?,
         };
-        Ok(table.write(&self.out)?)
+        table.write(&self.out)?;
+        print(&format!(
+            "features of {} images in {}",
+            samples.len(),
+            self.out.display()
+        ))
     }
 }

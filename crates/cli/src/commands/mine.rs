@@ -18,6 +18,7 @@ use htl_mining::{
 };
 use htl_vocabulary::{DynamicsRow, read_dynamics};
 
+use super::telling::Telling;
 use super::{choices, parse_split};
 use crate::progress::Progress;
 
@@ -84,6 +85,8 @@ pub struct Mine {
     /// Also the consensus maps of the dense and the sparse population, safetensors
     #[arg(long, requires = "sparse")]
     maps: Option<PathBuf>,
+    #[command(flatten)]
+    telling: Telling,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -148,10 +151,11 @@ impl Mine {
             .labelled(&self.setting, self.fold);
 
         let halves = judged.halves(&params)?;
+        let mut comes_out_again = String::new();
         if let Some(halves) = &halves {
             let rows = halves.reliability()?;
             write_reliability(&self.beside("reliability.csv"), &rows, &self.setting, self.fold)?;
-            words::say_reliability(&rows, self.by());
+            comes_out_again = words::reliability(&rows, self.by());
         }
         if let Some(curves) = &judged.curves {
             curves.write(self.beside("curve.csv"))?;
@@ -163,12 +167,17 @@ impl Mine {
         // Scores are kept even if nothing can be selected by them.
         table.write(&self.out)?;
         if let Some(selection) = selected? {
-            words::say_selection(&selection, &table);
             let stability = match &halves {
                 Some(halves) => halves.stability(self.by(), self.top, self.seed)?,
                 None => None,
             };
-            words::write_selection(&self.beside("selection.json"), &selection, &table, stability)?;
+            let record = words::Record::of(&selection, &table, stability);
+            record.write(&self.beside("selection.json"))?;
+            self.telling.tell(&record, || comes_out_again + &record.words())?;
+        } else {
+            let scored = serde_json::json!({"images": table.len()});
+            self.telling
+                .tell(&scored, || format!("{comes_out_again}{} images scored", table.len()))?;
         }
         if let (Some(path), Some(sparse)) = (&self.maps, &judged.sparse) {
             consensus_pair(&judged.dense.maps, &sparse.maps)?.save(path, Encoding::U8)?;

@@ -12,6 +12,7 @@ mod engine_args;
 pub mod evaluate;
 pub mod experiment;
 pub mod features;
+mod import;
 pub mod mine;
 mod people;
 pub mod plan;
@@ -27,12 +28,17 @@ pub mod shell;
 pub mod sparsity;
 pub mod stage;
 pub mod status;
+mod telling;
 pub mod train;
 pub mod truth;
 
+use std::fs::File;
 use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context;
+use htl_vocabulary::lock_folder;
 
 /// A line on standard output; a reader that has seen enough (`| head`) is no error.
 pub fn print(line: &str) -> anyhow::Result<()> {
@@ -40,6 +46,19 @@ pub fn print(line: &str) -> anyhow::Result<()> {
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         other => other.context("cannot write to standard output"),
     }
+}
+
+/// Makes a folder and takes it for this command until the result is dropped: a second one would mix its files in.
+fn held(folder: &Path) -> anyhow::Result<File> {
+    let not_made = || format!("cannot make the folder {}", folder.display());
+    std::fs::create_dir_all(folder).with_context(not_made)?;
+    let held = lock_folder(folder, Duration::ZERO).with_context(not_made)?;
+    held.with_context(|| {
+        format!(
+            "another command is writing into {}: choose another --out",
+            folder.display()
+        )
+    })
 }
 
 /// What `--views` asks for.

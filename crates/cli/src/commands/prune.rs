@@ -6,7 +6,7 @@ use clap::Args;
 use htl_models::{Checkpoint, Network, PruningRecord};
 use htl_pruning::{Criterion, MaskSet, PruneParams, WeightSet};
 
-use super::choices;
+use super::{choices, print};
 
 /// `htl prune`.
 #[derive(Args)]
@@ -31,8 +31,7 @@ pub struct Prune {
 impl Prune {
     pub fn run(self) -> anyhow::Result<()> {
         let sparsity = prune_checkpoint(&self.checkpoint, self.method, self.sparsity, self.seed, &self.out)?;
-        eprintln!("sparsity {sparsity:.4} in {}", self.out.display());
-        Ok(())
+        print(&format!("sparsity {sparsity:.4} in {}", self.out.display()))
     }
 }
 

@@ -9,6 +9,8 @@ use htl_mining::{
     FeatureTable, FoldChoice, QueryRule, ScoreTable, clusters_of, column, default_score, query, query_balanced,
 };
 
+use super::telling::Telling;
+
 /// `htl query`.
 #[derive(Args)]
 pub struct Query {
@@ -49,6 +51,8 @@ pub struct Query {
     /// CSV with a column image_id
     #[arg(long)]
     out: PathBuf,
+    #[command(flatten)]
+    telling: Telling,
 }
 
 fn strategies() -> impl TypedValueParser<Value = QueryRule> {
@@ -65,7 +69,10 @@ impl Query {
             (None, Some(features)) => self.representatives(&features)?,
             (None, None) => bail!("--scores, or --representative with --features"),
         };
-        Ok(write_ids(&self.out, ids.iter().map(String::as_str))?)
+        write_ids(&self.out, ids.iter().map(String::as_str))?;
+        self.telling.tell(&ids, || {
+            format!("{} images to annotate next, in {}", ids.len(), self.out.display())
+        })
     }
 
     fn by_scores(&self, path: &Path, features: Option<&FeatureTable>) -> anyhow::Result<Vec<String>> {

@@ -14,7 +14,7 @@ use htl_pruning::{Criterion, SparsitySearch};
 use htl_trainers::{Outcome, StopFlag, TrainConfig, observe::on_progress, validation};
 use htl_vocabulary::{SparsityChoice, file, lock_folder, sparsity::Candidate, write_whole};
 
-use super::{experiment::TRY_AGAIN, prune::prune_checkpoint};
+use super::{experiment::TRY_AGAIN, prune::prune_checkpoint, telling::Telling};
 use crate::{progress::Progress, signals::raise_on_signals};
 
 /// `htl sparsity`.
@@ -38,6 +38,8 @@ pub struct Sparsity {
     /// The choice, JSON
     #[arg(long)]
     out: PathBuf,
+    #[command(flatten)]
+    telling: Telling,
 }
 
 impl Sparsity {
@@ -105,7 +107,14 @@ impl Sparsity {
             candidates: found.tried.into_iter().map(candidate).collect(),
         };
         write_whole(&self.out, serde_json::to_vec_pretty(&choice)?)?;
-        Ok(())
+        self.telling.tell(&choice, || {
+            format!(
+                "sparsity {} of {} candidates, in {}",
+                choice.sparsity,
+                choice.candidates.len(),
+                self.out.display()
+            )
+        })
     }
 }
 

@@ -99,7 +99,10 @@ impl Train {
                 return Ok(ExitCode::from(TRY_AGAIN));
             }
             Outcome::AlreadyFinished(_) => {
-                eprintln!("finished before, nothing trained: {} is up to date", out.display());
+                print(&format!(
+                    "finished before, nothing trained: {} is up to date",
+                    out.display()
+                ))?;
             }
             Outcome::Trained(_) => {}
         }
@@ -107,7 +110,10 @@ impl Train {
             Some(quality) => format!("validation quality {quality:.4}"),
             None => "no validation image has a label that the setting may use, so its quality is not known".into(),
         };
-        eprintln!("{quality}, checkpoint {}", out.join(file::CHECKPOINT).display());
+        print(&format!(
+            "{quality}, checkpoint {}",
+            out.join(file::CHECKPOINT).display()
+        ))?;
         Ok(ExitCode::SUCCESS)
     }
 }

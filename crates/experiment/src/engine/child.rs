@@ -1,11 +1,11 @@
-//! Runs one `htl` call: progress lines from its standard output, its errors into a log, its end with ours.
+//! Runs one `htl` call: progress lines from its standard output, everything else that it says into a log, its end with ours.
 //!
 //! The child's standard input is a pipe that closes when we end, however we end, and `htl` then exits. Its standard error
 //! is a locked log file: the lock lasts as long as the child, so a restarted run waits for a child left behind by a
 //! killed one before touching the same folder.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -51,6 +51,7 @@ pub(super) fn run(
     let mut file = file.try_clone().map_err(io(path, "share"))?;
     let start = file.seek(SeekFrom::End(0)).map_err(io(path, "read"))?;
     let stderr = file.try_clone().map_err(io(path, "share"))?;
+    let mut said = file.try_clone().map_err(io(path, "share"))?;
     let line = command_line(program, args);
     let mut child = Command::new(program)
         .args(args)
@@ -70,12 +71,15 @@ pub(super) fn run(
             for line in BufReader::new(stdout).lines() {
                 let Ok(line) = line else { break };
                 let mut words = line.split_whitespace();
-                if words.next() == Some("progress")
-                    && let (Some(Ok(done)), Some(Ok(total))) =
-                        (words.next().map(str::parse), words.next().map(str::parse))
-                    && send.send((done, total)).is_err()
-                {
-                    break;
+                let progress = match (words.next(), words.next().map(str::parse), words.next().map(str::parse)) {
+                    (Some("progress"), Some(Ok(done)), Some(Ok(total))) => Some((done, total)),
+                    _ => None,
+                };
+                match progress {
+                    Some(progress) if send.send(progress).is_err() => break,
+                    Some(_) => {}
+                    // The log is for people; a stage does not fail for want of a line in it.
+                    None => drop(writeln!(said, "{line}")),
                 }
             }
         });

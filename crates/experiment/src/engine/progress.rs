@@ -25,7 +25,7 @@ struct State {
     done: f64,
 }
 
-/// The display of one run.
+/// The display of one run: silent where not even warnings are wanted.
 pub(super) struct Progress {
     screen: Option<(MultiProgress, ProgressBar)>,
     stages: usize,
@@ -37,7 +37,8 @@ pub(super) struct Progress {
 impl Progress {
     /// For a run of `stages` stages with the given total cost.
     pub fn new(stages: usize, cost: f64) -> Self {
-        let screen = std::io::stderr().is_terminal().then(|| {
+        let wanted = std::io::stderr().is_terminal() && tracing::enabled!(tracing::Level::WARN);
+        let screen = wanted.then(|| {
             let screen = MultiProgress::new();
             let bar = screen.add(ProgressBar::new(1000));
             if let Ok(style) = ProgressStyle::with_template("{bar:32.green} {percent:>3} % {msg}") {
@@ -92,7 +93,8 @@ impl Progress {
         match &self.screen {
             // A terminal that went away is no reason to stop.
             Some((screen, _)) => drop(screen.println(line)),
-            None => eprintln!("{line}"),
+            None if tracing::enabled!(tracing::Level::WARN) => eprintln!("{line}"),
+            None => {}
         }
     }
 

@@ -1,49 +1,93 @@
 //! What `htl data verify` says of a folder.
 
-use anyhow::ensure;
-use htl_datasets::{AlikeImages, COLUMNS, DataFolder, Likeness, unused_in_words};
+use std::process::ExitCode;
 
-use crate::commands::print;
+use htl_datasets::{AlikeImages, COLUMNS, DataFolder, Likeness, unused_in_words};
+use serde::Serialize;
 
 /// How many pairs of photographs are written out.
 const SHOWN: usize = 20;
 
-/// Looks at everything and says what there is: numbers on standard output, what is wrong on standard error.
-pub(super) fn verified(data: &DataFolder) -> anyhow::Result<()> {
-    let inspection = data.inspect();
-    for line in found(data) {
-        print(&line)?;
+/// What a folder holds and what is wrong with it.
+#[derive(Debug, Serialize)]
+pub(super) struct Verified {
+    /// Files that match the manifest, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    intact_files: Option<usize>,
+    images: usize,
+    masks: usize,
+    /// Files that are not read and may have been meant to be.
+    suspicious_files: usize,
+    /// What there is, a line each.
+    found: Vec<String>,
+    /// Photographs that occur in more than one split.
+    alike: Vec<String>,
+    /// What cannot be used.
+    problems: Vec<String>,
+}
+
+impl Verified {
+    /// Looks at everything.
+    pub(super) fn of(data: &DataFolder, intact_files: Option<usize>) -> Self {
+        let inspection = data.inspect();
+        let samples = data.samples();
+        Self {
+            intact_files,
+            images: samples.len(),
+            masks: samples.iter().filter(|sample| sample.mask.is_some()).count(),
+            suspicious_files: data.unused().iter().filter(|file| file.reason.is_suspicious()).count(),
+            found: found(data),
+            alike: inspection.alike.iter().map(|pair| in_words(data, pair)).collect(),
+            problems: inspection.problems.iter().map(ToString::to_string).collect(),
+        }
     }
-    if !inspection.alike.is_empty() {
-        print(&format!(
-            "{} pairs of photographs in different splits are alike:",
-            inspection.alike.len()
-        ))?;
+
+    pub(super) fn words(&self) -> String {
+        let mut lines = Vec::new();
+        if let Some(intact) = self.intact_files {
+            lines.push(format!("{intact} files match the manifest"));
+        }
+        lines.push(format!("{} images, {} with a mask", self.images, self.masks));
+        lines.extend(self.found.iter().cloned());
+        if !self.alike.is_empty() {
+            lines.push(format!(
+                "{} pairs of photographs in different splits are alike:",
+                self.alike.len()
+            ));
+            lines.extend(self.alike.iter().take(SHOWN).map(|pair| format!("  {pair}")));
+        }
+        if self.alike.len() > SHOWN {
+            lines.push(format!("  and {} more", self.alike.len() - SHOWN));
+        }
+        lines.extend(self.problems.iter().cloned());
+        if !self.problems.is_empty() {
+            lines.push(format!(
+                "{} of {} images have a problem",
+                self.problems.len(),
+                self.images
+            ));
+        }
+        if self.suspicious_files > 0 {
+            lines.push(format!(
+                "{} files are not read: convert, rename or remove them",
+                self.suspicious_files
+            ));
+        }
+        lines.join("\n")
     }
-    for pair in inspection.alike.iter().take(SHOWN) {
-        print(&format!("  {}", in_words(data, pair)))?;
+
+    /// Success where nothing is wrong.
+    pub(super) fn verdict(&self) -> ExitCode {
+        match self.problems.len() + self.suspicious_files {
+            0 => ExitCode::SUCCESS,
+            _ => ExitCode::FAILURE,
+        }
     }
-    if inspection.alike.len() > SHOWN {
-        print(&format!("  and {} more", inspection.alike.len() - SHOWN))?;
-    }
-    for problem in &inspection.problems {
-        eprintln!("{problem}");
-    }
-    let (bad, all) = (inspection.problems.len(), data.samples().len());
-    ensure!(bad == 0, "{bad} of {all} images have a problem");
-    let unread = data.unused().iter().filter(|file| file.reason.is_suspicious()).count();
-    ensure!(
-        unread == 0,
-        "{unread} files are not read: convert, rename or remove them"
-    );
-    Ok(())
 }
 
 /// What is in a folder, and what is not read of it.
 fn found(data: &DataFolder) -> Vec<String> {
-    let masks = data.samples().iter().filter(|sample| sample.mask.is_some()).count();
-    let mut lines = vec![format!("{} images, {masks} with a mask", data.samples().len())];
-    lines.extend(unused_in_words(data.unused()));
+    let mut lines = unused_in_words(data.unused());
     let further = data.columns().iter().map(String::as_str);
     let further: Vec<&str> = further
         .filter(|column| !COLUMNS.contains(column) && !["lesion_id", "patient_id"].contains(column))
@@ -109,12 +153,16 @@ mod tests {
     fn masks_are_counted_and_what_is_not_read_is_an_error() {
         let place = tempfile::tempdir().unwrap();
         folder(place.path());
-        let open = || DataFolder::open(place.path()).unwrap();
-        verified(&open()).unwrap();
-        let lines = found(&open());
-        assert_eq!(lines[0], "6 images, 3 with a mask");
+        let look = || Verified::of(&DataFolder::open(place.path()).unwrap(), None);
+        let verified = look();
+        assert_eq!(verified.verdict(), ExitCode::SUCCESS);
+        assert!(
+            verified.words().starts_with("6 images, 3 with a mask\n"),
+            "{}",
+            verified.words()
+        );
         assert_eq!(
-            lines[1..],
+            verified.found,
             ["further columns: camera", "column sex: `Male` read as `male`"]
         );
         std::fs::rename(
@@ -122,17 +170,17 @@ mod tests {
             place.path().join("masks/i0.jpg"),
         )
         .unwrap();
-        let lines = found(&open());
-        assert_eq!(lines[0], "6 images, 2 with a mask");
+        let verified = look();
+        assert_eq!((verified.masks, verified.suspicious_files), (2, 1));
         assert!(
-            lines[1].starts_with("1 in masks/ not read") && lines[1].ends_with("`i0.jpg`"),
-            "{lines:?}"
+            verified.found[0].starts_with("1 in masks/ not read") && verified.found[0].ends_with("`i0.jpg`"),
+            "{verified:?}"
         );
+        assert_eq!(verified.verdict(), ExitCode::FAILURE);
         assert!(
-            verified(&open())
-                .unwrap_err()
-                .to_string()
-                .contains("1 files are not read")
+            verified
+                .words()
+                .ends_with("1 files are not read: convert, rename or remove them")
         );
     }
 }

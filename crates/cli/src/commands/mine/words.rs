@@ -16,11 +16,13 @@ const PRINTED: [&str; 6] = [
     column::DENSE_SPREAD,
 ];
 
-/// Says how well scores come out again over halves of the seeds.
-pub(super) fn say_reliability(rows: &[Reliability], by: &str) {
-    let Some(first) = rows.first() else { return };
-    eprintln!(
-        "Does it come out again? Halves of {} seeds, {} splits: Spearman's correlation, share of the hardest fifth in both",
+/// How well scores come out again over halves of the seeds.
+pub(super) fn reliability(rows: &[Reliability], by: &str) -> String {
+    let Some(first) = rows.first() else {
+        return String::new();
+    };
+    let mut words = format!(
+        "Does it come out again? Halves of {} seeds, {} splits: Spearman's correlation, share of the hardest fifth in both\n",
         first.seeds, first.splits
     );
     for row in rows
@@ -32,27 +34,14 @@ pub(super) fn say_reliability(rows: &[Reliability], by: &str) {
             names => format!(" beyond {}", names.join(", ")),
         };
         let number = |value: Option<f64>| value.map_or_else(|| "-".into(), |value| format!("{value:.2}"));
-        eprintln!(
-            "  {:<18} {:>5} {:>5}{beyond}",
+        words += &format!(
+            "  {:<18} {:>5} {:>5}{beyond}\n",
             row.score,
             number(row.spearman),
             number(row.overlap)
         );
     }
-}
-
-/// Says which rule selected how many.
-pub(super) fn say_selection(selection: &Selection, table: &ScoreTable) {
-    eprintln!(
-        "{} of {} images selected: {}",
-        selection.len(),
-        table.len(),
-        selection.outcome
-    );
-    let empty = empty(table);
-    if empty > 0 {
-        eprintln!("{empty} of {} images are empty in both populations", table.len());
-    }
+    words
 }
 
 /// Images in which neither population finds anything.
@@ -63,7 +52,7 @@ fn empty(table: &ScoreTable) -> usize {
 
 /// The record beside the table.
 #[derive(Serialize)]
-struct Record<'a> {
+pub(super) struct Record<'a> {
     #[serde(flatten)]
     outcome: &'a Outcome,
     /// The rule in words.
@@ -75,20 +64,35 @@ struct Record<'a> {
     stability: Option<f64>,
 }
 
-/// Writes the rule, what it met, and how stable its set is.
-pub(super) fn write_selection(
-    path: &Path,
-    selection: &Selection,
-    table: &ScoreTable,
-    stability: Option<f64>,
-) -> anyhow::Result<()> {
-    let record = Record {
-        outcome: &selection.outcome,
-        selection: selection.outcome.to_string(),
-        selected: selection.len(),
-        of: table.len(),
-        both_empty: empty(table),
-        stability,
-    };
-    Ok(write_whole(path, serde_json::to_string_pretty(&record)? + "\n")?)
+impl<'a> Record<'a> {
+    /// The rule, what it met, and how stable its set is.
+    pub(super) fn of(selection: &'a Selection, table: &ScoreTable, stability: Option<f64>) -> Self {
+        Self {
+            outcome: &selection.outcome,
+            selection: selection.outcome.to_string(),
+            selected: selection.len(),
+            of: table.len(),
+            both_empty: empty(table),
+            stability,
+        }
+    }
+
+    pub(super) fn write(&self, path: &Path) -> anyhow::Result<()> {
+        Ok(write_whole(path, serde_json::to_string_pretty(self)? + "\n")?)
+    }
+
+    /// Which rule selected how many.
+    pub(super) fn words(&self) -> String {
+        let Self {
+            selected,
+            of,
+            both_empty,
+            ..
+        } = self;
+        let mut words = format!("{selected} of {of} images selected: {}\n", self.selection);
+        if *both_empty > 0 {
+            words += &format!("{both_empty} of {of} images are empty in both populations\n");
+        }
+        words
+    }
 }

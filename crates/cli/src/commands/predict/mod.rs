@@ -12,7 +12,7 @@ use htl_report::{Colour, overlay};
 use htl_vocabulary::{file, write_rows, write_whole};
 use serde::Serialize;
 
-use super::{print, view_use};
+use super::{held, print, view_use};
 use crate::progress::Progress;
 
 /// `htl predict`.
@@ -75,6 +75,7 @@ impl Predict {
             );
         }
         let pictures = pictures::named_by(&self.images)?;
+        let _alone = held(&self.out)?;
         let (mut rows, mut coco, mut failures) = (Vec::new(), Coco::new(), Vec::new());
         let mut progress = Progress::new("predict");
         for (index, (name, path)) in pictures.iter().enumerate() {

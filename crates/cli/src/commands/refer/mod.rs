@@ -14,6 +14,7 @@ use htl_mining::check_sparsities;
 use htl_vocabulary::{ReferralChoice, ReferralThreshold, file, write_rows, write_whole};
 
 use self::files::Referred;
+use super::telling::Telling;
 use super::{choices, parse_split};
 use crate::progress::Progress;
 
@@ -64,6 +65,8 @@ pub struct Refer {
     /// The folder for the tables
     #[arg(long)]
     out: PathBuf,
+    #[command(flatten)]
+    telling: Telling,
 }
 
 /// Sparsities of pruned copies: those of docs/who-is-weak.md.
@@ -183,7 +186,8 @@ impl Refer {
             &self.out.join(file::REFERRAL_CHOICE),
             serde_json::to_string_pretty(&choice)? + "\n",
         )?;
-        super::print(&words::summary(&rule, &choice, &tables, &ensembles, &groups))
+        self.telling
+            .tell(&choice, || words::summary(&rule, &choice, &tables, &ensembles, &groups))
     }
 
     /// The rule that the options ask for.
