@@ -34,8 +34,14 @@ pub fn htl() -> &'static Path {
 /// When it cannot be built; the message says what to run.
 pub fn htl_bench() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
-    let args = ["--release", "--package", "htl-bench", "--bin", "htl-bench"];
-    PATH.get_or_init(|| built("HTL_BENCH_BIN", &args, "release", "htl-bench"))
+    PATH.get_or_init(|| {
+        built(
+            "HTL_BENCH_BIN",
+            &beside_htl(&["--package", "htl-bench", "--bin", "htl-bench"]),
+            "release",
+            "htl-bench",
+        )
+    })
 }
 
 /// The `htl-planted` binary: `htl` with a mistake in its trainings.
@@ -44,10 +50,19 @@ pub fn htl_bench() -> &'static Path {
 /// When it cannot be built; the message says what to run.
 pub fn htl_planted() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
-    // Beside htl-cli, for the same features of what both are built from: nothing of it is built twice.
-    let packages = ["--package", "htl-cli", "--package", "htl-faults"];
-    let args = [&["--release"], &packages[..], &["--bin", "htl-planted"]].concat();
-    PATH.get_or_init(|| built("HTL_PLANTED_BIN", &args, "release", "htl-planted"))
+    PATH.get_or_init(|| {
+        built(
+            "HTL_PLANTED_BIN",
+            &beside_htl(&["--package", "htl-faults", "--bin", "htl-planted"]),
+            "release",
+            "htl-planted",
+        )
+    })
+}
+
+/// A release build with the features of what `htl` is built from: nothing of it is built twice.
+fn beside_htl<'a>(args: &[&'a str]) -> Vec<&'a str> {
+    [&["--release", "--package", "htl-cli"], args].concat()
 }
 
 /// The `xtask` binary.

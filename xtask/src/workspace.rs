@@ -58,7 +58,17 @@ pub fn build(package: &str, binary: &str) -> Result<PathBuf> {
         bail!("there is no repository here to build `{binary}` from: give a ready-made one");
     }
     let mut command = cargo();
-    command.args(["build", "--release", "--package", package, "--bin", binary]);
+    // Beside htl-cli, for the same features of what all programs are built from: nothing of it is built twice.
+    command.args([
+        "build",
+        "--release",
+        "--package",
+        "htl-cli",
+        "--package",
+        package,
+        "--bin",
+        binary,
+    ]);
     let status = command.status().context("cannot run cargo")?;
     if !status.success() {
         bail!("building `{binary}` failed; cargo's messages above say why");

@@ -74,10 +74,9 @@ impl Formats {
     fn in_words(self) -> &'static str {
         match self {
             Self::Kept => "neither PNG nor JPEG",
-            #[cfg(feature = "tiff")]
-            Self::Convertible => "neither PNG, JPEG, BMP nor TIFF",
-            #[cfg(not(feature = "tiff"))]
-            Self::Convertible => "neither PNG, JPEG nor BMP (TIFF is read by a program built with the feature `tiff`)",
+            Self::Convertible => {
+                "neither PNG, JPEG nor BMP (TIFF and DICOM are read by a program built with the features `tiff` and `dicom`)"
+            }
         }
     }
 }
@@ -99,6 +98,11 @@ pub(crate) fn decoded<T>(
     }
     if bytes.starts_with(&[0xff, 0xd8]) && !jpeg_is_complete(&bytes) {
         return Err(problem("the JPEG is truncated: its end marker is missing".to_owned()));
+    }
+    #[cfg(feature = "dicom")]
+    if formats == Formats::Convertible && crate::dicom::is_dicom(&bytes) {
+        let _share = BUDGET.take(WHOLE / 4);
+        return convert(crate::dicom::photograph(&bytes).map_err(problem)?);
     }
     let reader = ImageReader::new(Cursor::new(&bytes))
         .with_guessed_format()

@@ -23,6 +23,8 @@ mod boxes;
 mod catalogue;
 mod checksum;
 mod decode;
+#[cfg(feature = "dicom")]
+mod dicom;
 mod error;
 #[cfg(feature = "fetch")]
 mod fetch;

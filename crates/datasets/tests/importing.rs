@@ -449,3 +449,28 @@ fn what_cannot_be_imported_says_why() {
     assert_eq!(fs::read(place.path("out.importing/mine.txt")).unwrap(), b"precious");
     assert!(place.path("data/images/a.png").exists());
 }
+
+/// DICOM gives its pixels, and nothing of whom they are of.
+#[cfg(all(feature = "dicom", feature = "tiff"))]
+#[test]
+fn dicom_photographs_and_tiff_masks() {
+    let place = Place::new();
+    let stored = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/dicom/plain.dcm");
+    for id in 0..3 {
+        place.file(&format!("data/images/p{id}.dcm"), &fs::read(&stored).unwrap());
+        let mask = encoded(&disc(12, 8).into(), ImageFormat::Tiff);
+        place.file(&format!("data/masks/p{id}.tif"), &mask);
+    }
+    let done = place.import(Origin::Folder, &[place.path("data")]).unwrap();
+    assert_eq!((done.images, done.masks), (3, 3));
+    for sample in place.folder().samples() {
+        assert_eq!(image::open(&sample.image).unwrap().into_rgb8(), stored_picture());
+        let bytes = fs::read(&sample.image).unwrap();
+        assert!(!bytes.windows(6).any(|part| part == b"Nobody"));
+    }
+}
+
+#[cfg(all(feature = "dicom", feature = "tiff"))]
+fn stored_picture() -> image::RgbImage {
+    image::RgbImage::from_fn(12, 8, |x, y| image::Rgb([(x * 20) as u8, (y * 30) as u8, 100]))
+}

@@ -1,7 +1,7 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
-use htl_datasets::{Manifest, parse_metadata, read_ids, read_mask, read_prediction, read_rgb};
+use htl_datasets::{ImportOptions, Manifest, Origin, import, parse_metadata, read_ids, read_mask, read_prediction, read_rgb};
 use htl_experiment::{Profile, campaign::Campaign};
 use htl_metrics::{BandParams, Baseline, Better, ImageScores, Mask, PerImage, PerImageRow, Runs};
 use htl_mining::{Encoding, FeatureTable, Population, ScoreRow, ScoreTable};
@@ -42,6 +42,21 @@ pub const READERS: &[Reader] = &[
                 true => Ok(()),
                 false => Err(format!("{NOT_FINITE}: a truth reads as another prediction")),
             }
+        },
+    },
+    Reader {
+        name: "archive",
+        file: "photos",
+        corpus: |_| vec![golden("archives/photos.zip"), golden("archives/photos.tar.gz")],
+        read: |path| imported(Origin::Folder, &[path.to_path_buf()]),
+    },
+    Reader {
+        name: "coco",
+        file: "coco.json",
+        corpus: |_| vec![golden("archives/coco.json")],
+        read: |path| {
+            let photos = Path::new(GOLDEN).join("archives/photos.zip");
+            imported(Origin::Coco, &[photos, path.to_path_buf()])
         },
     },
     Reader {
@@ -213,10 +228,22 @@ fn data_folder() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data-manifest/embedded")
 }
 
-/// A small committed image of htl-datasets.
+/// Small committed files of htl-datasets.
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../crates/datasets/tests/golden");
+
 fn golden(name: &str) -> Vec<u8> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/datasets/tests/golden");
-    std::fs::read(folder.join(name)).unwrap_or_default()
+    std::fs::read(Path::new(GOLDEN).join(name)).unwrap_or_default()
+}
+
+/// Imports into a folder of its own; nothing else may be there afterwards.
+fn imported(origin: Origin, given: &[PathBuf]) -> Result<(), String> {
+    let place = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let outcome = said(import(origin, given, &place.path().join("out"), &ImportOptions::default()));
+    let entries = std::fs::read_dir(place.path()).map_err(|error| error.to_string())?;
+    match entries.count() == usize::from(outcome.is_ok()) {
+        true => outcome.map(drop),
+        false => Err(format!("{NOT_FINITE}: it left something behind, or nothing")),
+    }
 }
 
 fn written(folder: &Path, name: &str, write: impl FnOnce(&Path)) -> Vec<u8> {
