@@ -43,6 +43,6 @@ fn absurd_settings_are_refused_shortly() {
     let line = format!("data = \"d\"\nsetting = {}\n", "x".repeat(1_000_000));
     assert!(train(&line, "seed=1").contains("more characters"));
     assert!(train("data = \"d\"\n", "batch=4611686018427387904").contains("from 1 to 65536"));
-    assert!(train("data = \"d\"\n", "size=1048576").contains("from 8 to 8192"));
+    assert!(train("data = \"d\"\n", "size=1048576").contains("from 8 to 2048"));
     assert!(train("dta = \"d\"\n", "seed=1").contains("did you mean `data`?"));
 }

@@ -301,9 +301,7 @@ pub(crate) fn list(names: &[String]) -> String {
 /// A word on sizes that differ by a quarter turn.
 fn turned(mask: (u32, u32), image: (u32, u32)) -> &'static str {
     match mask == (image.1, image.0) {
-        true => {
-            " (it lies on its side: the photograph is shown as its EXIF orientation says, and the mask has to be turned likewise)"
-        }
+        true => " (it lies on its side: turn it as the photograph is shown, with its EXIF orientation if it has one)",
         false => "",
     }
 }

@@ -175,6 +175,11 @@ impl DataFolder {
         &self.unused
     }
 
+    /// Lesions and patients that the table puts into more than one split, in words; `None` if there are none.
+    pub fn parted(&self) -> Option<String> {
+        parted_in_words(&self.samples)
+    }
+
     /// The file that the split was read from or written to, if `metadata.csv` did not give it.
     pub fn splits_file(&self) -> Option<&Path> {
         self.splits_file.as_deref()

@@ -49,7 +49,7 @@ impl ImageSet {
             _ => {
                 return Err(DatasetError::Parameter {
                     name: "image size",
-                    expected: "from 1 to 8192 pixels",
+                    expected: "from 1 to 2048 pixels",
                     found: size.to_string(),
                 });
             }

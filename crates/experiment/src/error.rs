@@ -46,15 +46,13 @@ pub enum ExperimentError {
     },
     /// The data folder changed while the experiment ran.
     #[error(
-        "{} changed while the experiment ran, so its results would be of no known data; put the data back or delete {}, \
-         then run again",
-        folder.display(), stages.display()
+        "{} changed while the experiment ran: what was being made of it was not kept; leave the data alone, or put them back, \
+         and run the same command again",
+        folder.display()
     )]
     DataChanged {
         /// The data folder.
         folder: PathBuf,
-        /// The folder of the stages.
-        stages: PathBuf,
     },
     /// There is no profile of that name.
     #[error("no profile is called `{name}`; there are {}", known.join(", "))]

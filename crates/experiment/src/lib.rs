@@ -19,6 +19,7 @@
 //! ```
 pub mod campaign;
 mod data;
+mod data_state;
 pub mod design;
 pub mod engine;
 mod error;

@@ -211,7 +211,7 @@ impl Profile {
         unless(
             self.size > 0 && self.size.is_multiple_of(8) && self.size <= LARGEST_SIDE,
             "size",
-            "a multiple of 8 up to 8192",
+            "a multiple of 8 up to 2048",
             self.size.to_string(),
         )?;
         let seeds = [

@@ -50,8 +50,7 @@ impl<'a> Workplace<'a> {
     /// Writes a plan, and runs what is not done of it.
     ///
     /// # Errors
-    /// What the engine fails or stops with; [`ExperimentError::DataChanged`] where the data are not what they were either:
-    /// the same command would go on from stages that were made of other data.
+    /// What the engine fails or stops with; [`ExperimentError::DataChanged`] where the data are not what they were, either.
     pub fn carry_out(&self, plan: &Plan) -> Result<Vec<Done>, ExperimentError> {
         plan.write(&self.run.out)?;
         let run = Run {
@@ -80,7 +79,6 @@ impl<'a> Workplace<'a> {
         }
         Err(ExperimentError::DataChanged {
             folder: self.run.data.clone(),
-            stages: self.run.out.join("stages"),
         })
     }
 }

@@ -99,6 +99,17 @@ fn in_turn(table: &ScoreTable, column: &str, budget: usize, rule: QueryRule, see
             available: ids.len(),
         });
     }
+    if rule != QueryRule::Random {
+        let scores = table.column(column)?;
+        let first = scores.first().copied().flatten();
+        if ids.len() > 1 && scores.iter().flatten().all(|score| Some(*score) == first) {
+            return Err(MiningError::AllTied {
+                column: column.to_owned(),
+                images: ids.len(),
+                empty: 0,
+            });
+        }
+    }
     if let QueryRule::SampledTop { fraction } = rule {
         let pool = count_of(fraction, ids.len())?.max(budget);
         ids.truncate(pool);
@@ -116,6 +127,21 @@ fn in_turn(table: &ScoreTable, column: &str, budget: usize, rule: QueryRule, see
 mod tests {
     use super::*;
     use crate::table::ScoreRow;
+
+    /// Where all scores are equal, nobody is harder than anybody.
+    #[test]
+    fn equal_scores_choose_nobody() {
+        let mut equal = ScoreTable::new(["score"]);
+        for row in table().rows() {
+            let scores = vec![Some(0.25)];
+            equal.push(ScoreRow { scores, ..row.clone() }).unwrap();
+        }
+        assert!(matches!(
+            query(&equal, "score", 1, QueryRule::Top, 0),
+            Err(MiningError::AllTied { .. })
+        ));
+        assert_eq!(query(&equal, "score", 1, QueryRule::Random, 0).unwrap().len(), 1);
+    }
 
     /// Scores 0 to 29.
     fn table() -> ScoreTable {

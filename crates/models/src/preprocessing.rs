@@ -35,7 +35,7 @@ impl Preprocessing {
     pub fn check(&self) -> Result<(), ModelError> {
         let error = |key, expected, found: String| Err(ModelError::Config { key, expected, found });
         if !(8..=LARGEST_SIDE).contains(&self.size) || !self.size.is_multiple_of(8) {
-            return error("size", "a multiple of 8 from 8 to 8192", self.size.to_string());
+            return error("size", "a multiple of 8 from 8 to 2048", self.size.to_string());
         }
         if self.mean.is_empty() || self.mean.iter().any(|mean| !mean.is_finite()) {
             return error("mean", "one finite number per channel", format!("{:?}", self.mean));

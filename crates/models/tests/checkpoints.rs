@@ -249,12 +249,12 @@ fn bad_records_are_told() {
     );
     check(
         &|record| record["preprocessing"]["size"] = 100.into(),
-        "`size` must be a multiple of 8 from 8 to 8192, found 100",
+        "`size` must be a multiple of 8 from 8 to 2048, found 100",
     );
     for size in [0, 8200, 1 << 20, (1u64 << 63) - 8] {
         check(
             &|record| record["preprocessing"]["size"] = size.into(),
-            "`size` must be a multiple of 8 from 8 to 8192",
+            "`size` must be a multiple of 8 from 8 to 2048",
         );
     }
     check(

@@ -32,7 +32,7 @@ pub struct TrainConfig {
     pub data: PathBuf,
     /// One seed for initialisation, order and augmentation.
     pub seed: u64,
-    /// Side of the square the network sees, in pixels; a multiple of 8, at most 8192.
+    /// Side of the square the network sees, in pixels; a multiple of 8, at most 2048.
     pub size: usize,
     /// Channels of the first block, at most 1024.
     pub width: usize,
@@ -181,7 +181,7 @@ impl TrainConfig {
         need(
             (8..=LARGEST_SIDE).contains(&c.size) && c.size.is_multiple_of(8),
             "size",
-            "a multiple of 8 from 8 to 8192",
+            "a multiple of 8 from 8 to 2048",
             c.size.to_string(),
         )?;
         need(

@@ -64,8 +64,8 @@ pub use spelling::{MergedSpelling, composed, known};
 pub use table::{Table, TableError, TableRow};
 pub use whole::{remove_forsaken, rename_folder, write_whole, write_whole_with};
 
-/// Largest side of the square that a network sees, in pixels: one image of it is 0.8 GB of 32-bit numbers.
-pub const LARGEST_SIDE: usize = 8192;
+/// Largest side of the square that a network sees, in pixels: one channel of it is 17 MB of 32-bit numbers, and networks have hundreds.
+pub const LARGEST_SIDE: usize = 2048;
 
 /// Most images in a gradient step: more than any memory holds, few enough to make a list of.
 pub const LARGEST_BATCH: usize = 1 << 16;

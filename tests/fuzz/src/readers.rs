@@ -1,7 +1,9 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
-use htl_datasets::{ImportOptions, Manifest, Origin, import, parse_metadata, read_ids, read_mask, read_prediction, read_rgb};
+use htl_datasets::{
+    ImportOptions, Manifest, Origin, import, parse_metadata, read_ids, read_mask, read_prediction, read_rgb,
+};
 use htl_experiment::{Profile, campaign::Campaign};
 use htl_metrics::{BandParams, Baseline, Better, ImageScores, Mask, PerImage, PerImageRow, Runs};
 use htl_mining::{Encoding, FeatureTable, Population, ScoreRow, ScoreTable};
@@ -238,7 +240,12 @@ fn golden(name: &str) -> Vec<u8> {
 /// Imports into a folder of its own; nothing else may be there afterwards.
 fn imported(origin: Origin, given: &[PathBuf]) -> Result<(), String> {
     let place = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let outcome = said(import(origin, given, &place.path().join("out"), &ImportOptions::default()));
+    let outcome = said(import(
+        origin,
+        given,
+        &place.path().join("out"),
+        &ImportOptions::default(),
+    ));
     let entries = std::fs::read_dir(place.path()).map_err(|error| error.to_string())?;
     match entries.count() == usize::from(outcome.is_ok()) {
         true => outcome.map(drop),

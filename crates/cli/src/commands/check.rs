@@ -103,6 +103,17 @@ impl Check {
         let baseline = Baseline::from_runs(key, better, &runs, params)?;
         write_whole(&self.baseline, serde_json::to_vec_pretty(&baseline)?)?;
         let (mean, count) = (baseline.mean, tables.len());
+        let values = baseline.table();
+        if values
+            .iter()
+            .enumerate()
+            .any(|(place, run)| values[..place].contains(run))
+        {
+            eprintln!(
+                "warning: two runs have the same value for every image: copies of one result say nothing of noise, and the band is \
+                 too narrow"
+            );
+        }
         match baseline.band {
             Some(band) => print(&format!("baseline: {key} {mean:.4}, band {band:.4} from {count} runs"))?,
             None => print(&format!("baseline: {key} {mean:.4} from {count} run(s)"))?,

@@ -164,7 +164,8 @@ impl Mine {
         if let Ok(Some(selection)) = &selected {
             table.mark(selection)?;
         }
-        // Scores are kept even if nothing can be selected by them.
+        // Scores are kept even if nothing can be selected by them; what an earlier table was selected by goes with it.
+        std::fs::remove_file(self.beside("selection.json")).ok();
         table.write(&self.out)?;
         if let Some(selection) = selected? {
             let stability = match &halves {

@@ -66,9 +66,12 @@ pub fn prune_checkpoint(
     let emptied = emptied(&left);
     if !emptied.is_empty() {
         tracing::warn!(
-            "no weight is left in {}: the network cannot tell images apart through it; choose a lower --sparsity or a \
-             method that prunes each layer alike",
-            emptied.join(", ")
+            "no weight is left in {}: the network cannot tell images apart through it; choose a lower --sparsity{}",
+            emptied.join(", "),
+            match criterion.name {
+                name if name.starts_with("layer") => "",
+                _ => ", or a method that prunes each layer alike",
+            }
         );
     }
     let meta = Checkpoint {

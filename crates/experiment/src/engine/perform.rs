@@ -8,6 +8,7 @@ use super::child::{self, End};
 use super::record::{Failure, Record, log_path, partial};
 use super::{Run, Wish};
 use crate::ExperimentError;
+use crate::data_state::PlannedData;
 use crate::error::io;
 use crate::plan::{Action, CONFIG, Place, Plan, Stage, Unfinished};
 
@@ -29,10 +30,13 @@ pub fn perform(
     attempt(plan, stage, run, wish, progress).map_err(|error| {
         let message = error.to_string();
         Failure::leave(&run.out, stage, &message);
-        ExperimentError::Stage {
-            stage: stage.name.clone(),
-            message,
-            partial: partial(&run.out, stage),
+        match error {
+            ExperimentError::DataChanged { .. } => error,
+            _ => ExperimentError::Stage {
+                stage: stage.name.clone(),
+                message,
+                partial: partial(&run.out, stage),
+            },
         }
     })
 }
@@ -61,27 +65,42 @@ fn attempt(
         // No completion record, or damaged files: discard the folder and run the stage again.
         fs::remove_dir_all(&done).map_err(io(&done, "remove"))?;
     }
-    match &stage.action {
-        Action::Native(native) => {
-            restart(&folder)?;
-            native.run(place)?;
-        }
-        Action::Htl(call) => {
-            if stage.kind.unfinished() == Unfinished::Restart {
+    let planned = PlannedData {
+        folder: &plan.data,
+        sha256: &plan.data_sha256,
+        state: &plan.data_state,
+    };
+    let end = planned.unchanged(|| {
+        match &stage.action {
+            Action::Native(native) => {
                 restart(&folder)?;
+                native.run(place)?;
             }
-            fs::create_dir_all(&folder).map_err(io(&folder, "create"))?;
-            let (args, config) = call.resolve(place)?;
-            if let Some(config) = config {
-                let path = folder.join(CONFIG);
-                write_whole(&path, config).map_err(ExperimentError::NotWritten)?;
-            }
-            let device = ["--device".to_owned(), plan.device.clone()];
-            let args: Vec<String> = device.into_iter().chain(args).collect();
-            if child::run(&run.htl, &args, run.threads, &log, wish, progress)? == End::Stopped {
-                return Ok(None);
+            Action::Htl(call) => {
+                if stage.kind.unfinished() == Unfinished::Restart {
+                    restart(&folder)?;
+                }
+                fs::create_dir_all(&folder).map_err(io(&folder, "create"))?;
+                let (args, config) = call.resolve(place)?;
+                if let Some(config) = config {
+                    let path = folder.join(CONFIG);
+                    write_whole(&path, config).map_err(ExperimentError::NotWritten)?;
+                }
+                let device = ["--device".to_owned(), plan.device.clone()];
+                let args: Vec<String> = device.into_iter().chain(args).collect();
+                if child::run(&run.htl, &args, run.threads, &log, wish, progress)? == End::Stopped {
+                    return Ok(End::Stopped);
+                }
             }
         }
+        Ok(End::Finished)
+    });
+    if matches!(end, Err(ExperimentError::DataChanged { .. })) {
+        // What was made of other data is nothing to go on from.
+        fs::remove_dir_all(&folder).ok();
+    }
+    if end? == End::Stopped {
+        return Ok(None);
     }
     let seconds = (begin.elapsed().as_secs_f64() * 1000.).round() / 1000.;
     let record = Record::of(stage, &folder, seconds)?;

@@ -19,6 +19,7 @@ pub(crate) use native::{FIRST_HALF, GROUP, LIST_SIZES, concatenate, fold_file, h
 pub use value::{Place, Value};
 
 use crate::ExperimentError;
+use crate::data_state::data_state;
 use crate::error::io;
 
 /// Version of the format of `plan.json`.
@@ -198,6 +199,10 @@ pub struct Plan {
     pub device: String,
     /// The data folder.
     pub data: PathBuf,
+    /// SHA-256 of its content.
+    pub data_sha256: String,
+    /// Names, sizes and times of its files when the plan was made, as one hash.
+    pub data_state: String,
     /// In the order in which they were added.
     pub stages: Vec<Stage>,
 }
@@ -251,7 +256,9 @@ impl Plan {
             base: hex(&key),
             program,
             device,
+            data_state: data_state(&data),
             data,
+            data_sha256,
             stages: Vec::new(),
         }
     }

@@ -20,6 +20,9 @@ pub(super) struct Verified {
     suspicious_files: usize,
     /// What there is, a line each.
     found: Vec<String>,
+    /// Lesions and patients that are in more than one split.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parted: Option<String>,
     /// Photographs that occur in more than one split.
     alike: Vec<String>,
     /// What cannot be used.
@@ -37,6 +40,7 @@ impl Verified {
             masks: samples.iter().filter(|sample| sample.mask.is_some()).count(),
             suspicious_files: data.unused().iter().filter(|file| file.reason.is_suspicious()).count(),
             found: found(data),
+            parted: data.parted(),
             alike: inspection.alike.iter().map(|pair| in_words(data, pair)).collect(),
             problems: inspection.problems.iter().map(ToString::to_string).collect(),
         }
@@ -49,6 +53,7 @@ impl Verified {
         }
         lines.push(format!("{} images, {} with a mask", self.images, self.masks));
         lines.extend(self.found.iter().cloned());
+        lines.extend(self.parted.clone());
         if !self.alike.is_empty() {
             lines.push(format!(
                 "{} pairs of photographs in different splits are alike:",
