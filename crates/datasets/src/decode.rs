@@ -63,12 +63,9 @@ pub(crate) enum Formats {
 
 impl Formats {
     fn hold(self, format: ImageFormat) -> bool {
-        let convertible = match format {
-            ImageFormat::Bmp => cfg!(feature = "import"),
-            ImageFormat::Tiff => cfg!(feature = "tiff"),
-            _ => false,
-        };
-        matches!(format, ImageFormat::Png | ImageFormat::Jpeg) || (self == Self::Convertible && convertible)
+        let bitmap = format == ImageFormat::Bmp && cfg!(feature = "import");
+        let tiff = format == ImageFormat::Tiff && cfg!(feature = "tiff");
+        matches!(format, ImageFormat::Png | ImageFormat::Jpeg) || (self == Self::Convertible && (bitmap || tiff))
     }
 
     fn in_words(self) -> &'static str {
