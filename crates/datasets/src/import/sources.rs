@@ -10,6 +10,9 @@ use crate::{DatasetError, sha256_file};
 /// Endings of names of archives, also of those that are not read: they are said.
 const PACKED: [&str; 8] = [".zip", ".tar.gz", ".tgz", ".tar", ".rar", ".7z", ".tar.xz", ".tar.bz2"];
 
+/// Beside archives that `fetch` brought.
+const CHECKSUM: &str = ".sha256";
+
 /// A file of the data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Found {
@@ -52,7 +55,7 @@ impl Sources {
             let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
             let relative = format!("{relative}/{name}");
             let kind = entry.file_type().map_err(DatasetError::read(&path))?;
-            if is_hidden(&name) {
+            if is_hidden(&name) || without_ending(&name, CHECKSUM).is_some() {
                 continue;
             }
             if kind.is_dir() {

@@ -45,7 +45,11 @@ pub(super) fn assigned(
     if some < 2 {
         let items: Vec<(&str, Vec<String>)> = pairs.images.keys().map(|id| (id.as_str(), keys(id))).collect();
         let made = grouped_split(&items, SplitFractions::default(), seed)?;
-        return Ok((made, format!("no split is given: one was drawn with seed {seed}")));
+        let why = match given.values().next() {
+            Some(only) => format!("every image is for {only}"),
+            None => "no split is given".to_owned(),
+        };
+        return Ok((made, format!("{why}: a split was drawn with seed {seed}")));
     }
     if !without.is_empty() {
         return Err(DatasetError::Import {
