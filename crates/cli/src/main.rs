@@ -102,6 +102,16 @@ enum Command {
     Device,
 }
 
+impl Command {
+    /// Whether it saves what it has when a signal ends it, so that the same command goes on.
+    fn goes_on_after_signals(&self) -> bool {
+        matches!(
+            self,
+            Self::Train(_) | Self::Sparsity(_) | Self::Reproduce(_) | Self::Campaign(_) | Self::Stage(_)
+        )
+    }
+}
+
 fn main() -> ExitCode {
     // SAFETY: no other thread has been started yet.
     unsafe { htl_device::leave_the_cores_to_operations() };
@@ -115,7 +125,11 @@ fn main() -> ExitCode {
         .init();
     parent::exit_with_parent();
     htl_ops::keep_freed_memory();
-    match start_threads().and_then(|()| run(cli)) {
+    let told = || match cli.command.goes_on_after_signals() {
+        true => Ok(()),
+        false => signals::tell_on_signals().context("cannot install signal handlers"),
+    };
+    match start_threads().and_then(|()| told()).and_then(|()| run(cli)) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {}", causes(&error));

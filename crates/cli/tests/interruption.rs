@@ -173,3 +173,31 @@ fn a_stopped_search_leaves_nothing() {
     assert!(said.contains("nothing is kept"), "{said}");
     assert_eq!(fs::read_dir(root.join("found")).unwrap().count(), 0);
 }
+
+/// A command that has nothing to save says so when it is ended, and ends as the signal wants it.
+#[test]
+fn other_commands_say_that_they_end() {
+    use std::os::unix::process::ExitStatusExt;
+
+    let place = tempfile::tempdir().unwrap();
+    let never_written = place.path().join("results.csv");
+    assert!(Command::new("mkfifo").arg(&never_written).status().unwrap().success());
+    for (signal, number) in [("-TERM", 15), ("-INT", 2)] {
+        let child = Command::new(env!("CARGO_BIN_EXE_htl"))
+            .args(["check", "--baseline", "none.json", "--results"])
+            .arg(&never_written)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(1500));
+        let sent = Command::new("kill")
+            .args([signal, &child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(sent.success());
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.signal(), Some(number), "{said}");
+        assert!(said.contains("begins anew"), "{said}");
+    }
+}

@@ -35,6 +35,8 @@ pub struct Reproduce {
     pub data_name: String,
     /// The data folder as it was asked for; `None` for the one that comes with the program.
     pub data_given: Option<String>,
+    /// Further options as they were given, for the command that makes the run again.
+    pub options_given: Vec<String>,
     /// The output folder.
     pub out: PathBuf,
     /// Which part.
@@ -142,7 +144,9 @@ fn plan_for(reproduce: &Reproduce, data: &DataFolder, data_sha256: String) -> Re
         dataset,
         extras,
     };
-    reproduce.selection.cut(design(&reproduce.profile, base, data))
+    let mut experiment = design(&reproduce.profile, base, data);
+    experiment.outline.options_given = reproduce.options_given.clone();
+    reproduce.selection.cut(experiment)
 }
 
 /// Runs the experiment: plans it, runs what is missing, publishes what people read.
@@ -408,6 +412,7 @@ mod tests {
                 device: "cpu".into(),
                 data: "data".into(),
                 data_given: None,
+                options_given: Vec::new(),
                 dataset: Default::default(),
                 settings: settings.iter().map(setting).collect(),
                 primary: Default::default(),

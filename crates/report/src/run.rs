@@ -212,7 +212,14 @@ fn notes(run: &RunFile) -> Vec<String> {
 
 /// The command that makes this run again, to be pasted into a shell.
 fn reproduce(run: &RunFile, root: &Path) -> String {
-    let mut command = format!("cargo xtask reproduce --profile {}", shell_word(&run.profile));
+    let own_profile = run.options_given.iter().any(|option| option == "--profile-file");
+    let mut command = "cargo xtask reproduce".to_owned();
+    if !own_profile {
+        command.push_str(&format!(" --profile {}", shell_word(&run.profile)));
+    }
+    for option in &run.options_given {
+        command.push_str(&format!(" {}", shell_word(option)));
+    }
     let data = match &run.data_given {
         Some(given) => given.clone(),
         None if run.dataset.name == EMBEDDED => return command,

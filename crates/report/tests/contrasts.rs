@@ -98,6 +98,7 @@ fn run(root: &Path) -> RunFile {
         device: "cpu".into(),
         data: "data".into(),
         data_given: None,
+        options_given: Vec::new(),
         dataset: Dataset::default(),
         settings: ["supervised", "semi-supervised", "weakly-supervised"]
             .map(|key| (key.to_owned(), files.clone()))

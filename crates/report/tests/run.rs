@@ -81,6 +81,7 @@ fn run(root: &Path) -> RunFile {
         device: "cuda".into(),
         data: "../it's mine".into(),
         data_given: None,
+        options_given: Vec::new(),
         dataset: Dataset {
             name: "it's mine".into(),
             train: 4,
@@ -165,6 +166,13 @@ fn the_command_is_quoted_and_names_the_data_as_given() {
     assert!(command(&run).ends_with(&format!("--data {}", absolute.display())));
     run.dataset.name = "embedded".into();
     assert_eq!(command(&run), "cargo xtask reproduce --profile own");
+    run.options_given = ["--profile-file", "my own.toml", "--only", "supervised"]
+        .map(str::to_owned)
+        .to_vec();
+    assert_eq!(
+        command(&run),
+        "cargo xtask reproduce --profile-file 'my own.toml' --only supervised"
+    );
 }
 
 #[test]

@@ -21,6 +21,9 @@ pub struct RunFile {
     /// `--data` as it was given to the run; `None` for the data that come with the repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_given: Option<String>,
+    /// Further options as they were given to the run: `--profile-file`, `--only`, `--seeds`, `--precision`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options_given: Vec<String>,
     /// Name and size of the data.
     pub dataset: Dataset,
     /// By setting.

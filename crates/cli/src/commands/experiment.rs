@@ -64,11 +64,34 @@ impl ExperimentArgs {
             profile.precision = precision;
         }
         let mut reproduce = self.place.run_of(profile, device)?;
+        reproduce.options_given = self.options_given();
         reproduce.selection = Selection {
             only: self.only.clone(),
             seeds: self.seeds,
         };
         Ok(reproduce)
+    }
+
+    /// The options besides profile and data, as they were given.
+    fn options_given(&self) -> Vec<String> {
+        let profile = self
+            .profile_file
+            .as_ref()
+            .map(|path| path.to_string_lossy().into_owned());
+        let only = (!self.only.is_empty()).then(|| self.only.join(","));
+        [
+            ("--profile-file", profile),
+            ("--only", only),
+            ("--seeds", self.seeds.map(|seeds| seeds.to_string())),
+            (
+                "--precision",
+                self.precision.map(|precision| precision.name().to_owned()),
+            ),
+        ]
+        .into_iter()
+        .filter_map(|(option, value)| Some([option.to_owned(), value?]))
+        .flatten()
+        .collect()
     }
 }
 
@@ -100,6 +123,7 @@ impl PlaceArgs {
             profile,
             data,
             data_name,
+            options_given: Vec::new(),
             data_given: self.data.as_ref().map(|data| data.to_string_lossy().into_owned()),
             out,
             selection: Selection::default(),

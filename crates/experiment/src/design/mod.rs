@@ -96,6 +96,7 @@ pub fn design(profile: &Profile, base: Base, data: DataOf) -> Experiment {
             device,
             data: shown,
             data_given: data.given,
+            options_given: Vec::new(),
             dataset: data.dataset,
             settings,
             primary: profile.primary.clone(),

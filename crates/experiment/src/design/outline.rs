@@ -17,6 +17,8 @@ pub struct Outline {
     pub data: String,
     /// The data folder as it was asked for; `None` for the one that comes with the program.
     pub data_given: Option<String>,
+    /// Further options as they were given.
+    pub options_given: Vec<String>,
     /// Name and size of the data.
     pub dataset: Dataset,
     /// By setting.
@@ -145,6 +147,7 @@ impl Outline {
             device: self.device.clone(),
             data: self.data.clone(),
             data_given: self.data_given.clone(),
+            options_given: self.options_given.clone(),
             dataset: self.dataset.clone(),
             settings: self
                 .settings
