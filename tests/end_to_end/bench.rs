@@ -1,6 +1,6 @@
 //! `htl bench`, `htl-bench` and `cargo xtask bench` through the real programs.
 
-use htl_tests::{fails_with, htl, htl_bench, must, root, run, run_htl, stderr, succeeds, xtask};
+use htl_tests::{fails_with, htl, htl_bench, must, root, run, run_htl, stderr, succeeds, tool_fails_with, xtask};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::process::{Command, Output};
@@ -53,7 +53,7 @@ fn a_training_step_of_the_u_net_is_measured() {
         &run_htl(&[&["bench"][..], &refused].concat()),
         &["--size", "multiple of 8", "20"],
     );
-    fails_with(&measured(&refused), &["--size", "multiple of 8", "20"]);
+    tool_fails_with(&measured(&refused), &["--size", "multiple of 8", "20"]);
     fails_with(
         &run_htl(&["--device", "cpu", "bench", "train-step", "--dtype", "bf16"]),
         &["--dtype bf16", "--device cuda", "cpu"],
@@ -69,7 +69,7 @@ fn a_training_step_of_mobilenet_is_measured() {
     assert_eq!(row["network"], "mobilenet-v2");
     assert!(row["width"].is_null(), "{row}");
     for flag in ["--end-to-end", "--by-operation"] {
-        fails_with(&measured(&[&network[..], &[flag]].concat()), &[flag, "unet"]);
+        tool_fails_with(&measured(&[&network[..], &[flag]].concat()), &[flag, "unet"]);
     }
 }
 
@@ -97,7 +97,7 @@ fn steps_are_measured_end_to_end_and_by_operation() {
 fn what_measures_the_cpu_refuses_other_devices() {
     for (device, measurement) in [("cuda", "floor"), ("metal", "operations")] {
         let output = measured(&["--device", device, measurement]);
-        fails_with(&output, &[&format!("htl-bench {measurement}"), "--device cpu"]);
+        tool_fails_with(&output, &[&format!("htl-bench {measurement}"), "--device cpu"]);
     }
 }
 
@@ -223,7 +223,7 @@ fn xtask_calls_the_tool() {
         .arg(htl_bench())
         .args(["--only", "no-such-case", "--htl"])
         .arg(htl()));
-    fails_with(&output, &["unet-8x128-w16", "mobilenet-v2-8x128"]);
+    tool_fails_with(&output, &["unet-8x128-w16", "mobilenet-v2-8x128"]);
     let output = run(Command::new(xtask())
         .args(["bench", "--tool"])
         .arg(htl_bench())

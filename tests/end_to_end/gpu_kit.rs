@@ -2,7 +2,7 @@
 //! stand-ins for what is missing.
 #![cfg(target_os = "linux")]
 
-use htl_tests::{fails_with, htl, htl_bench, must, root, run, run_htl, stderr, succeeds, xtask};
+use htl_tests::{htl, htl_bench, must, root, run, run_htl, stderr, succeeds, tool_fails_with, xtask};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -210,7 +210,7 @@ fn trainings_and_predictions_are_compared() {
     assert!(losses.len() > 2 && losses.last() < losses.first(), "{losses:?}");
     assert!(found["predictions"]["mean_jaccard"].as_f64() > Some(0.3), "{found}");
     let output = compared("--set seed=2");
-    fails_with(&output, &["disagree", "f32"]);
+    tool_fails_with(&output, &["disagree", "f32"]);
 }
 
 /// The same with a GPU, where this `htl` has one.

@@ -181,18 +181,30 @@ pub fn finds(output: &Output, parts: &[&str]) {
     }
 }
 
-/// Asserts that a command failed as it should: with a message that has all `parts`, and no panic.
+/// Asserts that `htl` failed as it should: with a message that has all `parts`, and no panic.
 ///
 /// # Panics
 /// When it succeeded, panicked, or said something else.
 pub fn fails_with(output: &Output, parts: &[&str]) {
+    failed(output, 2, parts);
+}
+
+/// The same of the programs around it, whose errors end with 1.
+///
+/// # Panics
+/// As [`fails_with`].
+pub fn tool_fails_with(output: &Output, parts: &[&str]) {
+    failed(output, 1, parts);
+}
+
+fn failed(output: &Output, code: i32, parts: &[&str]) {
     let text = stderr(output);
     assert!(
         !output.status.success(),
         "it should have failed, saying {parts:?}:\n{text}"
     );
     assert!(!text.contains("panicked"), "it panicked:\n{text}");
-    assert_eq!(output.status.code(), Some(2), "not an orderly failure:\n{text}");
+    assert_eq!(output.status.code(), Some(code), "not an orderly failure:\n{text}");
     for part in parts {
         assert!(text.contains(part), "no `{part}` in:\n{text}");
     }
