@@ -18,7 +18,7 @@ use crate::engine::{self, StopAt};
 use crate::error::io;
 use crate::plan::{Base, concatenate};
 use crate::profile::Profile;
-use crate::workplace::Workplace;
+use crate::workplace::{Workplace, check_paths};
 
 /// What to reproduce, where and how.
 #[derive(Debug, Clone)]
@@ -126,6 +126,7 @@ pub fn time_limit(begin: Instant, minutes: f64) -> Result<Instant, ExperimentErr
 /// # Errors
 /// Unusable data; a selection of nothing.
 pub fn plan(reproduce: &Reproduce) -> Result<Experiment, ExperimentError> {
+    check_paths(reproduce)?;
     let data = DataFolder::open(&reproduce.data)?;
     let sha256 = data_sha256(&data)?;
     plan_for(reproduce, &data, sha256)

@@ -26,7 +26,7 @@ pub(crate) struct Workplace<'a> {
 impl<'a> Workplace<'a> {
     /// Takes the output folder for a run, and reads all of its data.
     pub fn open(run: &'a Reproduce) -> Result<Self, ExperimentError> {
-        check_path(&run.out)?;
+        check_paths(run)?;
         let lock = lock(&run.out)?;
         let data = usable(&run.data)?;
         Ok(Self {
@@ -97,14 +97,19 @@ fn usable(folder: &Path) -> Result<DataFolder, ExperimentError> {
 }
 
 /// Paths go into configurations and results as text.
-fn check_path(out: &Path) -> Result<(), ExperimentError> {
-    if out.to_str().is_some() {
-        return Ok(());
+pub(crate) fn check_paths(run: &Reproduce) -> Result<(), ExperimentError> {
+    for (option, path) in [("--out", &run.out), ("--data", &run.data)] {
+        if path.to_str().is_none() {
+            return Err(ExperimentError::Option {
+                option,
+                reason: format!(
+                    "{} is not Unicode, and stages hand paths on as text: choose another folder",
+                    path.display()
+                ),
+            });
+        }
     }
-    Err(ExperimentError::Option {
-        option: "--out",
-        reason: format!("must be a path in Unicode, found {}", out.display()),
-    })
+    Ok(())
 }
 
 /// Creates the output folder and takes it for ourselves until the file is dropped.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use clap::Args;
 use htl_device::Choice;
 use htl_experiment::design::Selection;
@@ -104,13 +104,6 @@ impl PlaceArgs {
             None => self.repository().unwrap_or_default().join("out").join(&profile.name),
         };
         let out = std::path::absolute(&out).with_context(|| format!("{} is no path", out.display()))?;
-        for path in [&out, &data] {
-            ensure!(
-                path.to_str().is_some(),
-                "{} is not Unicode, and stages hand paths on as text: choose another folder",
-                path.display()
-            );
-        }
         let htl = std::env::current_exe().context("this program cannot find itself")?;
         let kind = kind_of_device(&htl, device)?;
         Ok(Reproduce {

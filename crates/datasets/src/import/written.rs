@@ -6,7 +6,7 @@ use std::io::Cursor;
 use std::path::Path;
 
 use htl_vocabulary::{file, write_whole};
-use image::{GrayImage, ImageFormat};
+use image::{DynamicImage, GrayImage, ImageFormat};
 use rayon::prelude::*;
 
 use super::ImportOptions;
@@ -81,14 +81,7 @@ fn write_pair(
     };
     let bytes = match made {
         Made::Kept => bytes,
-        Made::Anew => {
-            let mut png = Cursor::new(Vec::new());
-            let image = read_rgb_of(&pair.image, Formats::Convertible)?;
-            image
-                .write_to(&mut png, ImageFormat::Png)
-                .map_err(|error| failed(&target, &error))?;
-            png.into_inner()
-        }
+        Made::Anew => png(read_rgb_of(&pair.image, Formats::Convertible)?, &target)?,
     };
     write_whole(&target, bytes).map_err(DatasetError::NotWritten)?;
     let size = image_size(&target)?;
@@ -153,22 +146,21 @@ fn write_mask(
     let made = if stored.is_some() { Made::Kept } else { Made::Anew };
     let bytes = match stored {
         Some(bytes) => bytes,
-        None => {
-            let mut png = Cursor::new(Vec::new());
-            mask.write_to(&mut png, ImageFormat::Png)
-                .map_err(|error| failed(&target, &error))?;
-            png.into_inner()
-        }
+        None => png(mask, &target)?,
     };
     write_whole(&target, bytes).map_err(DatasetError::NotWritten)?;
     Ok(made)
 }
 
-fn failed(target: &Path, error: &image::ImageError) -> DatasetError {
-    DatasetError::Write {
+/// A picture as PNG, to become `target`.
+fn png(image: impl Into<DynamicImage>, target: &Path) -> Result<Vec<u8>, DatasetError> {
+    let mut png = Cursor::new(Vec::new());
+    let written = image.into().write_to(&mut png, ImageFormat::Png);
+    written.map_err(|error| DatasetError::Write {
         path: target.into(),
         source: std::io::Error::other(error.to_string()),
-    }
+    })?;
+    Ok(png.into_inner())
 }
 
 /// Writes `metadata.csv`.
