@@ -33,7 +33,8 @@ pub fn remove_forsaken(folder: &Path) {
 /// nor a power cut loses both.
 ///
 /// The folder is made if it is absent. The bytes go to a temporary name beside the target, reach the disk, and are renamed;
-/// then the folder reaches the disk too. Whoever may read new files by the umask may read this one.
+/// then the folder reaches the disk too. Whoever may read new files by the umask may read this one. Into a device or a pipe
+/// (`/dev/null`, `/dev/stdout`), which a rename would put a file in the place of, the bytes are written as they come.
 ///
 /// # Errors
 /// The system's reason, with the path in front; the target is then as it was.
@@ -50,6 +51,12 @@ pub fn write_whole_with(path: &Path, fill: impl FnOnce(&mut BufWriter<&mut File>
 }
 
 fn write(path: &Path, fill: impl FnOnce(&mut BufWriter<&mut File>) -> io::Result<()>) -> io::Result<()> {
+    if fs::metadata(path).is_ok_and(|target| !target.is_file() && !target.is_dir()) {
+        let mut target = File::options().write(true).open(path)?;
+        let mut writer = BufWriter::with_capacity(1 << 16, &mut target);
+        fill(&mut writer)?;
+        return writer.flush();
+    }
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -159,6 +166,25 @@ mod tests {
         rename_folder(&from, &to).unwrap();
         assert_eq!(names(place.path()), ["stage"]);
         assert!(rename_folder(&from, &to).is_err());
+    }
+
+    /// A pipe stays a pipe, and who reads it gets the bytes.
+    #[cfg(unix)]
+    #[test]
+    fn devices_and_pipes_are_written_into() {
+        use std::os::unix::fs::FileTypeExt;
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        let reader = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || fs::read_to_string(pipe).unwrap()
+        });
+        write_whole(&pipe, "one").unwrap();
+        assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo());
+        assert_eq!(reader.join().unwrap(), "one");
+        assert_eq!(names(folder.path()), ["pipe"]);
     }
 
     /// Readable by whom a file made without ceremony is readable.
