@@ -87,7 +87,10 @@ impl UNet {
         let (weight, gamma, beta) = (&first.weight, &first.gamma, &first.beta);
         let x = match skip {
             None => x.conv_norm(weight, gamma, beta, &norm, same, Activation::Relu)?.0,
-            Some(skip) => x.upsample_concat_conv_norm_relu(skip, weight, gamma, beta, &norm)?.0,
+            Some(skip) => {
+                x.upsample_concat_conv_norm_relu(Some(skip), weight, gamma, beta, &norm)?
+                    .0
+            }
         };
         let (weight, gamma, beta) = (&second.weight, &second.gamma, &second.beta);
         Ok(x.conv_norm(weight, gamma, beta, &norm, same, Activation::Relu)?.0)

@@ -234,7 +234,9 @@ pub(crate) struct Join {
 }
 
 impl Join {
-    pub(crate) fn new(x: [usize; 4], skip: [usize; 4]) -> Result<Self, OpsError> {
+    /// Without a skip connection the input is doubled and that is all.
+    pub(crate) fn new(x: [usize; 4], skip: Option<[usize; 4]>) -> Result<Self, OpsError> {
+        let skip = skip.unwrap_or([x[0], 0, 2 * x[2], 2 * x[3]]);
         let expected = [x[0], skip[1], 2 * x[2], 2 * x[3]];
         if skip != expected {
             let (expected, found) = (expected.to_vec(), skip.to_vec());
@@ -393,14 +395,14 @@ impl CustomOp2 for JoinOp {
 pub fn upsample_concat(x: &Tensor, skip: &Tensor) -> Result<Tensor, OpsError> {
     const OP: &str = "upsample_concat";
     let sd = dims4(OP, "skip", skip)?;
-    let join = Join::new(dims4(OP, "x", x)?, sd)?;
+    let join = Join::new(dims4(OP, "x", x)?, Some(sd))?;
     crate::real::check_shape(OP, "skip", skip, &sd, x)?;
     let entered = |argument, x| device::enter(OP, argument, x, Precision::F32);
     if let (Some((x, low)), Some((skip, high))) = (entered("x", x)?, entered("skip", skip)?) {
         return device::join([&x, &skip], [&low, &high])?.0.into_tensor();
     }
     if portable::takes(x) {
-        return Ok(portable::resize::upsample_concat(join, x, skip)?);
+        return Ok(portable::resize::upsample_concat(join, x, Some(skip))?);
     }
     Ok(x.contiguous()?.apply_op2(&skip.contiguous()?, JoinOp(join))?)
 }

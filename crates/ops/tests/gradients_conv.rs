@@ -146,8 +146,34 @@ fn features_add_up_over_their_consumers() {
         };
         let skip = block(&Features::of(&scattered(&t[0])?)?, &t[1])?;
         let low = block(&skip.max_pool(2, 2, 0)?, &t[2])?;
-        let (joined, _) = low.upsample_concat_conv_norm_relu(&skip, &t[3], &t[4], &t[5], &norm)?;
+        let (joined, _) = low.upsample_concat_conv_norm_relu(Some(&skip), &t[3], &t[4], &t[5], &norm)?;
         let sum = joined.add(&skip)?.add(&skip)?;
         Ok(sum.conv(&t[6], None, Conv2dParams::default())?.into_tensor()?)
     });
+}
+
+/// What ResNets and decoders need besides: an activation behind a residual sum, a map doubled without a skip connection.
+#[test]
+fn sums_with_activations_and_doubled_maps() {
+    let norm = Norm::Batch { eps: 1e-3 };
+    let vars = [
+        var(&[2, 3, 4, 6], 1),
+        var(&[2, 3, 4, 6], 2),
+        var(&[4, 3, 3, 3], 3),
+        var(&[4], 4),
+        var(&[4], 5),
+    ];
+    for activation in [Activation::None, Activation::Relu, Activation::Relu6] {
+        check(&vars.each_ref(), |t| {
+            let (a, b) = (
+                Features::of(&scattered(&t[0])?)?,
+                Features::of(&(scattered(&t[1])? * 2.0)?)?,
+            );
+            let sum = a.add_activated(&b, activation)?;
+            let (doubled, _) = sum
+                .add(&a)?
+                .upsample_concat_conv_norm_relu(None, &t[2], &t[3], &t[4], &norm)?;
+            Ok(doubled.into_tensor()?)
+        });
+    }
 }

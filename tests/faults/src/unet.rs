@@ -119,7 +119,7 @@ impl Layer {
     /// On `input`, upsampled to twice its size, and `skip` together.
     fn forward_joined(&self, input: &Features, skip: &Features) -> Result<Features, OpsError> {
         let norm = Norm::Batch { eps: EPS };
-        let made = input.upsample_concat_conv_norm_relu(skip, &self.weight, &self.gamma, &self.beta, &norm)?;
+        let made = input.upsample_concat_conv_norm_relu(Some(skip), &self.weight, &self.gamma, &self.beta, &norm)?;
         self.follow(made)
     }
 

@@ -292,7 +292,7 @@ impl Bench<'_> {
                         .0
                 }
                 Kind::Join { .. } => {
-                    let (maps, _) = first.upsample_concat_conv_norm_relu(last, &weight, &gamma, &beta, &norm)?;
+                    let (maps, _) = first.upsample_concat_conv_norm_relu(Some(last), &weight, &gamma, &beta, &norm)?;
                     maps
                 }
                 Kind::MaxPool { .. } => first.max_pool(2, 2, 0)?,

@@ -5,8 +5,10 @@ use super::map::{CHUNK, Map, Values};
 use super::node::{Node, token};
 use crate::OpsError;
 use crate::buffer::Buffer;
+use crate::norm::{Activation, bounds};
 use crate::parallel;
-use crate::real::{by_dtype, check_shape};
+use crate::portable;
+use crate::real::{Real, by_dtype, check_shape};
 
 impl Features {
     /// The sum of two maps of one shape: a residual connection.
@@ -14,6 +16,14 @@ impl Features {
     /// # Errors
     /// [`OpsError::Shape`] if the shapes differ, [`OpsError::DType`] if the types do.
     pub fn add(&self, other: &Self) -> Result<Self, OpsError> {
+        self.add_activated(other, Activation::None)
+    }
+
+    /// `activation(self + other)`, as at the end of a ResNet's block.
+    ///
+    /// # Errors
+    /// As [`Features::add`].
+    pub fn add_activated(&self, other: &Self, activation: Activation) -> Result<Self, OpsError> {
         const OP: &str = "add";
         if self.dims() != other.dims() {
             return Err(OpsError::Shape {
@@ -25,13 +35,14 @@ impl Features {
         }
         check_shape(OP, "other", other.like(), other.like().dims(), self.like())?;
         if let Some(maps) = self.both_on_device(OP, other)? {
-            return Ok(super::device::add([self, other], maps)?);
+            return Ok(super::device::add([self, other], maps, activation)?);
         }
         if let Some((a, b)) = self.both_composed(OP, other)? {
-            return Ok(Self::compose((a + b)?, self.dims()));
+            return Ok(Self::compose(portable::norm::add(a, b, activation)?, self.dims()));
         }
         Ok(by_dtype!(self.dtype(), OP, T => {
             let (a, b) = (self.map::<T>()?, other.map::<T>()?);
+            let limits = bounds::<T>(activation);
             let mut out = Buffer::<T>::stale(self.dims().iter().product());
             {
                 let (x, y) = (a.values.read(), b.values.read());
@@ -39,15 +50,18 @@ impl Features {
                 parallel::chunks(&mut out, CHUNK, |i, out| {
                     let at = i * CHUNK;
                     for ((o, &x), &y) in out.iter_mut().zip(&x[at..]).zip(&y[at..]) {
-                        *o = x + y;
+                        *o = within(x + y, limits);
                     }
                 });
             }
             let map = Map::new(Values::Own(out));
             let tracked = [self.is_tracked(), other.is_tracked()];
-            let slot = map.slot.clone();
+            let (slot, result) = (map.slot.clone(), map.values.clone());
             let node = self.node.apply_op2(&other.node, Node::<T, 2, _>::new("htl-add", move |[x, y]| {
-                let grad = slot.take()?;
+                let mut grad = slot.take()?;
+                if activation != Activation::None {
+                    grad = Values::Own(passed::<T>(&result, &grad, limits)?);
+                }
                 let tokens = [tracked[0].then(|| token::<T>(x)), tracked[1].then(|| token::<T>(y))];
                 if tracked[1] {
                     let copy = {
@@ -67,4 +81,24 @@ impl Features {
             Ok(Self::new(node, self.dims(), map))
         })?)
     }
+}
+
+/// In this form NaN stays NaN.
+fn within<T: Real>(z: T, [low, high]: [T; 2]) -> T {
+    let z = if z < low { low } else { z };
+    if z > high { high } else { z }
+}
+
+/// The gradient where the result is within the activation's bounds, 0 elsewhere.
+fn passed<T: Real>(result: &Values<T>, grad: &Values<T>, [low, high]: [T; 2]) -> candle_core::Result<Buffer<T>> {
+    let (result, grad) = (result.read(), grad.read());
+    let (result, grad) = (result.get()?, grad.get()?);
+    let mut out = Buffer::<T>::stale(grad.len());
+    parallel::chunks(&mut out, CHUNK, |i, out| {
+        let at = i * CHUNK;
+        for ((o, &z), &g) in out.iter_mut().zip(&result[at..]).zip(&grad[at..]) {
+            *o = if z > low && z < high { g } else { T::default() };
+        }
+    });
+    Ok(out)
 }

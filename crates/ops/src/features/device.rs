@@ -11,7 +11,7 @@ use super::node::Node;
 use super::{Features, Held};
 use crate::conv::Geometry;
 use crate::gpu::{self, Affine, Block, Convolution, Gradients, Map, Normalised, Shape};
-use crate::norm::BatchStatistics;
+use crate::norm::{Activation, BatchStatistics};
 use crate::pool::{Kind, Window};
 use crate::portable::graph::attach;
 use crate::{OpsError, Precision};
@@ -193,16 +193,29 @@ fn weighed(
     Ok(features(x.node.apply_op3(weight, &bias, node)?, out))
 }
 
+/// The low map doubled, alone.
+pub(crate) fn double(x: &Features, low: &Map) -> Result<(Features, Map)> {
+    let doubled = gpu::join(low, None)?;
+    let (a, result) = (low.clone(), doubled.clone());
+    let node = x.node.apply_op1(Node::<f32, 1, _>::new("htl-upsample", move |_| {
+        let low = gpu::join_backward_low(&a, None, &result.take_gradient()?)?;
+        Ok([a.receive(Some(low))?])
+    }))?;
+    Ok((features(node, doubled.clone()), doubled))
+}
+
 /// The low map doubled beside the skip connection.
 pub(crate) fn join([x, skip]: [&Features; 2], [low, high]: [&Map; 2]) -> Result<(Features, Map)> {
-    let joined = gpu::join(low, high)?;
+    let joined = gpu::join(low, Some(high))?;
     let tracked = [x.is_tracked(), skip.is_tracked()];
     let (a, b, result) = (low.clone(), high.clone(), joined.clone());
     let node = x.node.apply_op2(
         &skip.node,
         Node::<f32, 2, _>::new("htl-upsample-concat", move |_| {
             let grad = result.take_gradient()?;
-            let low = tracked[0].then(|| gpu::join_backward_low(&a, &b, &grad)).transpose()?;
+            let low = tracked[0]
+                .then(|| gpu::join_backward_low(&a, Some(&b), &grad))
+                .transpose()?;
             let high = tracked[1].then(|| gpu::join_backward_skip(&a, &b, &grad)).transpose()?;
             Ok([a.receive(low)?, b.receive(high)?])
         }),
@@ -220,14 +233,15 @@ pub(crate) fn pool(kind: Kind, x: &Features, map: &Map, window: Window) -> Resul
     Ok(features(node, out))
 }
 
-pub(super) fn add([x, y]: [&Features; 2], [a, b]: [&Map; 2]) -> Result<Features> {
-    let out = a.plus(b)?;
+pub(super) fn add([x, y]: [&Features; 2], [a, b]: [&Map; 2], activation: Activation) -> Result<Features> {
+    let out = a.plus(b, activation)?;
     let tracked = [x.is_tracked(), y.is_tracked()];
     let (a, b, result) = (a.clone(), b.clone(), out.clone());
     let node = x.node.apply_op2(
         &y.node,
         Node::<f32, 2, _>::new("htl-add", move |_| {
             let grad = result.take_gradient()?;
+            result.pass(&grad, activation)?;
             // Gradients are written over: each holder needs its own.
             let copy = (tracked == [true; 2]).then(|| grad.copy()).transpose()?;
             let second = if tracked[0] { copy } else { Some(grad.clone()) };

@@ -6,7 +6,7 @@ use super::Features;
 use super::block::{Block, like, same_padding};
 use super::device;
 use super::map::{Map, Values};
-use super::node::Node;
+use super::node::{Node, token};
 use crate::OpsError;
 use crate::buffer::Buffer;
 use crate::conv::Geometry;
@@ -40,34 +40,35 @@ pub fn upsample_concat_conv_norm_relu(
 ) -> Result<(Tensor, Option<BatchStatistics>), OpsError> {
     const OP: &str = "upsample_concat_conv_norm_relu";
     let (x, skip) = (Features::named(OP, "x", x)?, Features::named(OP, "skip", skip)?);
-    let (maps, statistics) = x.upsample_concat_conv_norm_relu(&skip, weight, gamma, beta, norm)?;
+    let (maps, statistics) = x.upsample_concat_conv_norm_relu(Some(&skip), weight, gamma, beta, norm)?;
     Ok((maps.into_tensor()?, statistics))
 }
 
 impl Features {
-    /// [`upsample_concat_conv_norm_relu`] of these maps and a skip connection's.
+    /// [`upsample_concat_conv_norm_relu`] of these maps and a skip connection's, or of these maps alone.
     ///
     /// # Errors
     /// As [`upsample_concat_conv_norm_relu`].
     pub fn upsample_concat_conv_norm_relu(
         &self,
-        skip: &Self,
+        skip: Option<&Self>,
         weight: &Tensor,
         gamma: &Tensor,
         beta: &Tensor,
         norm: &Norm,
     ) -> Result<(Self, Option<BatchStatistics>), OpsError> {
         const OP: &str = "upsample_concat_conv_norm_relu";
-        let join = Join::new(self.dims(), skip.dims())?;
-        check_shape(OP, "skip", skip.like(), skip.like().dims(), self.like())?;
-        let [_, _, height, width] = skip.dims();
+        let join = Join::new(self.dims(), skip.map(Self::dims))?;
+        if let Some(skip) = skip {
+            check_shape(OP, "skip", skip.like(), skip.like().dims(), self.like())?;
+        }
         let wd = dims4(OP, "weight", weight)?;
-        let joined = [join.batch, join.low + join.skip, height, width];
+        let joined = [join.batch, join.low + join.skip, 2 * join.h, 2 * join.w];
         let geometry = Geometry::new(OP, joined, wd, same_padding(OP, wd)?)?;
         check_shape(OP, "weight", weight, &wd, self.like())?;
         check_shape(OP, "gamma", gamma, &[geometry.cout], self.like())?;
         check_shape(OP, "beta", beta, &[geometry.cout], self.like())?;
-        if let Some(maps) = self.both_on_device(OP, skip)? {
+        if let Some(low) = self.device() {
             Source::check(OP, norm, geometry.cout, self.like())?;
             let affine = Affine {
                 gamma,
@@ -75,10 +76,16 @@ impl Features {
                 norm,
                 activation: Activation::Relu,
             };
-            let (joined, map) = device::join([self, skip], maps)?;
+            let both = skip.map(|skip| self.both_on_device(OP, skip)).transpose()?.flatten();
+            let (joined, map) = match (skip, both) {
+                (Some(skip), Some(maps)) => device::join([self, skip], maps)?,
+                _ => device::double(self, low)?,
+            };
             return Ok(device::conv_norm(&joined, &map, &geometry, weight, &affine)?);
         }
-        if let Some((x, skip)) = self.both_composed(OP, skip)? {
+        let skip_composed = skip.map(|skip| self.both_composed(OP, skip)).transpose()?.flatten();
+        if let Some(x) = self.composed() {
+            let skip = skip_composed.map(|(_, skip)| skip);
             Source::check(OP, norm, geometry.cout, x)?;
             let y = portable::resize::upsample_concat(join, x, skip)?;
             let y = portable::conv::conv2d(geometry, &y, weight, None)?;
@@ -89,17 +96,23 @@ impl Features {
         // An operation takes three inputs: weight, gamma and beta travel as one.
         let parameters = Tensor::cat(&[&weight.flatten_all()?, gamma, beta], 0)?;
         Ok(by_dtype!(self.dtype(), OP, T => {
-            let (x, skip_map) = (self.map::<T>()?, skip.map::<T>()?);
+            let x = self.map::<T>()?;
+            let skip_map = skip.map(Self::map::<T>).transpose()?;
             let mut joined = Buffer::stale(join.out_len());
-            join.forward::<T>(x.values.read().get()?, skip_map.values.read().get()?, &mut joined);
+            match &skip_map {
+                Some(skip) => join.forward::<T>(x.values.read().get()?, skip.values.read().get()?, &mut joined),
+                None => join.forward::<T>(x.values.read().get()?, &[], &mut joined),
+            }
             let reading = Reading::of(&parameters);
             let (w, affine) = reading.get::<T>()?.split_at(geometry.w_len());
             let (block, out) = Block::forward(geometry, &source, Activation::Relu, &joined, w, affine);
             let statistics = block.statistics(weight)?;
             let map = Map::new(Values::Own(out));
             let slot = map.slot.clone();
-            let tracked = [self.is_tracked(), skip.is_tracked()];
-            let node = self.node.apply_op3(&skip.node, &parameters, Node::<T, 3, _>::new("htl-upsample-concat-conv-norm-relu", move |[x_node, skip_node, p]| {
+            let tracked = [self.is_tracked(), skip.is_some_and(Self::is_tracked)];
+            // An element stands for the skip connection where there is none.
+            let skip_node = skip.map_or_else(|| token::<T>(&self.node), |skip| Ok(skip.node.clone()))?;
+            let node = self.node.apply_op3(&skip_node, &parameters, Node::<T, 3, _>::new("htl-upsample-concat-conv-norm-relu", move |[x_node, skip_node, p]| {
                 let grad = slot.take()?;
                 let reading = Reading::of(p);
                 let (w, affine) = reading.get::<T>()?.split_at(geometry.w_len());
@@ -125,7 +138,8 @@ impl Features {
                     weight.extend(gradients.affine);
                     weight
                 });
-                Ok([x.receive(low, x_node)?, skip_map.receive(high, skip_node)?, like(dp, p)?])
+                let skipped = skip_map.as_ref().map(|skip| skip.receive(high, skip_node));
+                Ok([x.receive(low, x_node)?, skipped.transpose()?.flatten(), like(dp, p)?])
             }))?;
             Ok((Self::new(node, geometry.out_dims(), map), statistics))
         })?)

@@ -8,6 +8,7 @@ use super::engine::{Arg, Engine};
 use super::shape::{BLOCK, Walk, check_count, grid, room, small, typed};
 use crate::Precision;
 use crate::features::poisoned;
+use crate::norm::{Activation, bounds};
 
 /// Where the gradient of a map adds up during a backward pass.
 pub(crate) struct Slot(Mutex<Option<Tensor>>);
@@ -105,11 +106,38 @@ impl Map {
         )?)
     }
 
-    /// The sum of two maps.
-    pub(crate) fn plus(&self, other: &Self) -> Result<Self> {
+    /// The sum of two maps, within bounds.
+    pub(crate) fn plus(&self, other: &Self, activation: Activation) -> Result<Self> {
         let sum = self.room(check_count(self.values.elem_count())?)?;
-        add(&*self.engine, self.walk(), &self.values, &other.values, &sum)?;
+        if activation == Activation::None {
+            add(&*self.engine, self.walk(), &self.values, &other.values, &sum)?;
+        } else {
+            self.within("add_within", [&self.values, &other.values, &sum], activation)?;
+        }
         Ok(self.beside(self.dims, sum))
+    }
+
+    /// The gradient of [`plus`](Self::plus), of which this is the result, where it passes; in the place of `grad`.
+    pub(crate) fn pass(&self, grad: &Tensor, activation: Activation) -> Result<()> {
+        if activation == Activation::None {
+            return Ok(());
+        }
+        self.within("pass_within", [&self.values, grad, grad], activation)
+    }
+
+    fn within(&self, kernel: &str, [x, y, z]: [&Tensor; 3], activation: Activation) -> Result<()> {
+        let walk = self.walk();
+        let packs = walk.packs_of(check_count(x.elem_count())?);
+        let [low, high] = bounds::<f32>(activation).map(Arg::F32);
+        let args = [
+            Arg::Tensor(x),
+            Arg::Tensor(y),
+            Arg::Tensor(z),
+            Arg::U32(packs),
+            low,
+            high,
+        ];
+        self.engine.launch(&walk.kernel(kernel), grid(packs), BLOCK, &args)
     }
 
     /// The gradient; the slot is ready for the next backward pass.

@@ -112,6 +112,19 @@ fn normalise(
     Ok((y, moments))
 }
 
+/// `activation(x + y)`.
+pub(crate) fn add(x: &Tensor, y: &Tensor, activation: Activation) -> Result<Tensor> {
+    if activation == Activation::None {
+        return x + y;
+    }
+    let sum = activate(&(x.detach() + y.detach())?, activation)?;
+    let (z, tracked) = (sum.clone(), [x.track_op(), y.track_op()]);
+    attach("htl-portable-add", &[x, y], sum, move |_, grad| {
+        let grad = passed(&z, grad, activation)?;
+        Ok(tracked.map(|tracked| tracked.then(|| grad.clone())).to_vec())
+    })
+}
+
 /// In this form NaN stays NaN.
 fn activate(z: &Tensor, activation: Activation) -> Result<Tensor> {
     let z = match activation {

@@ -95,8 +95,8 @@ pub(crate) fn nearest(x: &Tensor, rows: &[Tap], columns: &[Tap]) -> Result<Tenso
     })
 }
 
-/// `x` doubled, `skip` behind it.
-pub(crate) fn upsample_concat(join: Join, x: &Tensor, skip: &Tensor) -> Result<Tensor> {
+/// `x` doubled, `skip` behind it if there is one.
+pub(crate) fn upsample_concat(join: Join, x: &Tensor, skip: Option<&Tensor>) -> Result<Tensor> {
     let Join {
         batch,
         low,
@@ -106,19 +106,26 @@ pub(crate) fn upsample_concat(join: Join, x: &Tensor, skip: &Tensor) -> Result<T
     } = join;
     let wide = x.detach().contiguous()?.reshape((batch, low, h, 1, w, 1))?;
     let wide = wide.broadcast_as((batch, low, h, 2, w, 2))?.contiguous()?;
-    let y = Tensor::cat(&[&wide.reshape((batch, low, 2 * h, 2 * w))?, &skip.detach()], 1)?;
-    let tracked = [x.track_op(), skip.track_op()];
-    attach("htl-portable-upsample-concat", &[x, skip], y, move |_, grad| {
+    let wide = wide.reshape((batch, low, 2 * h, 2 * w))?;
+    let y = match skip {
+        Some(skip) => Tensor::cat(&[&wide, &skip.detach()], 1)?,
+        None => wide,
+    };
+    let inputs: Vec<&Tensor> = [Some(x), skip].into_iter().flatten().collect();
+    let tracked = [x.track_op(), skip.is_some_and(Tensor::track_op)];
+    attach("htl-portable-upsample-concat", &inputs, y, move |inputs, grad| {
         let halved = || {
             let part = grad.narrow(1, 0, low)?.contiguous()?;
             let pairs = part.reshape((batch, low, h, 2, w, 2))?.sum(5)?;
             pairs.sum(3)
         };
-        Ok(vec![
+        let mut gradients = vec![
             tracked[0].then(halved).transpose()?,
             tracked[1]
                 .then(|| grad.narrow(1, low, high)?.contiguous())
                 .transpose()?,
-        ])
+        ];
+        gradients.truncate(inputs.len());
+        Ok(gradients)
     })
 }

@@ -130,7 +130,21 @@ pub fn joins(judge: &impl Judge) {
         judge.agree_on_maps(&format!("join of {low} and {high}"), Kinks::Some, &inputs, |t| {
             let (low, skip) = (judge.features(&t[0])?, judge.features(&t[1])?);
             let norm = Norm::Batch { eps: 1e-5 };
-            results(low.upsample_concat_conv_norm_relu(&skip, &t[2], &t[3], &t[4], &norm)?)
+            results(low.upsample_concat_conv_norm_relu(Some(&skip), &t[2], &t[3], &t[4], &norm)?)
+        });
+        let alone = [
+            maps(low, 2, 11),
+            weight(cout, low, 3, 13),
+            around_one(cout, 14),
+            values(&[cout], 15),
+        ];
+        judge.agree_on_maps(&format!("{low} doubled"), Kinks::Some, &alone, |t| {
+            let norm = Norm::Batch { eps: 1e-5 };
+            results(
+                judge
+                    .features(&t[0])?
+                    .upsample_concat_conv_norm_relu(None, &t[1], &t[2], &t[3], &norm)?,
+            )
         });
     }
 }
@@ -141,6 +155,13 @@ pub fn sums(judge: &impl Judge) {
         let (a, b) = (judge.features(&t[0])?, judge.features(&t[1])?);
         Ok(vec![a.add(&b)?.add(&a)?.into_tensor()?])
     });
+    for activation in [Activation::Relu, Activation::Relu6] {
+        let what = format!("sum and {activation:?}");
+        judge.agree_on_maps(&what, Kinks::Some, &inputs, |t| {
+            let (a, b) = (judge.features(&t[0])?, judge.features(&t[1])?);
+            Ok(vec![a.add_activated(&b, activation)?.add(&a)?.into_tensor()?])
+        });
+    }
 }
 
 /// A small U-Net's parts: entry, blocks, pooling, joining, a residual sum, the last convolution.
@@ -174,7 +195,7 @@ pub fn network(judge: &impl Judge) {
         let top = block(&judge.features(&t[0])?, 1)?;
         let deep = block(&top.max_pool(2, 2, 0)?, 4)?;
         let deep = deep.add(&block(&deep, 7)?)?;
-        let (joined, _) = deep.upsample_concat_conv_norm_relu(&top, &t[10], &t[11], &t[12], &norm)?;
+        let (joined, _) = deep.upsample_concat_conv_norm_relu(Some(&top), &t[10], &t[11], &t[12], &norm)?;
         let logits = joined.conv(&t[13], Some(&t[14]), Conv2dParams::default())?;
         Ok(vec![logits.into_tensor()?])
     });

@@ -337,8 +337,12 @@ pub fn features(judge: &impl Judge) {
         };
         let (skip, first) = block(&judge.features(&scattered(&t[0])?)?, &t[1])?;
         let (low, _) = block(&skip.max_pool(2, 2, 0)?, &t[2])?;
-        let (joined, last) = low.upsample_concat_conv_norm_relu(&skip, &t[3], &t[4], &t[5], &norm)?;
-        let sum = joined.add(&skip)?.add(&skip)?;
+        let (joined, last) = low.upsample_concat_conv_norm_relu(Some(&skip), &t[3], &t[4], &t[5], &norm)?;
+        let (doubled, _) = low.upsample_concat_conv_norm_relu(None, &t[2], &t[4], &t[5], &norm)?;
+        let sum = joined
+            .add(&skip)?
+            .add_activated(&skip, Activation::Relu6)?
+            .add_activated(&doubled, Activation::Relu)?;
         let y = sum.conv(&t[6], Some(&t[7]), Conv2dParams::default())?.into_tensor()?;
         let mut all = vec![y];
         all.extend([first, last].into_iter().flatten().flat_map(|s| [s.mean, s.var]));

@@ -160,3 +160,33 @@ VARIANTS(norm_gradient,
          (const void* y, const void* grad, const float* saved, const float* abc, unsigned channels, unsigned packs, float low,
           float high, void* dy),
          (y, grad, saved, abc, channels, packs, low, high, dy))
+
+// z = activation(x + y): the end of a residual block.
+template <class T, int V>
+__device__ void add_within(const void* x, const void* y, void* z, unsigned packs, float low, float high) {
+    for (unsigned i = first(); i < packs; i += stride()) {
+        float a[V], b[V];
+        load<T, V>(x, i, a);
+        load<T, V>(y, i, b);
+#pragma unroll
+        for (int k = 0; k < V; k++) a[k] = activate(a[k] + b[k], low, high);
+        store<T, V>(z, i, a);
+    }
+}
+VARIANTS(add_within, (const void* x, const void* y, void* z, unsigned packs, float low, float high),
+         (x, y, z, packs, low, high))
+
+// dx = grad where the result z is within the bounds, else 0; dx may be grad.
+template <class T, int V>
+__device__ void pass_within(const void* z, const void* grad, void* dx, unsigned packs, float low, float high) {
+    for (unsigned i = first(); i < packs; i += stride()) {
+        float v[V], g[V];
+        load<T, V>(z, i, v);
+        load<T, V>(grad, i, g);
+#pragma unroll
+        for (int k = 0; k < V; k++) g[k] = v[k] > low && v[k] < high ? g[k] : 0.0f;
+        store<T, V>(dx, i, g);
+    }
+}
+VARIANTS(pass_within, (const void* z, const void* grad, void* dx, unsigned packs, float low, float high),
+         (z, grad, dx, packs, low, high))

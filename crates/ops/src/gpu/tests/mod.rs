@@ -172,10 +172,10 @@ fn joins_as_on_the_cpu() {
             let grad = rounded(&values(y.dims(), 6), case.precision);
             let gradients = (&y * &grad).unwrap().sum_all().unwrap().backward().unwrap();
             let (l, s) = (case.map(&low), case.map(&skip));
-            let joined = join::join(&l, &s).unwrap();
+            let joined = join::join(&l, Some(&s)).unwrap();
             assert_eq!(difference(&joined.to_tensor().unwrap(), &y), 0.0);
             let dy = case.gradient(&joined, &grad);
-            let dlow = case.tensor(&l, join::backward_low(&l, &s, &dy).unwrap());
+            let dlow = case.tensor(&l, join::backward_low(&l, Some(&s), &dy).unwrap());
             assert_close(&dlow, gradients.get(&low).unwrap(), case.precision, "low");
             let dskip = case.tensor(&s, join::backward_skip(&l, &s, &dy).unwrap());
             assert_eq!(difference(&dskip, gradients.get(&skip).unwrap()), 0.0);
@@ -308,7 +308,7 @@ fn small_network(x: &crate::Features, w: &[Var]) -> Tensor {
     let deep = block(&top.max_pool(2, 2, 0).unwrap(), 3);
     let deep = deep.add(&block(&deep, 6)).unwrap();
     let (joined, _) = deep
-        .upsample_concat_conv_norm_relu(&top, &w[9], &w[10], &w[11], &norm)
+        .upsample_concat_conv_norm_relu(Some(&top), &w[9], &w[10], &w[11], &norm)
         .unwrap();
     joined
         .conv(&w[12], Some(&w[13]), Conv2dParams::default())
@@ -359,6 +359,55 @@ fn a_network_as_on_the_cpu() {
                 expected_gradients.get(w).unwrap(),
                 &format!("parameter {at}"),
             );
+        }
+    });
+}
+
+/// An activation behind a residual sum, and a map doubled without a skip connection.
+#[test]
+fn sums_within_bounds_and_doubled_maps_as_on_the_cpu() {
+    each(|case| {
+        for (channels, activation) in [(8, Activation::Relu), (5, Activation::Relu6), (16, Activation::None)] {
+            let var = |dims: &[usize], seed| Var::from_tensor(&values(dims, seed)).unwrap();
+            let vars = [
+                var(&[2, channels, 6, 4], 50),
+                var(&[2, channels, 6, 4], 51),
+                var(&[8, channels, 3, 3], 52),
+                var(&[8], 53),
+                var(&[8], 54),
+            ];
+            let run = |enter: &dyn Fn(&Tensor) -> crate::Features| {
+                let (a, b) = (enter(&vars[0]), enter(&vars[1]));
+                let sum = a.add_activated(&b, activation).unwrap();
+                let norm = Norm::Batch { eps: 1e-5 };
+                let (y, _) = sum
+                    .add(&a)
+                    .unwrap()
+                    .upsample_concat_conv_norm_relu(None, &vars[2], &vars[3], &vars[4], &norm)
+                    .unwrap();
+                let y = y.into_tensor().unwrap();
+                let gradients = (&y * values(y.dims(), 9))
+                    .unwrap()
+                    .sum_all()
+                    .unwrap()
+                    .backward()
+                    .unwrap();
+                let mut all = vec![y];
+                all.extend(vars.iter().map(|var| gradients.get(var).unwrap().clone()));
+                all
+            };
+            let expected = run(&|x| crate::Features::of(x).unwrap());
+            let found = run(&|x| on(&case.engine, || crate::Features::with_precision(x, case.precision)).unwrap());
+            let mean = |t: &Tensor| t.sqr().unwrap().mean_all().unwrap().to_scalar::<f32>().unwrap().sqrt();
+            let most = if case.precision == Precision::Bf16 { 0.1 } else { 1e-5 };
+            for (at, (found, expected)) in found.iter().zip(&expected).enumerate() {
+                let off = mean(&(found - expected).unwrap()) / mean(expected).max(1e-3);
+                assert!(
+                    off < most,
+                    "{activation:?}, {channels} channels, result {at} in {}: off by {off}",
+                    case.precision
+                );
+            }
         }
     });
 }
