@@ -108,6 +108,7 @@ fn relu6(kernel: usize, stride: usize, groups: usize) -> ConvShape {
         stride,
         groups,
         activation: Activation::Relu6,
+        ..ConvShape::default()
     }
 }
 

@@ -11,9 +11,9 @@ use crate::{InferenceError, NetworkPredictor, Predictor};
 /// ```
 /// use candle_core::Device;
 /// use htl_inference::{Ensemble, NetworkPredictor, Predictor};
-/// use htl_models::{Architecture, Network, Preprocessing, UNetConfig};
+/// use htl_models::{Architecture, Network, Preprocessing};
 ///
-/// let architecture = Architecture::UNet(UNetConfig { width: 4, ..UNetConfig::default() });
+/// let architecture = Architecture::unet(4)?;
 /// let member = |seed| -> Result<_, htl_inference::InferenceError> {
 ///     let network = Network::build(&architecture, seed, &Device::Cpu)?;
 ///     Ok(NetworkPredictor::new(network, Preprocessing::default(), &Device::Cpu))
@@ -129,7 +129,7 @@ pub(crate) fn mean(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use htl_models::{Architecture, ClassifierConfig, Network, UNetConfig};
+    use htl_models::{Architecture, Network, Part};
 
     fn member(architecture: &Architecture, seed: u64, size: usize) -> NetworkPredictor {
         let network = Network::build(architecture, seed, &Device::Cpu).unwrap();
@@ -141,18 +141,11 @@ mod tests {
     }
 
     fn unet() -> Architecture {
-        Architecture::UNet(UNetConfig {
-            width: 2,
-            ..UNetConfig::default()
-        })
+        Architecture::unet(2).unwrap()
     }
 
     fn classifier() -> Architecture {
-        Architecture::UNetEncoderClassifier(ClassifierConfig {
-            width: 2,
-            classes: 3,
-            ..ClassifierConfig::default()
-        })
+        Architecture::classifier(Part::new("plain").with("width", 2), 3).unwrap()
     }
 
     #[test]

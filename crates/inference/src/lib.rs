@@ -8,10 +8,10 @@
 //! use candle_core::Device;
 //! use htl_datasets::{DataFolder, Split};
 //! use htl_inference::{Evaluation, NetworkPredictor, Predictor, summary, with_masks};
-//! use htl_models::{Architecture, Network, Preprocessing, UNetConfig};
+//! use htl_models::{Architecture, Network, Preprocessing};
 //!
 //! // Of a trained network: NetworkPredictor::load("checkpoint.safetensors".as_ref(), &Device::Cpu)?
-//! let architecture = Architecture::UNet(UNetConfig { width: 4, ..UNetConfig::default() });
+//! let architecture = Architecture::unet(4)?;
 //! let network = Network::build(&architecture, 7, &Device::Cpu)?;
 //! let preprocessing = Preprocessing { size: 32, ..Preprocessing::default() };
 //! let predictor = NetworkPredictor::new(network, preprocessing, &Device::Cpu);

@@ -57,17 +57,14 @@ impl Localization {
 mod tests {
     use super::*;
     use candle_core::Device;
-    use htl_models::{Architecture, Network, Preprocessing, UNetConfig};
+    use htl_models::{Architecture, Network, Preprocessing};
 
     use crate::NetworkPredictor;
 
     /// The mask has the photograph's size and is what its threshold makes of the map; the box holds it.
     #[test]
     fn a_lesion_is_where_the_map_is_above_the_threshold() {
-        let architecture = Architecture::UNet(UNetConfig {
-            width: 4,
-            ..UNetConfig::default()
-        });
+        let architecture = Architecture::unet(4).unwrap();
         let network = Network::build(&architecture, 3, &Device::Cpu).unwrap();
         let preprocessing = Preprocessing {
             size: 16,

@@ -128,9 +128,9 @@ impl<N: Borrow<Network>> Predictor for NetworkPredictor<N> {
     }
 
     fn map_kind(&self) -> MapKind {
-        match self.network().as_unet() {
-            Ok(_) => MapKind::Probability,
-            Err(_) => MapKind::ClassActivation,
+        match self.network().localizes() {
+            true => MapKind::Probability,
+            false => MapKind::ClassActivation,
         }
     }
 
@@ -139,10 +139,7 @@ impl<N: Borrow<Network>> Predictor for NetworkPredictor<N> {
     }
 
     fn class_logits(&self, images: &Tensor) -> Result<Option<Tensor>, InferenceError> {
-        match self.network().as_classifier() {
-            Ok(classifier) => Ok(Some(classifier.forward(images, Mode::Evaluate)?)),
-            Err(_) => Ok(None),
-        }
+        Ok(self.network().outputs(images, Mode::Evaluate)?.classes)
     }
 }
 
@@ -156,15 +153,13 @@ impl<N: Borrow<Network>> Predictor for NetworkPredictor<N> {
 /// # Errors
 /// [`InferenceError`] from the forward pass.
 pub fn localization_map(network: &Network, images: &Tensor) -> Result<Tensor, InferenceError> {
-    if let Ok(unet) = network.as_unet() {
-        return Ok(unet
+    if network.localizes() {
+        return Ok(network
             .forward(images, Mode::Evaluate)?
             .neg()?
             .exp()?
             .affine(1.0, 1.0)?
             .recip()?);
     }
-    Ok(network
-        .as_classifier()?
-        .localization_map(images, ClassChoice::Predicted)?)
+    Ok(network.localization_map(images, ClassChoice::Predicted)?)
 }

@@ -176,10 +176,7 @@ mod tests {
         let truths: Vec<Mask> = (0..images.len())
             .map(|i| Mask::from_luma(SIZE, SIZE, images.mask_bytes(i).unwrap()).unwrap())
             .collect();
-        let architecture = htl_models::Architecture::UNet(htl_models::UNetConfig {
-            width: 4,
-            ..Default::default()
-        });
+        let architecture = htl_models::Architecture::unet(4).unwrap();
         let network = Network::build(&architecture, 3, &Device::Cpu).unwrap();
         let preprocessing = Preprocessing {
             size: SIZE,

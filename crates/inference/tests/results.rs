@@ -10,7 +10,7 @@ use htl_inference::{
 };
 use htl_metrics::{MapCut, Mask, PixelBox};
 use htl_mining::{MapKind, group_columns};
-use htl_models::{Architecture, Checkpoint, ClassifierConfig, Network, Preprocessing, UNetConfig};
+use htl_models::{Architecture, Checkpoint, Network, Part, Preprocessing};
 use htl_vocabulary::trivial;
 
 const SIZE: usize = 32;
@@ -21,16 +21,11 @@ fn data() -> DataFolder {
 }
 
 fn unet(width: usize) -> Architecture {
-    let config = UNetConfig::default();
-    Architecture::UNet(UNetConfig { width, ..config })
+    Architecture::unet(width).unwrap()
 }
 
 fn classifier() -> Architecture {
-    Architecture::UNetEncoderClassifier(ClassifierConfig {
-        width: 4,
-        classes: 3,
-        ..ClassifierConfig::default()
-    })
+    Architecture::classifier(Part::new("plain").with("width", 4), 3).unwrap()
 }
 
 fn preprocessing() -> Preprocessing {

@@ -7,13 +7,14 @@ use htl_vocabulary::write_whole;
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 
+use crate::architecture::Architecture;
 use crate::error::ModelError;
-use crate::network::{Architecture, Network};
+use crate::network::Network;
 use crate::parameters::check_shapes;
 use crate::preprocessing::Preprocessing;
 
 /// The version that [`Checkpoint::save`] writes, and the newest that [`Checkpoint::load`] reads.
-pub const CHECKPOINT_VERSION: u32 = 1;
+pub const CHECKPOINT_VERSION: u32 = 2;
 
 /// The one key of the file's `__metadata__`; its value is the JSON of a [`Checkpoint`]. One key, since the order of
 /// several would differ from run to run, and the same network should give the same bytes.
@@ -77,9 +78,9 @@ impl Checkpoint {
     /// classes do not fit it, [`ModelError::NotFinite`] if it could not be loaded again, [`ModelError::Write`] if the file
     /// cannot be written.
     pub fn save(&self, network: &Network, path: &Path) -> Result<(), ModelError> {
-        if network.architecture() != self.architecture {
+        if *network.architecture() != self.architecture {
             let problem = format!(
-                "they are of a {}, the record is of a {}",
+                "they are of {}, the record is of {}",
                 network.architecture(),
                 self.architecture
             );
@@ -87,7 +88,11 @@ impl Checkpoint {
         }
         self.check()?;
         network.parameters().check_finite()?;
-        let record = serde_json::to_string(self).map_err(|error| ModelError::Write(error.into()))?;
+        let record = Self {
+            version: CHECKPOINT_VERSION,
+            ..self.clone()
+        };
+        let record = serde_json::to_string(&record).map_err(|error| ModelError::Write(error.into()))?;
         let tensors: Vec<(String, Tensor)> = network
             .parameters()
             .all()
@@ -164,12 +169,11 @@ impl Checkpoint {
     }
 
     fn check(&self) -> Result<(), ModelError> {
-        self.architecture.check()?;
         self.preprocessing.check()?;
         if self.preprocessing.mean.len() != self.architecture.in_channels() {
             return Err(ModelError::Config {
-                key: "mean",
-                expected: "one number per channel of the network's images",
+                key: "mean".into(),
+                expected: "one number per channel of the network's images".into(),
                 found: format!("{:?}", self.preprocessing.mean),
             });
         }
@@ -179,8 +183,8 @@ impl Checkpoint {
             .is_some_and(|classes| !self.classes.is_empty() && classes != self.classes.len())
         {
             return Err(ModelError::Config {
-                key: "classes",
-                expected: "as many names as the classifier has classes",
+                key: "classes".into(),
+                expected: "as many names as the classifier has classes".into(),
                 found: format!("{:?}", self.classes),
             });
         }

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 /// What can go wrong with networks and checkpoints, each with what a person needs to put it right.
@@ -8,11 +9,29 @@ pub enum ModelError {
     #[error("`{key}` must be {expected}, found {found}")]
     Config {
         /// The configuration key.
-        key: &'static str,
+        key: Cow<'static, str>,
         /// What it may be.
-        expected: &'static str,
+        expected: Cow<'static, str>,
         /// What it is.
         found: String,
+    },
+    /// An encoder, decoder or head that is not in the registry.
+    #[error("there is no {kind} `{found}`{meant}: {known}", meant = meant.as_ref().map(|name| format!("; did you mean `{name}`?")).unwrap_or_default())]
+    UnknownPart {
+        /// What it should be.
+        kind: &'static str,
+        /// The name given.
+        found: String,
+        /// The nearest name known, if one is near.
+        meant: Option<String>,
+        /// All names known.
+        known: String,
+    },
+    /// Parts that do not go together.
+    #[error("no such network: {problem}")]
+    Parts {
+        /// What does not fit.
+        problem: String,
     },
     /// Images of a shape that the network cannot take.
     #[error("the network takes images of shape {expected}, found {found:?}: {hint}")]
@@ -129,4 +148,22 @@ impl From<ModelError> for candle_core::Error {
             other => Self::wrap(other),
         }
     }
+}
+
+/// A row of a registry by its name.
+pub(crate) fn known<Row>(
+    kind: &'static str,
+    name: &str,
+    rows: &'static [Row],
+    name_of: fn(&Row) -> &'static str,
+) -> Result<&'static Row, ModelError> {
+    rows.iter().find(|row| name_of(row) == name).ok_or_else(|| {
+        let names: Vec<&str> = rows.iter().map(name_of).collect();
+        ModelError::UnknownPart {
+            kind,
+            found: htl_vocabulary::readable(name),
+            meant: htl_vocabulary::nearest(name, names.iter().copied()).map(str::to_owned),
+            known: names.join(", "),
+        }
+    })
 }

@@ -33,7 +33,13 @@ impl Preprocessing {
     /// # Errors
     /// [`ModelError::Config`] naming the first bad one.
     pub fn check(&self) -> Result<(), ModelError> {
-        let error = |key, expected, found: String| Err(ModelError::Config { key, expected, found });
+        let error = |key: &'static str, expected: &'static str, found: String| {
+            Err(ModelError::Config {
+                key: key.into(),
+                expected: expected.into(),
+                found,
+            })
+        };
         if !(8..=LARGEST_SIDE).contains(&self.size) || !self.size.is_multiple_of(8) {
             return error("size", "a multiple of 8 from 8 to 2048", self.size.to_string());
         }

@@ -4,13 +4,10 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
-use htl_models::{Architecture, Checkpoint, ClassifierConfig, Mode, Network, PruningRecord, UNetConfig};
+use htl_models::{Architecture, Checkpoint, Mode, Network, Part, PruningRecord};
 
 fn unet(width: usize) -> Architecture {
-    Architecture::UNet(UNetConfig {
-        width,
-        ..UNetConfig::default()
-    })
+    Architecture::unet(width).unwrap()
 }
 
 fn trained(architecture: &Architecture) -> Network {
@@ -33,10 +30,7 @@ fn record() -> Checkpoint {
             sparsity: 0.8,
         }),
         training: serde_json::json!({"seed": 3, "steps": 100}),
-        ..Checkpoint::new(Architecture::UNetEncoderClassifier(ClassifierConfig {
-            width: 2,
-            ..Default::default()
-        }))
+        ..Checkpoint::new(Architecture::classifier(Part::new("plain").with("width", 2), 2).unwrap())
     }
 }
 
@@ -223,28 +217,28 @@ fn bad_records_are_told() {
         assert!(message(&path).contains(expected), "{}", message(&path));
     };
     check(
-        &|record| record["version"] = 2.into(),
-        "checkpoint version 2 is newer than 1",
+        &|record| record["version"] = 3.into(),
+        "checkpoint version 3 is newer than 2",
     );
     // Whatever else a newer record holds, its version is what is told.
     check(
         &|record| *record = serde_json::json!({"version": 99, "new": true}),
-        "checkpoint version 99 is newer than 1",
+        "checkpoint version 99 is newer than 2",
     );
     check(
         &|record| record["colour"] = "blue".into(),
         "metadata `htl` cannot be read: unknown field `colour`",
     );
     check(
-        &|record| record["architecture"]["kind"] = "vit".into(),
-        "unknown variant `vit`",
+        &|record| record["architecture"]["encoder"]["name"] = "vit".into(),
+        "there is no encoder `vit`: plain, ",
     );
     check(
-        &|record| record["architecture"]["width"] = 0.into(),
+        &|record| record["architecture"]["encoder"]["width"] = 0.into(),
         "`width` must be in 1..=1024, found 0",
     );
     check(
-        &|record| record["architecture"]["width"] = (-1).into(),
+        &|record| record["architecture"]["encoder"]["width"] = (-1).into(),
         "cannot be read",
     );
     check(
@@ -268,6 +262,24 @@ fn bad_records_are_told() {
     check(&|record| *record = "nonsense".into(), "cannot be read");
 }
 
+/// Files from before networks were made of parts.
+#[test]
+fn files_of_the_first_version_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let network = trained(&unet(2));
+    let mut record = serde_json::to_value(Checkpoint::new(unet(2))).unwrap();
+    record["version"] = 1.into();
+    record["architecture"] = serde_json::json!({"kind": "unet", "width": 2, "in_channels": 3});
+    write(&path, tensors(&network), &record.to_string());
+    let (checkpoint, loaded) = Checkpoint::load(&path, &Device::Cpu).unwrap();
+    assert_eq!((checkpoint.version, &checkpoint.architecture), (1, &unet(2)));
+    assert_eq!(state(&loaded), state(&network));
+    // Written again it is of this version.
+    checkpoint.save(&loaded, &path).unwrap();
+    assert_eq!(Checkpoint::read(&path).unwrap(), Checkpoint::new(unet(2)));
+}
+
 #[test]
 fn what_does_not_fit_together_is_not_written() {
     let folder = tempfile::tempdir().unwrap();
@@ -277,7 +289,7 @@ fn what_does_not_fit_together_is_not_written() {
         .unwrap_err()
         .to_string();
     assert!(
-        error.contains("they are of a unet of width 2, the record is of a unet of width 3"),
+        error.contains("they are of plain width=2 + unet width=2 + localizer kernel=1, the record is of plain width=3"),
         "{error}"
     );
     let mut grey = Checkpoint::new(unet(2));

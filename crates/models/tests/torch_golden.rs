@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use candle_core::{DType, Device, Tensor, Var};
-use htl_models::{Architecture, ClassChoice, ClassifierConfig, Mode, Network, UNetConfig};
+use htl_models::{Architecture, ClassChoice, Mode, Network, Part};
 
 type Golden = HashMap<String, Tensor>;
 
@@ -119,18 +119,11 @@ fn cross_entropy(logits: &Tensor, target: &Tensor) -> Tensor {
 }
 
 fn unet() -> Architecture {
-    Architecture::UNet(UNetConfig {
-        width: 2,
-        ..UNetConfig::default()
-    })
+    Architecture::unet(2).unwrap()
 }
 
 fn classifier() -> Architecture {
-    Architecture::UNetEncoderClassifier(ClassifierConfig {
-        width: 2,
-        classes: 3,
-        ..ClassifierConfig::default()
-    })
+    Architecture::classifier(Part::new("plain").with("width", 2), 3).unwrap()
 }
 
 #[test]
@@ -158,7 +151,7 @@ fn class_activation_maps_equal_torch() {
     let golden = golden("classifier");
     let network = network(&classifier(), &golden, DType::F64);
     let images = golden["images"].to_dtype(DType::F64).unwrap();
-    let classifier = network.as_classifier().unwrap();
+    let classifier = &network;
     assert_close(
         "maps",
         &classifier.class_activation_maps(&images).unwrap(),

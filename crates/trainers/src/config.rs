@@ -14,6 +14,7 @@ use crate::{
     attention::{self, Attention},
     dynamics::DynamicsParams,
     keep::Keep,
+    network_choice::NetworkChoice,
     objective::{Boxes, MeanTeacher, OBJECTIVES, Objective, objective},
     pseudo::PseudoMasks,
     samples::Unlisted,
@@ -34,8 +35,11 @@ pub struct TrainConfig {
     pub seed: u64,
     /// Side of the square the network sees, in pixels; a multiple of 8, at most 2048.
     pub size: usize,
-    /// Channels of the first block, at most 1024.
+    /// Channels of the plain encoder and of the U-Net decoder at full size, at most 1024.
     pub width: usize,
+    /// Which network is trained, if not the reference U-Net.
+    #[serde(skip_serializing_if = "NetworkChoice::is_default")]
+    pub network: NetworkChoice,
     /// Labelled images per gradient step, at most 65536.
     pub batch: usize,
     /// Labelled images through the gradient in all: `image_steps / batch` gradient steps.
@@ -81,6 +85,7 @@ impl Default for TrainConfig {
             seed: 0,
             size: 64,
             width: 8,
+            network: NetworkChoice::default(),
             batch: 16,
             image_steps: 6000,
             learning_rate: 4e-3,
@@ -190,6 +195,10 @@ impl TrainConfig {
             "from 1 to 1024",
             c.width.to_string(),
         )?;
+        if let Err(error) = c.network.localizer(c.width) {
+            let found = format!("{} and {}", c.network.encoder, c.network.decoder);
+            need(false, "network", &error.to_string(), found)?;
+        }
         let batch = |key, found: usize| {
             need(
                 (1..=LARGEST_BATCH).contains(&found),

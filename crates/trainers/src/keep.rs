@@ -115,14 +115,10 @@ fn worst_tenth(values: &[f64]) -> f64 {
 mod tests {
     use super::*;
     use candle_core::Device;
-    use htl_models::{Architecture, UNetConfig};
+    use htl_models::Architecture;
 
     fn network(seed: u64) -> Network {
-        let config = UNetConfig {
-            width: 1,
-            ..UNetConfig::default()
-        };
-        Network::build(&Architecture::UNet(config), seed, &Device::Cpu).unwrap()
+        Network::build(&Architecture::unet(1).unwrap(), seed, &Device::Cpu).unwrap()
     }
 
     fn first_weight(network: &Network) -> Vec<f32> {

@@ -20,7 +20,7 @@ impl Start {
     pub fn of(config: &TrainConfig, data: &DataFolder, device: &Device) -> Result<Self, TrainError> {
         let objective = config.objective()?;
         let classes = objective.classes(data);
-        let architecture = objective.architecture(config.width, &classes);
+        let architecture = objective.architecture(config, &classes)?;
         let Some(path) = &config.init else {
             let mut network = Network::build(&architecture, config.seed, device)?;
             network.set_precision(config.precision);
@@ -84,7 +84,7 @@ impl Start {
             classes: self.classes.clone(),
             pruning: self.achieved(final_model)?,
             training: record(config)?,
-            ..Checkpoint::new(self.network.architecture())
+            ..Checkpoint::new(self.network.architecture().clone())
         })
     }
 

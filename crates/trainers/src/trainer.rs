@@ -259,14 +259,14 @@ impl<'a> Trainer<'a> {
     /// ```
     /// use candle_core::Device;
     /// use htl_datasets::{DataFolder, ImageSet, MaskUse, Split};
-    /// use htl_models::{Architecture, Mode, Network, Preprocessing, UNetConfig};
+    /// use htl_models::{Architecture, Mode, Network, Preprocessing};
     /// use htl_trainers::{MaskBatches, Trainer, TrainerParams};
     ///
     /// // The U-Net on augmented batches of twelve images.
     /// let data = DataFolder::open("../../data-manifest/embedded")?;
     /// let images = ImageSet::load(&data.split(Split::Train)[..12], 16, MaskUse::Required)?;
     /// let (samples, preprocessing) = (images.len(), Preprocessing { size: 16, ..Preprocessing::default() });
-    /// let architecture = Architecture::UNet(UNetConfig { width: 2, ..UNetConfig::default() });
+    /// let architecture = Architecture::unet(2)?;
     /// let network = Network::build(&architecture, 7, &Device::Cpu)?;
     ///
     /// let params = TrainerParams { steps: 6, batch: 4, ..Default::default() };

@@ -62,6 +62,7 @@ pub use shell::shell_word;
 pub use sparsity::SparsityChoice;
 pub use spelling::{MergedSpelling, composed, known};
 pub use table::{Table, TableError, TableRow};
+pub use typo::nearest;
 pub use whole::{remove_forsaken, rename_folder, write_whole, write_whole_with};
 
 /// Largest side of the square that a network sees, in pixels: one channel of it is 17 MB of 32-bit numbers, and networks have hundreds.

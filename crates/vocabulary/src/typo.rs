@@ -10,9 +10,14 @@ pub(crate) fn did_you_mean(message: &str) -> Option<String> {
     // What stands between backticks.
     let mut names = message[unknown..].split('`').skip(1).step_by(2);
     let given = names.next()?;
+    nearest(given, names).map(|nearest| format!("did you mean `{nearest}`?"))
+}
+
+/// The known name that is most like the given one, if one is so like it that the other may be a slip.
+pub fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let likeness = |name: &str| strsim::jaro_winkler(given, name);
-    let nearest = names.max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
-    (likeness(nearest) >= ALIKE).then(|| format!("did you mean `{nearest}`?"))
+    let nearest = known.max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
+    (likeness(nearest) >= ALIKE).then_some(nearest)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use anyhow::ensure;
 use candle_core::Device;
 use htl_datasets::{DataFolder, ImageSet, MaskUse, Split};
 use htl_inference::with_masks;
-use htl_models::{Architecture, Checkpoint, Network, Preprocessing, UNetConfig};
+use htl_models::{Architecture, Checkpoint, Network, Preprocessing};
 use htl_ops::Precision;
 use htl_trainers::{MaskBatches, Trainer, TrainerParams, ValidTrainConfig};
 use htl_vocabulary::setting;
@@ -35,10 +35,7 @@ pub fn train(config: &ValidTrainConfig, fault: Option<Fault>, checkpoint: &Path)
     let masks: Vec<Vec<f32>> = (0..images.len()).filter_map(|index| images.mask(index)).collect();
     let samples = images.len();
 
-    let architecture = Architecture::UNet(UNetConfig {
-        width: config.width,
-        ..UNetConfig::default()
-    });
+    let architecture = Architecture::unet(config.width).unwrap();
     let network = Network::build(&architecture, config.seed, &device)?;
     let preprocessing = Preprocessing {
         size: config.size,

@@ -7,7 +7,7 @@ use htl_datasets::{
 use htl_experiment::{Profile, campaign::Campaign};
 use htl_metrics::{BandParams, Baseline, Better, ImageScores, Mask, PerImage, PerImageRow, Runs};
 use htl_mining::{Encoding, FeatureTable, Population, ScoreRow, ScoreTable};
-use htl_models::{Architecture, Checkpoint, Network, UNetConfig};
+use htl_models::{Architecture, Checkpoint, Network};
 use htl_trainers::TrainConfig;
 use htl_vocabulary::{Results, read_history};
 
@@ -281,10 +281,7 @@ fn population() -> Population {
 }
 
 fn checkpoint(path: &Path) {
-    let architecture = Architecture::UNet(UNetConfig {
-        width: 1,
-        ..UNetConfig::default()
-    });
+    let architecture = Architecture::unet(1).unwrap();
     let network = Network::build(&architecture, 0, &Device::Cpu).unwrap();
     Checkpoint::new(architecture).save(&network, path).unwrap();
 }

@@ -413,11 +413,7 @@ mod tests {
             width: 2,
             steps: 1,
         };
-        let config = htl_models::UNetConfig {
-            width: 2,
-            ..htl_models::UNetConfig::default()
-        };
-        let network = Network::build(&htl_models::Architecture::UNet(config), 0, &Device::Cpu).unwrap();
+        let network = Network::build(&htl_models::Architecture::unet(2).unwrap(), 0, &Device::Cpu).unwrap();
         let parts = measure(&network, &Device::Cpu, Precision::F32, sizes).unwrap();
         assert_eq!(parts.operations.len(), 20);
         assert!(

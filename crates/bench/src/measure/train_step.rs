@@ -5,7 +5,7 @@ use candle_core::{DType, Device, Tensor};
 use clap::{Args, ValueEnum};
 use htl_bench::MobileNetV2;
 use htl_device::{Clock, PeakMemory, StepTimes};
-use htl_models::{Architecture, Mode, Network, Parameters, UNetConfig};
+use htl_models::{Architecture, Mode, Network, Parameters};
 use htl_ops::{
     Precision,
     optim::{AdamW, AdamWParams},
@@ -141,10 +141,7 @@ impl TrainStep {
             self.size
         );
         let peak = PeakMemory::watch(device);
-        let architecture = Architecture::UNet(UNetConfig {
-            width: self.width,
-            ..UNetConfig::default()
-        });
+        let architecture = Architecture::unet(self.width)?;
         let mut network = Network::build(&architecture, 0, device)?;
         network.set_precision(self.dtype);
         let mut trained = Trained::new(network.parameters(), |images, targets| {

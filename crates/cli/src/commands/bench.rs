@@ -4,11 +4,12 @@ use anyhow::ensure;
 use candle_core::{Device, Tensor};
 use clap::{Args, Subcommand};
 use htl_device::{Clock, PeakMemory, StepTimes};
-use htl_models::{Architecture, Mode, Network, UNetConfig};
+use htl_models::{Mode, Network};
 use htl_ops::{
     Precision,
     optim::{AdamW, AdamWParams},
 };
+use htl_trainers::NetworkChoice;
 use serde::Serialize;
 
 use super::print;
@@ -16,7 +17,7 @@ use super::print;
 /// `htl bench`.
 #[derive(Subcommand)]
 pub enum Bench {
-    /// One optimiser step of the reference U-Net on random data, as one line of JSON
+    /// One optimiser step of a localizer on random data, as one line of JSON
     TrainStep(TrainStep),
 }
 
@@ -37,9 +38,15 @@ pub struct TrainStep {
     /// Side of the images in pixels
     #[arg(long, default_value_t = 128)]
     size: usize,
-    /// Channels of the first block
+    /// Channels of the plain encoder and of the U-Net decoder at full size
     #[arg(long, default_value_t = 16)]
     width: usize,
+    /// As `network.encoder` of a training: a name of `htl models list`, and settings behind it
+    #[arg(long, default_value = "plain")]
+    encoder: String,
+    /// As `network.decoder` of a training
+    #[arg(long, default_value = "unet")]
+    decoder: String,
     #[arg(long, default_value_t = 10)]
     steps: usize,
     /// f32, tf32 or bf16; the last two need CUDA
@@ -49,7 +56,7 @@ pub struct TrainStep {
 
 #[derive(Serialize)]
 struct Row {
-    network: &'static str,
+    network: String,
     device: &'static str,
     batch: usize,
     size: usize,
@@ -79,16 +86,12 @@ impl TrainStep {
             self.batch >= 1 && self.steps >= 1,
             "--batch and --steps must be at least 1"
         );
-        ensure!(
-            self.size >= 1 && self.size.is_multiple_of(8),
-            "--size must be a positive multiple of 8, found {}",
-            self.size
-        );
         let peak = PeakMemory::watch(device);
-        let architecture = Architecture::UNet(UNetConfig {
-            width: self.width,
-            ..UNetConfig::default()
-        });
+        let choice = NetworkChoice {
+            encoder: self.encoder,
+            decoder: self.decoder,
+        };
+        let architecture = choice.localizer(self.width)?;
         let mut network = Network::build(&architecture, 0, device)?;
         network.set_precision(self.dtype);
         let mut optimizer = AdamW::new(network.parameters().trainable().to_vec(), AdamWParams::default())?;
@@ -106,7 +109,10 @@ impl TrainStep {
             Ok(loss.detach())
         })?;
         let row = Row {
-            network: architecture.kind(),
+            network: match choice == NetworkChoice::default() {
+                true => "unet".to_owned(),
+                false => architecture.to_string(),
+            },
             device: name,
             batch: self.batch,
             size: self.size,

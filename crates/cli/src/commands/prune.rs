@@ -95,15 +95,12 @@ fn emptied(left: &MaskSet) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use htl_models::{Architecture, UNetConfig};
+    use htl_models::Architecture;
 
     use super::*;
 
     fn dense(path: &Path) {
-        let architecture = Architecture::UNet(UNetConfig {
-            width: 2,
-            ..UNetConfig::default()
-        });
+        let architecture = Architecture::unet(2).unwrap();
         let network = Network::build(&architecture, 5, &Device::Cpu).unwrap();
         Checkpoint::new(architecture).save(&network, path).unwrap();
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use candle_core::Device;
 use htl_datasets::{DataFolder, ImageSet};
 use htl_inference::recalibrate;
-use htl_models::{Architecture, Checkpoint, ClassifierConfig, Network, Preprocessing, UNetConfig};
+use htl_models::{Architecture, Checkpoint, Network, Part, Preprocessing};
 
 /// Side of the images.
 pub const SIZE: usize = 32;
@@ -26,19 +26,12 @@ pub fn preprocessing() -> Preprocessing {
 
 /// A small localizer.
 pub fn unet() -> Architecture {
-    Architecture::UNet(UNetConfig {
-        width: 4,
-        ..UNetConfig::default()
-    })
+    Architecture::unet(4).unwrap()
 }
 
 /// A small classifier.
 pub fn classifier() -> Architecture {
-    Architecture::UNetEncoderClassifier(ClassifierConfig {
-        width: 4,
-        classes: 3,
-        ..ClassifierConfig::default()
-    })
+    Architecture::classifier(Part::new("plain").with("width", 4), 3).unwrap()
 }
 
 /// Networks that nobody trained, but that have seen the data: their maps are not flat.

@@ -100,15 +100,11 @@ fn probabilities(logits: &Tensor) -> Result<Tensor, TrainError> {
 mod tests {
     use super::*;
     use candle_core::Device;
-    use htl_models::{Architecture, UNetConfig};
+    use htl_models::Architecture;
     use htl_pruning::{MaskSet, WeightSet};
 
     fn network(seed: u64) -> Network {
-        let config = UNetConfig {
-            width: 2,
-            ..UNetConfig::default()
-        };
-        Network::build(&Architecture::UNet(config), seed, &Device::Cpu).unwrap()
+        Network::build(&Architecture::unet(2).unwrap(), seed, &Device::Cpu).unwrap()
     }
 
     fn term(sparsity: f64) -> Box<dyn Term> {

@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use candle_core::{Device, Tensor};
 use htl_datasets::{DataFolder, ImageSet, MaskUse, Sample, Split};
 use htl_inference::{Validator, stored_masks};
-use htl_models::{Architecture, Mode, Network, Preprocessing, UNetConfig};
+use htl_models::{Architecture, Mode, ModelError, Network, Preprocessing};
 use htl_vocabulary::Setting;
 
 use super::params::{Boxes, MeanTeacher};
@@ -11,6 +11,7 @@ use crate::{
     TrainError,
     attention::{self, Attention, BatchChange, ExtraTerm, ImageAttention, LiveAttention, View},
     batches::{Batches, Maps, MaskBatch, MaskBatches},
+    config::TrainConfig,
     dynamics::Given,
     pseudo::{PseudoMasks, PseudoTargets, product},
     samples::{self, Label, TrainingSamples, Unlisted},
@@ -36,12 +37,9 @@ pub(crate) trait Objective: Sync {
         Vec::new()
     }
 
-    /// The network to train. `width`: channels of its first block; `classes` as above.
-    fn architecture(&self, width: usize, _classes: &[String]) -> Architecture {
-        Architecture::UNet(UNetConfig {
-            width,
-            ..UNetConfig::default()
-        })
+    /// The network to train; `classes` as above.
+    fn architecture(&self, config: &TrainConfig, _classes: &[String]) -> Result<Architecture, ModelError> {
+        config.network.localizer(config.width)
     }
 
     /// The validation images at this size, and what validates a network on them; `None` if the split holds no label of

@@ -1,7 +1,7 @@
 use candle_core::{Device, Tensor};
 use htl_datasets::{DataFolder, ImageSet, MaskUse, Sample, Split};
 use htl_inference::Validator;
-use htl_models::{Architecture, ClassifierConfig, Mode, Network};
+use htl_models::{Architecture, Mode, ModelError, Network};
 use htl_vocabulary::{Setting, setting};
 
 use super::base::{Objective, Parts, Training, weighted_mean};
@@ -9,6 +9,7 @@ use crate::{
     TrainError,
     attention::{Draws, ExtraTerm, View},
     batches::{Batch, Maps},
+    config::TrainConfig,
     dynamics::Given,
     feed::Feed,
     samples::{Label, classes, labels},
@@ -31,12 +32,8 @@ impl Objective for ImageLabels {
         classes(data)
     }
 
-    fn architecture(&self, width: usize, classes: &[String]) -> Architecture {
-        Architecture::UNetEncoderClassifier(ClassifierConfig {
-            width,
-            classes: classes.len(),
-            ..ClassifierConfig::default()
-        })
+    fn architecture(&self, config: &TrainConfig, classes: &[String]) -> Result<Architecture, ModelError> {
+        config.network.classifier(config.width, classes.len())
     }
 
     fn validation(&self, size: usize, data: &DataFolder) -> Result<Option<(ImageSet, Validator)>, TrainError> {

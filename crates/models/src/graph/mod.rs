@@ -1,0 +1,88 @@
+//! A network as data: what is computed from what. Forward passes, costs, exports and the dependencies of channels are read
+//! from the same graph, so that an encoder, decoder or head says once what it is.
+
+mod builder;
+mod cost;
+mod operation;
+mod run;
+
+pub use builder::{Bias, GraphBuilder};
+pub use cost::Cost;
+pub use operation::Operation;
+pub(crate) use run::Pass;
+
+/// The result of a node: maps whose height and width are those of the images divided by `stride`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Value {
+    node: usize,
+    /// How many channels the maps have.
+    pub channels: usize,
+    /// By how much they are smaller than the images; [`Value::POINT`] for one number per channel.
+    pub stride: usize,
+}
+
+impl Value {
+    /// The stride of what has one number for each channel of an image.
+    pub const POINT: usize = usize::MAX;
+
+    /// Where its node stands in [`Graph::nodes`].
+    #[must_use]
+    pub fn node(self) -> usize {
+        self.node
+    }
+}
+
+/// A step of a network.
+#[derive(Debug)]
+pub struct Node {
+    /// What is done.
+    pub operation: Operation,
+    /// To what, as positions of earlier nodes.
+    pub inputs: Vec<usize>,
+    /// What comes out.
+    pub value: Value,
+}
+
+/// What heads end in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ends {
+    /// One logit for each pixel.
+    pub pixels: Option<Value>,
+    /// One logit for each class.
+    pub classes: Option<Value>,
+}
+
+/// The nodes of a network, each after those it needs.
+#[derive(Debug)]
+pub struct Graph {
+    nodes: Vec<Node>,
+    deepest: Value,
+    ends: Ends,
+    stride: usize,
+}
+
+impl Graph {
+    /// Every node, each after those it needs; the first is the images.
+    #[must_use]
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The encoder's last maps.
+    #[must_use]
+    pub fn deepest(&self) -> Value {
+        self.deepest
+    }
+
+    /// What the head ends in.
+    #[must_use]
+    pub fn ends(&self) -> Ends {
+        self.ends
+    }
+
+    /// The largest stride: images are padded to a multiple of it.
+    #[must_use]
+    pub fn stride(&self) -> usize {
+        self.stride
+    }
+}
