@@ -18,6 +18,7 @@ use crate::{
     TrainError,
     attention::{Draws, ImageAttention, Views},
     feed::{Feed, Pace},
+    recipe::Recipe,
     upload::Staged,
 };
 use augmentation::{Draw, Purpose, weak, weak_and_strong};
@@ -30,6 +31,8 @@ pub(crate) struct Batches {
     preprocessing: Preprocessing,
     seed: u64,
     device: Device,
+    /// Factors of the ranges of places and colours.
+    augmentation: [f32; 2],
 }
 
 impl Batches {
@@ -39,14 +42,26 @@ impl Batches {
             preprocessing: preprocessing.clone(),
             seed,
             device: device.clone(),
+            augmentation: [1.0; 2],
         }
+    }
+
+    /// With the strengths of a recipe.
+    pub fn augmented(mut self, recipe: &Recipe) -> Self {
+        self.augmentation = [recipe.geometry as f32, recipe.colours as f32];
+        self
     }
 
     /// Builds the batch maker best suited to the device; on CUDA, uploads the whole set if it fits.
     pub fn maker(self, maps: Maps) -> Result<BatchMaker, TrainError> {
-        let (seed, device) = (self.seed, self.device.clone());
+        let (seed, device, augmentation) = (self.seed, self.device.clone(), self.augmentation);
         let site = self.site(maps)?;
-        Ok(BatchMaker { seed, device, site })
+        Ok(BatchMaker {
+            seed,
+            device,
+            augmentation,
+            site,
+        })
     }
 
     fn site(self, maps: Maps) -> Result<Site, TrainError> {
@@ -68,6 +83,7 @@ impl Batches {
 pub(crate) struct BatchMaker {
     pub seed: u64,
     pub device: Device,
+    augmentation: [f32; 2],
     site: Site,
 }
 
@@ -110,7 +126,13 @@ impl BatchMaker {
         let places = (step * indices.len()) as u64..;
         let draws = indices.iter().zip(places).map(|(&image, place)| {
             let strength = attention.strength(image);
-            (Draw { image, strength }, place)
+            let [geometry, colours] = self.augmentation.map(|factor| factor * strength);
+            let draw = Draw {
+                image,
+                geometry,
+                colours,
+            };
+            (draw, place)
         });
         match views {
             Views::Weak => {

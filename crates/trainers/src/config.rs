@@ -17,6 +17,7 @@ use crate::{
     network_choice::NetworkChoice,
     objective::{Boxes, MeanTeacher, OBJECTIVES, Objective, objective},
     pseudo::PseudoMasks,
+    recipe::Recipe,
     samples::Unlisted,
 };
 
@@ -52,6 +53,9 @@ pub struct TrainConfig {
     #[serde(skip_serializing_if = "is_f32")]
     #[schemars(with = "String")]
     pub precision: Precision,
+    /// How it is trained, where that is not as the reference U-Net.
+    #[serde(skip_serializing_if = "Recipe::is_default")]
+    pub recipe: Recipe,
     /// Epochs between two looks at the validation split.
     pub validate_every: usize,
     /// Which of the networks that were validated is kept.
@@ -91,6 +95,7 @@ impl Default for TrainConfig {
             learning_rate: 4e-3,
             weight_decay: 1e-2,
             precision: Precision::F32,
+            recipe: Recipe::default(),
             validate_every: 5,
             keep: Keep::Last,
             labelled: None,
@@ -232,6 +237,7 @@ impl TrainConfig {
             "at least 1",
             c.validate_every.to_string(),
         )?;
+        c.recipe.check()?;
         if objective.unlisted() == Unlisted::Unlabelled {
             let message = format!("a CSV of the labelled ids ({})", c.setting);
             need(c.labelled.is_some(), "labelled", &message, "nothing".into())?;

@@ -10,7 +10,7 @@ use crate::{
     StopFlag, TrainError,
     losses::Losses,
     observe::{End, Epoch, Observer, Started, Step},
-    schedule::one_cycle,
+    recipe::Recipe,
 };
 
 /// Numbers of the loop.
@@ -28,6 +28,8 @@ pub(crate) struct Loop {
     pub weight_decay: f64,
     /// Largest norm of the gradient over all parameters.
     pub clip: f64,
+    /// Schedule, rates of the encoder, patience.
+    pub recipe: Recipe,
 }
 
 /// A training as the loop sees it.
@@ -91,7 +93,8 @@ pub(crate) struct Resume {
 }
 
 impl Loop {
-    /// Optimises the variables until the last step, or until `stop` is set. Returns how it ended and the history.
+    /// Optimises the variables until the last step, until nothing gets better, or until `stop` is set. Returns how it ended and
+    /// the history.
     pub fn run(
         &self,
         variables: &[(String, Var)],
@@ -118,7 +121,11 @@ impl Loop {
         })?;
 
         for step in resume.step..steps {
-            let rate = one_cycle(step, steps, self.learning_rate);
+            if step == resume.step || step % self.per_epoch == 0 {
+                let epoch = step / self.per_epoch;
+                optimizer.set_rate_factors(|name| self.recipe.rate_factor(name, epoch))?;
+            }
+            let rate = self.recipe.schedule.rate(step, steps, self.learning_rate);
             // A failure may be the consequence of a divergence some steps before.
             self.step(task, &mut optimizer, &mut losses, step, rate)
                 .or_else(|error| losses.read().and(Err(error)))?;
@@ -161,7 +168,8 @@ impl Loop {
                 history.push(row);
                 save = validated;
             }
-            let stopped = done < steps && stop.is_set();
+            let ends = save && self.recipe.ends_after(&history);
+            let stopped = done < steps && !ends && stop.is_set();
             if save || stopped {
                 losses.read()?;
                 task.save(&Position {
@@ -170,6 +178,9 @@ impl Loop {
                     losses: &losses,
                     optimizer: &optimizer,
                 })?;
+            }
+            if ends {
+                break;
             }
             if stopped {
                 let end = End::Stopped { step: done };

@@ -1,3 +1,42 @@
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How the learning rate changes over a training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Schedule {
+    /// Up over the first 30 % of the steps and down to nothing, both along a cosine.
+    #[default]
+    OneCycle,
+    /// Straight up over the first 5 % of the steps, then down to nothing along a cosine.
+    Cosine,
+    /// Straight up over the first 5 % of the steps, then down along the power 0.9 of what is left (Chen et al. 2018).
+    Polynomial,
+    /// Straight up over the first 5 % of the steps, then constant.
+    Constant,
+}
+
+/// Share of the steps over which all schedules but one-cycle rise.
+const WARM_UP: f64 = 0.05;
+
+impl Schedule {
+    /// The rate of a step, counted from 0, of so many.
+    pub fn rate(self, step: usize, steps: usize, peak: f64) -> f64 {
+        let warm_up = (WARM_UP * steps as f64).ceil().max(1.0);
+        let risen = (step as f64 + 1.0) / warm_up;
+        if self != Self::OneCycle && risen < 1.0 {
+            return peak * risen;
+        }
+        let done = ((step as f64 + 1.0 - warm_up) / (steps as f64 - warm_up).max(1.0)).min(1.0);
+        match self {
+            Self::OneCycle => one_cycle(step, steps, peak),
+            Self::Cosine => peak / 2.0 * (1.0 + (std::f64::consts::PI * done).cos()),
+            Self::Polynomial => peak * (1.0 - done).powf(0.9),
+            Self::Constant => peak,
+        }
+    }
+}
+
 /// One-cycle learning rate (Smith & Topin 2018, as `torch.optim.lr_scheduler.OneCycleLR` with cosine annealing):
 /// from `peak / 25` up to `peak` over the first 30 % of the steps, then down to `peak / 250_000`.
 ///
@@ -51,6 +90,34 @@ mod tests {
             );
         }
         assert!((one_cycle(9, 10, 1e-3) - 4e-9).abs() < 1e-12);
+    }
+
+    /// Each rises to the peak, and stays between nothing and it; what falls ends at nothing.
+    #[test]
+    fn schedules_rise_and_fall() {
+        use Schedule::{Constant, Cosine, OneCycle, Polynomial};
+        for schedule in [OneCycle, Cosine, Polynomial, Constant] {
+            for steps in [1, 2, 7, 100, 1001] {
+                let rates: Vec<f64> = (0..steps).map(|step| schedule.rate(step, steps, 0.5)).collect();
+                assert!(
+                    rates.iter().all(|rate| (0.0..=0.5 + 1e-12).contains(rate)),
+                    "{schedule:?} {rates:?}"
+                );
+                let top = rates.iter().fold(0.0, |top: f64, rate| top.max(*rate));
+                assert!(steps < 7 || (top - 0.5).abs() < 0.02, "{schedule:?} of {steps}: {top}");
+                let last = rates[steps - 1];
+                assert!(
+                    steps < 7 || (schedule == Constant) == (last == 0.5),
+                    "{schedule:?} of {steps}: {last}"
+                );
+                assert!(
+                    steps < 7 || schedule == Constant || last < 1e-5,
+                    "{schedule:?} of {steps}: {last}"
+                );
+            }
+        }
+        assert!((Cosine.rate(52, 100, 1.0) - 0.5).abs() < 0.02);
+        assert!((Polynomial.rate(52, 100, 1.0) - 0.5f64.powf(0.9)).abs() < 0.02);
     }
 
     #[test]

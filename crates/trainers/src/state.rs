@@ -19,11 +19,13 @@ use crate::{
     keep::Keeper,
     losses::Losses,
     objective::Training,
+    weight_average::WeightAverage,
 };
 
 /// The state of a training between two steps, as kept in `state.safetensors`.
 ///
-/// Keys: `network.<name>`, `optimizer.<name>`, `objective.<name>`, `attention.<name>`, `dynamics.<name>`, `best.<name>`;
+/// Keys: `network.<name>`, `optimizer.<name>`, `objective.<name>`, `attention.<name>`, `dynamics.<name>`, `best.<name>`,
+/// `average.<name>`;
 /// `__metadata__` holds the configuration that the state belongs to, the hashes of its inputs, and a [`Record`].
 pub(crate) struct State {
     path: PathBuf,
@@ -58,6 +60,7 @@ const OBJECTIVE: &str = "objective";
 const ATTENTION: &str = "attention";
 const DYNAMICS: &str = "dynamics";
 const BEST: &str = "best";
+const AVERAGE: &str = "average";
 
 const RECORD: &str = "record";
 const CONFIG: &str = "config";
@@ -70,6 +73,7 @@ pub(crate) struct Contents<'a> {
     pub extra: &'a ExtraTerm,
     pub recorder: Option<&'a Recorder>,
     pub keeper: Option<&'a Keeper>,
+    pub average: Option<&'a WeightAverage>,
 }
 
 /// Saves what [`State::read`] restores.
@@ -93,6 +97,7 @@ pub(crate) fn save(
         extra,
         recorder,
         keeper,
+        average,
     } = contents;
     check_parameters(network.parameters(), position.step)?;
     let parameters: BTreeMap<String, Tensor> = network
@@ -108,6 +113,10 @@ pub(crate) fn save(
         (ATTENTION, extra.state()?),
         (DYNAMICS, recorder.map(Recorder::state).transpose()?.unwrap_or_default()),
         (BEST, keeper.map(Keeper::state).transpose()?.unwrap_or_default()),
+        (
+            AVERAGE,
+            average.map(WeightAverage::state).transpose()?.unwrap_or_default(),
+        ),
     ];
     let mut tensors = Vec::new();
     for (part, named) in parts {
@@ -219,13 +228,14 @@ impl State {
         extra: &mut ExtraTerm,
         recorder: Option<&mut Recorder>,
         keeper: Option<&mut Keeper>,
+        average: Option<&mut WeightAverage>,
     ) -> Result<Resume, TrainError> {
         let part = |part: &str| self.part(part);
         let bad = |message: String| TrainError::State {
             path: self.path.clone(),
             message,
         };
-        for of_part in [NETWORK, OPTIMIZER, BEST] {
+        for of_part in [NETWORK, OPTIMIZER, BEST, AVERAGE] {
             check_finite(&part(of_part)).map_err(|name| bad(format!("`{of_part}.{name}` is not finite")))?;
         }
         let parameters = part(NETWORK);
@@ -234,6 +244,9 @@ impl State {
         extra.load_state(network, &part(ATTENTION))?;
         if let Some(keeper) = keeper {
             keeper.load_state(part(BEST))?;
+        }
+        if let Some(average) = average {
+            average.load_state(&part(AVERAGE))?;
         }
         if let Some(recorder) = recorder
             && !recorder.load_state(&part(DYNAMICS))?

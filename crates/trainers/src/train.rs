@@ -21,6 +21,7 @@ use crate::{
     samples::training_samples,
     start::{Start, record},
     state::{self, Contents, Identity, State},
+    weight_average::WeightAverage,
 };
 
 /// Largest norm of the gradient over all parameters.
@@ -86,7 +87,7 @@ pub fn train(
     };
     let saved = State::read(&state_path, &identity, config.steps())?;
     if let Some(saved) = &saved
-        && saved.step() == config.steps()
+        && (saved.step() == config.steps() || config.recipe.ends_after(saved.history()))
         && holds_result(&checkpoint_path, config)?
     {
         tracing::info!("finished before, from the same inputs: nothing to train");
@@ -130,6 +131,7 @@ pub fn train(
         seed: config.seed,
         batch: config.batch,
         steps: config.steps(),
+        recipe: config.recipe,
         attention: config.attention.as_ref(),
         mean_teacher: config.mean_teacher,
         boxes: config.boxes,
@@ -146,6 +148,7 @@ pub fn train(
         Some(params) => Some(Recorder::new(params, &samples.labelled, objective.given(&parts)?)),
         None => None,
     };
+    let mut average = WeightAverage::of(&start.network, config.recipe.average)?;
     let mut extra = attention::extra_term(config.attention.as_ref())?;
     let resume = match saved {
         Some(saved) => saved.restore(
@@ -154,6 +157,7 @@ pub fn train(
             &mut extra,
             recorder.as_mut(),
             keeper.as_mut(),
+            average.as_mut(),
         )?,
         None => Resume::default(),
     };
@@ -171,6 +175,7 @@ pub fn train(
         learning_rate: config.learning_rate,
         weight_decay: config.weight_decay,
         clip: CLIP,
+        recipe: config.recipe,
     };
     let mut task = Configured {
         device,
@@ -182,6 +187,7 @@ pub fn train(
         validation: validation.as_ref(),
         recorder: recorder.as_mut(),
         keeper: keeper.as_mut(),
+        average: average.as_mut(),
     };
     let mut observers = Observers::new()
         .with(HistoryCsv::new(out.join(file::HISTORY)))
@@ -197,7 +203,10 @@ pub fn train(
         return Ok(Outcome::Stopped { step, steps });
     }
 
-    let last = training.final_model(&start.network);
+    let last = match &average {
+        Some(average) => average.network()?,
+        None => training.final_model(&start.network),
+    };
     let best = keeper.map(|keeper| keeper.network(last)).transpose()?;
     let final_model = best.as_ref().unwrap_or(last);
     if let Some(problem) = finite::problem(final_model.parameters())? {
@@ -248,6 +257,7 @@ struct Configured<'a> {
     validation: Option<&'a (ImageSet, Validator)>,
     recorder: Option<&'a mut Recorder>,
     keeper: Option<&'a mut Keeper>,
+    average: Option<&'a mut WeightAverage>,
 }
 
 impl Task for Configured<'_> {
@@ -261,6 +271,9 @@ impl Task for Configured<'_> {
         let network = &self.start.network;
         if let Some(masks) = &self.start.masks {
             masks.apply(network.parameters().trainable())?;
+        }
+        if let Some(average) = &mut self.average {
+            average.follow(network, step)?;
         }
         self.training.after_step(network, step)
     }
@@ -278,7 +291,10 @@ impl Task for Configured<'_> {
         let Some((images, validator)) = self.validation else {
             return Ok(None);
         };
-        let model = self.training.final_model(&self.start.network);
+        let model = match &self.average {
+            Some(average) => average.network()?,
+            None => self.training.final_model(&self.start.network),
+        };
         let predictor = NetworkPredictor::new(model, self.start.preprocessing.clone(), self.device);
         let Some(keeper) = &mut self.keeper else {
             return Ok(Some(validator.quality(&predictor, images)?));
@@ -300,6 +316,7 @@ impl Task for Configured<'_> {
                 extra: self.extra,
                 recorder: self.recorder.as_deref(),
                 keeper: self.keeper.as_deref(),
+                average: self.average.as_deref(),
             },
         )
     }

@@ -9,6 +9,7 @@ use crate::{
     fit::{EpochPlace, Loop, Resume, Task},
     judge::Judgement,
     observe::{Observer, Observers},
+    recipe::Recipe,
 };
 
 /// Numbers of a [`Trainer`].
@@ -306,6 +307,7 @@ impl<'a> Trainer<'a> {
             learning_rate: p.learning_rate,
             weight_decay: p.weight_decay,
             clip: p.clip,
+            recipe: Recipe::default(),
         };
         let mut task = Minimised {
             loss,

@@ -66,6 +66,8 @@ struct Slot {
     mean: Values,
     square: Values,
     step: u32,
+    /// Factor of the learning rate.
+    rate: f64,
 }
 
 /// AdamW (Loshchilov & Hutter 2019).
@@ -138,12 +140,27 @@ impl AdamW {
                 mean,
                 square,
                 step: 0,
+                rate: 1.0,
             })
         });
         Ok(Self {
             slots: slots.collect::<Result<_, OpsError>>()?,
             params,
         })
+    }
+
+    /// Gives variables learning rates of their own: `factor` of the name times that of a step. At 0 a variable stays as it is,
+    /// while its moments go on. Not part of the [state](Self::state).
+    ///
+    /// # Errors
+    /// [`OpsError::Parameter`] for a factor that is negative or not finite.
+    pub fn set_rate_factors(&mut self, factor: impl Fn(&str) -> f64) -> Result<(), OpsError> {
+        for slot in &mut self.slots {
+            let rate = factor(&slot.name);
+            check_not_negative("AdamW", "rate factor", rate)?;
+            slot.rate = rate;
+        }
+        Ok(())
     }
 
     /// One step at learning rate `lr`.
@@ -162,7 +179,7 @@ impl AdamW {
             slot.step += 1;
             let decay = self.params.decay_of(&slot.var);
             let update = AdamWUpdate {
-                lr,
+                lr: lr * slot.rate,
                 params: self.params.clone(),
                 decay,
                 step: slot.step,
@@ -211,7 +228,7 @@ impl AdamW {
             super::check_gradient(&slot.var, gradient)?;
             slot.step += 1;
             let update = AdamWUpdate {
-                lr,
+                lr: lr * slot.rate,
                 params: self.params.clone(),
                 decay: self.params.decay_of(&slot.var),
                 step: slot.step,

@@ -32,8 +32,10 @@ impl Purpose {
 pub(super) struct Draw {
     /// Index in the set.
     pub image: usize,
-    /// Factor of every range; 1 is the ordinary augmentation.
-    pub strength: f32,
+    /// Factor of every range of places; 1 is the ordinary augmentation.
+    pub geometry: f32,
+    /// Factor of every range of colours.
+    pub colours: f32,
 }
 
 /// Weak photometry.
@@ -55,11 +57,11 @@ fn drawn<const VIEWS: usize>(
     place: u64,
 ) -> Augmentation<VIEWS> {
     let mut random = generator(seed, purpose.name(), place);
-    let geometry = scaled_geometry(GeometryParams::default(), draw.strength);
+    let geometry = scaled_geometry(GeometryParams::default(), draw.geometry);
     Augmentation {
         image: draw.image,
         geometry: Geometry::sample(&mut random, &geometry),
-        colours: params.map(|params| Photometry::sample(&mut random, &scaled_photometry(params, draw.strength))),
+        colours: params.map(|params| Photometry::sample(&mut random, &scaled_photometry(params, draw.colours))),
     }
 }
 
@@ -99,7 +101,18 @@ mod tests {
     /// Strength 1 is the ordinary augmentation to the bit; more strength moves colours further, from the same draws.
     #[test]
     fn strength_scales_the_ordinary_ranges() {
-        let at = |strength, place| weak_and_strong(Draw { image: 2, strength }, Purpose::Labelled, 5, place);
+        let at = |strength, place| {
+            weak_and_strong(
+                Draw {
+                    image: 2,
+                    geometry: strength,
+                    colours: strength,
+                },
+                Purpose::Labelled,
+                5,
+                place,
+            )
+        };
         assert_eq!(
             scaled_photometry(PhotometryParams::strong(), 1.0),
             PhotometryParams::strong()
@@ -124,7 +137,8 @@ mod tests {
         for place in 0..20 {
             let draw = Draw {
                 image: 0,
-                strength: 1.0,
+                geometry: 1.0,
+                colours: 1.0,
             };
             let one = weak(draw, Purpose::Labelled, 3, place);
             let two = weak_and_strong(draw, Purpose::Labelled, 3, place);

@@ -102,7 +102,8 @@ mod tests {
         for at in 0..20 {
             let draw = Draw {
                 image: 3,
-                strength: 1.0,
+                geometry: 1.0,
+                colours: 1.0,
             };
             let drawn = weak(draw, Purpose::Labelled, 5, at);
             let Place { image, matrix, shift } = place(drawn.image, &drawn.geometry);
@@ -131,7 +132,8 @@ mod tests {
         for at in 0..20 {
             let draw = Draw {
                 image: 0,
-                strength: 1.0,
+                geometry: 1.0,
+                colours: 1.0,
             };
             let drawn = weak_and_strong(draw, Purpose::Unlabelled, 5, at);
             let [teacher, student] = drawn.colours.each_ref().map(|photometry| colours(photometry, size));

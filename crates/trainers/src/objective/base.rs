@@ -10,10 +10,12 @@ use super::params::{Boxes, MeanTeacher};
 use crate::{
     TrainError,
     attention::{self, Attention, BatchChange, ExtraTerm, ImageAttention, LiveAttention, View},
-    batches::{Batches, Maps, MaskBatch, MaskBatches},
+    batches::{Batches, Maps, MaskBatches},
     config::TrainConfig,
     dynamics::Given,
+    mask_loss::MaskLoss,
     pseudo::{PseudoMasks, PseudoTargets, product},
+    recipe::Recipe,
     samples::{self, Label, TrainingSamples, Unlisted},
 };
 
@@ -97,6 +99,7 @@ pub(crate) struct Parts<'a> {
     pub batch: usize,
     /// Steps in all.
     pub steps: usize,
+    pub recipe: Recipe,
     pub attention: Option<&'a Attention>,
     pub mean_teacher: MeanTeacher,
     pub boxes: Boxes,
@@ -113,7 +116,7 @@ pub(crate) struct Parts<'a> {
 impl Parts<'_> {
     /// Batches of a set.
     pub fn batches(&self, images: &Arc<ImageSet>) -> Batches {
-        Batches::new(images.clone(), self.preprocessing, self.seed, self.device)
+        Batches::new(images.clone(), self.preprocessing, self.seed, self.device).augmented(&self.recipe)
     }
 
     /// The configured attention to the images of a set.
@@ -139,7 +142,13 @@ impl Parts<'_> {
         });
         let batches = self.labelled(targets, self.image_attention(images)?)?;
         let change = self.change()?;
-        Ok(MaskTraining { batches, live, change })
+        let loss = self.recipe.loss;
+        Ok(MaskTraining {
+            batches,
+            loss,
+            live,
+            change,
+        })
     }
 
     /// The same with pseudo-masks, of which images or pixels may be left out.
@@ -157,6 +166,7 @@ impl Parts<'_> {
         };
         Ok(MaskTraining {
             batches: MaskBatches::with_maps(self.batches(images), maps, attention, self.batch, self.steps)?,
+            loss: self.recipe.loss,
             live: None,
             change: self.change()?,
         })
@@ -212,9 +222,11 @@ pub(super) fn images_with_masks(size: usize, data: &DataFolder) -> Result<Option
     Ok(Some(ImageSet::load(&samples, size, MaskUse::Required)?))
 }
 
-/// Binary cross entropy plus soft Dice against one target map per image: masks, or what stands in for them.
+/// A loss over pixels against one target map per image: masks, or what stands in for them.
 pub(super) struct MaskTraining {
     pub batches: MaskBatches,
+    /// What is minimised.
+    pub loss: MaskLoss,
     /// Attention whose scores the network itself makes anew.
     pub live: Option<LiveAttention>,
     /// What attention makes of batches.
@@ -236,7 +248,7 @@ impl Training for MaskTraining {
         if let Some(change) = &self.change {
             batch = change.judged(batch, &logits)?;
         }
-        let loss = mask_loss(&logits, &batch)?;
+        let loss = self.loss.of_batch(&logits, &batch)?;
         extra.add(
             loss,
             &View {
@@ -270,17 +282,4 @@ impl Training for MaskTraining {
             None => Ok(()),
         }
     }
-}
-
-/// Binary cross entropy plus soft Dice of logits `[batch, 1, h, w]`, averaged with the batch's weights.
-pub(super) fn mask_loss(logits: &Tensor, batch: &MaskBatch) -> Result<Tensor, TrainError> {
-    let pixels = batch.pixels.as_ref();
-    let cross_entropy = htl_ops::bce_with_logits(logits, &batch.targets, pixels)?;
-    let dice = htl_ops::soft_dice(logits, &batch.targets, pixels)?;
-    weighted_mean(&(cross_entropy + dice)?, &batch.weights)
-}
-
-/// Mean of per-image losses `[batch]` with weights `[batch]` whose sum is 1.
-pub(super) fn weighted_mean(losses: &Tensor, weights: &Tensor) -> Result<Tensor, TrainError> {
-    Ok((losses * weights)?.sum_all()?)
 }

@@ -4,7 +4,7 @@ use htl_inference::Validator;
 use htl_models::{Architecture, Mode, ModelError, Network};
 use htl_vocabulary::{Setting, setting};
 
-use super::base::{Objective, Parts, Training, weighted_mean};
+use super::base::{Objective, Parts, Training};
 use crate::{
     TrainError,
     attention::{Draws, ExtraTerm, View},
@@ -12,6 +12,7 @@ use crate::{
     config::TrainConfig,
     dynamics::Given,
     feed::Feed,
+    mask_loss::weighted_mean,
     samples::{Label, classes, labels},
     upload::Staged,
 };

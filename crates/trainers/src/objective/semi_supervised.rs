@@ -7,7 +7,7 @@ use htl_ops::optim::Ema;
 use htl_vocabulary::{Setting, setting};
 
 use super::{
-    base::{Objective, Parts, Training, mask_loss, weighted_mean},
+    base::{Objective, Parts, Training},
     doubt::{Doubt, Opinion, blanked},
     params::MeanTeacher,
 };
@@ -16,6 +16,7 @@ use crate::{
     attention::{Draws, ExtraTerm, ImageAttention, View},
     batches::{Batch, Maps, MaskBatches},
     feed::Feed,
+    mask_loss::{MaskLoss, weighted_mean},
     samples::{self, Unlisted},
     schedule::ramp_up,
     upload::Staged,
@@ -43,6 +44,7 @@ impl Objective for SemiSupervised {
 /// teacher's weak view on unlabelled ones; the teacher is the student's moving average.
 struct MeanTeacherTraining {
     labelled: MaskBatches,
+    loss: MaskLoss,
     unlabelled: Feed<Unlabelled>,
     params: MeanTeacher,
     steps: usize,
@@ -61,6 +63,13 @@ struct Unlabelled {
 impl MeanTeacherTraining {
     fn new(parts: &Parts<'_>) -> Result<Self, TrainError> {
         parts.no_attention_by_targets()?;
+        if parts.recipe.average > 0.0 {
+            return Err(TrainError::Parameter {
+                key: "recipe.average",
+                message: "0: the teacher is the moving average of this setting, and has its own decay".into(),
+                found: parts.recipe.average.to_string(),
+            });
+        }
         let (params, steps, student) = (parts.mean_teacher, parts.steps, parts.network);
         let images = &parts.samples.labelled;
         let labelled = parts.labelled(samples::mask_targets(images), ImageAttention::uniform(images.len()))?;
@@ -83,6 +92,7 @@ impl MeanTeacherTraining {
         };
         Ok(Self {
             labelled,
+            loss: parts.recipe.loss,
             unlabelled: Feed::new(make, steps, pace),
             params,
             steps,
@@ -119,7 +129,7 @@ impl Training for MeanTeacherTraining {
         };
         // One pass through the student, so that batch norm sees labelled and unlabelled images together.
         let logits = network.forward(&Tensor::cat(&[&batch.images, &strong], 0)?, Mode::Train)?;
-        let supervised = mask_loss(&logits.narrow(0, 0, labelled)?, &batch)?;
+        let supervised = self.loss.of_batch(&logits.narrow(0, 0, labelled)?, &batch)?;
 
         let dtype = teacher.dtype();
         let mut sure = teacher
