@@ -1,7 +1,7 @@
 //! How large an experiment is.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use htl_metrics::Metric;
 use htl_vocabulary::results::Contrast;
@@ -56,6 +56,27 @@ pub struct Profile {
     pub size: usize,
     /// Channels of the first level of the networks.
     pub width: usize,
+    /// The networks' encoder, as `network.encoder` of a training has it: a name, and settings behind it.
+    #[serde(default = "plain")]
+    pub encoder: String,
+    /// Their decoder likewise.
+    #[serde(default = "unet")]
+    pub decoder: String,
+    /// Weights that encoders begin with (`htl weights`); without them they begin at random.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pretrained: Option<PathBuf>,
+    /// SHA-256 of these weights; found by [`with_weights`](Self::with_weights), which checks one that is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pretrained_sha256: Option<String>,
+    /// Whether these weights have to be named: none come with the program.
+    #[serde(default)]
+    pub needs_pretrained: bool,
+    /// How networks are trained, where that is not as the reference U-Net: keys of `recipe` of a training.
+    #[serde(default, skip_serializing_if = "toml::Table::is_empty")]
+    pub recipe: toml::Table,
+    /// How weights are pruned: a method of `htl prune`.
+    #[serde(default = "global_magnitude")]
+    pub pruning: String,
     /// Images per gradient step.
     pub batch: usize,
     /// Images each training sees, counted with repetition.
@@ -106,8 +127,20 @@ pub struct Profile {
     pub primary: BTreeMap<String, Contrast>,
 }
 
+fn plain() -> String {
+    "plain".into()
+}
+
+fn unet() -> String {
+    "unet".into()
+}
+
+fn global_magnitude() -> String {
+    "global-magnitude".into()
+}
+
 /// Names of the built-in profiles, smallest first.
-pub const PROFILES: [&str; 4] = ["tiny", "smoke", "embedded", "isic2018"];
+pub const PROFILES: [&str; 5] = ["tiny", "smoke", "embedded", "embedded-pretrained", "isic2018"];
 
 impl Profile {
     /// The built-in profile of that name.
@@ -119,6 +152,7 @@ impl Profile {
             "tiny" => Ok(tiny()),
             "smoke" => Ok(smoke()),
             "embedded" => Ok(embedded()),
+            "embedded-pretrained" => Ok(embedded_pretrained()),
             "isic2018" => Ok(isic2018()),
             _ => Err(ExperimentError::NoSuchProfile {
                 name: name.into(),
@@ -168,6 +202,40 @@ impl Profile {
             .map_err(|error: toml::de::Error| wrong(readable(error.message())))?;
         profile.check()?;
         Ok(profile)
+    }
+
+    /// With the hash of the weights that encoders begin with, by which results are told apart.
+    ///
+    /// # Errors
+    /// [`ExperimentError::Option`] where weights have to be named and are not, cannot be read, or are not those of
+    /// `pretrained_sha256`.
+    pub fn with_weights(mut self) -> Result<Self, ExperimentError> {
+        let wrong = |reason: String| ExperimentError::Option {
+            option: "--pretrained",
+            reason,
+        };
+        let Some(path) = &self.pretrained else {
+            return match self.needs_pretrained {
+                true => Err(wrong(format!(
+                    "the profile {} begins with pretrained weights for the encoder {}, and none come with the program: name the file (`htl weights fetch` gets one)",
+                    self.name, self.encoder
+                ))),
+                false => Ok(self),
+            };
+        };
+        let path = std::path::absolute(path).map_err(|error| wrong(format!("{}: {error}", path.display())))?;
+        let found = htl_datasets::sha256_file(&path).map_err(|error| wrong(error.to_string()))?;
+        if let Some(expected) = &self.pretrained_sha256
+            && *expected != found
+        {
+            return Err(wrong(format!(
+                "{} has the SHA-256 {found}, and the profile wants {expected}",
+                path.display()
+            )));
+        }
+        self.pretrained_sha256 = Some(found);
+        self.pretrained = Some(path);
+        Ok(self)
     }
 
     /// The sparsities of the forgetting curves, as options take them.
@@ -304,6 +372,13 @@ fn embedded() -> Profile {
         name: "embedded".into(),
         size: 64,
         width: 8,
+        encoder: plain(),
+        decoder: unet(),
+        pretrained: None,
+        pretrained_sha256: None,
+        needs_pretrained: false,
+        recipe: toml::Table::new(),
+        pruning: global_magnitude(),
         batch: 16,
         image_steps: 7200,
         fine_tune_steps: 1500,
@@ -325,6 +400,24 @@ fn embedded() -> Profile {
         subset: None,
         own_data_only: false,
         primary: against_strongest(),
+    }
+}
+
+/// The whole method on a pretrained encoder. From such a beginning a third of the steps is enough.
+fn embedded_pretrained() -> Profile {
+    let recipe = [
+        ("encoder_rate", toml::Value::Float(0.3)),
+        ("average", toml::Value::Float(0.98)),
+    ];
+    Profile {
+        name: "embedded-pretrained".into(),
+        size: 96,
+        encoder: "efficientnet-lite0".into(),
+        needs_pretrained: true,
+        recipe: recipe.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+        image_steps: 2400,
+        fine_tune_steps: 800,
+        ..embedded()
     }
 }
 

@@ -22,6 +22,9 @@ pub struct ExperimentArgs {
     /// Size of the experiment
     #[arg(long, default_value = "embedded", value_parser = PROFILES, conflicts_with = "profile_file")]
     profile: String,
+    /// Weights that encoders begin with (`htl weights`)
+    #[arg(long, value_name = "FILE")]
+    pretrained: Option<PathBuf>,
     /// A profile of your own, TOML: any field of a profile, and `base`, the profile that gives the others
     #[arg(long, value_name = "FILE")]
     profile_file: Option<PathBuf>,
@@ -63,6 +66,9 @@ impl ExperimentArgs {
         if let Some(precision) = self.precision {
             profile.precision = precision;
         }
+        if let Some(pretrained) = &self.pretrained {
+            profile.pretrained = Some(pretrained.clone());
+        }
         let mut reproduce = self.place.run_of(profile, device)?;
         reproduce.options_given = self.options_given();
         reproduce.selection = Selection {
@@ -78,9 +84,11 @@ impl ExperimentArgs {
             .profile_file
             .as_ref()
             .map(|path| path.to_string_lossy().into_owned());
+        let pretrained = self.pretrained.as_ref().map(|path| path.to_string_lossy().into_owned());
         let only = (!self.only.is_empty()).then(|| self.only.join(","));
         [
             ("--profile-file", profile),
+            ("--pretrained", pretrained),
             ("--only", only),
             ("--seeds", self.seeds.map(|seeds| seeds.to_string())),
             (
@@ -113,7 +121,7 @@ impl PlaceArgs {
                 _ => kind,
             },
             device_asked: device.to_string(),
-            profile,
+            profile: profile.with_weights()?,
             data,
             data_name,
             options_given: Vec::new(),

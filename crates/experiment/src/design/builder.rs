@@ -37,6 +37,12 @@ impl Config {
         self
     }
 
+    /// Leaves a key out.
+    fn without(mut self, key: &str) -> Self {
+        self.keys.retain(|(name, _)| name != key);
+        self
+    }
+
     /// Images that the training sees, counted with repetition.
     pub fn image_steps(mut self, image_steps: usize) -> Self {
         self.image_steps = image_steps;
@@ -172,6 +178,7 @@ impl Builder<'_> {
             // The usual precision is what `htl` does unasked: keys are the same as without the choice.
             config = config.with("precision", self.profile.precision.name());
         }
+        config = self.network(config);
         if let Some(list) = lists.and_then(|lists| lists.of(training.labels)) {
             config = config.with("labelled", list);
         }
@@ -182,10 +189,37 @@ impl Builder<'_> {
         })
     }
 
-    /// The configuration of the fine-tuning that belongs to a training.
+    /// The keys of the profile's network and recipe. What a training does unasked is not said: keys are the same as without.
+    fn network(&self, mut config: Config) -> Config {
+        let profile = self.profile;
+        if profile.encoder != "plain" {
+            config = config.with("network.encoder", profile.encoder.as_str());
+        }
+        if profile.decoder != "unet" {
+            config = config.with("network.decoder", profile.decoder.as_str());
+        }
+        if let (Some(path), Some(sha256)) = (&profile.pretrained, &profile.pretrained_sha256) {
+            config = config
+                .with("network.pretrained", path.to_string_lossy().into_owned())
+                .with("network.pretrained_sha256", sha256.as_str());
+        }
+        for (key, value) in &profile.recipe {
+            let key = format!("recipe.{key}");
+            config = match value {
+                toml::Value::Integer(number) => config.with(&key, *number),
+                toml::Value::Float(number) => config.with(&key, *number),
+                other => config.with(&key, other.as_str().map_or_else(|| other.to_string(), str::to_owned)),
+            };
+        }
+        config
+    }
+
+    /// The configuration of the fine-tuning that belongs to a training: from its network on, at the schedule of any.
     fn fine_tuning(&self, config: &Config) -> Config {
         config
             .clone()
+            .without("network.pretrained")
+            .without("network.pretrained_sha256")
             .image_steps(self.profile.fine_tune_steps)
             .with("learning_rate", self.profile.fine_tune_rate)
     }
@@ -236,7 +270,7 @@ impl Builder<'_> {
         for (seed, training) in (self.first_seed..).zip(&dense) {
             let call = HtlCall::new("prune")
                 .flag("--checkpoint", training.file(file::CHECKPOINT))
-                .flag("--method", "global-magnitude")
+                .flag("--method", self.profile.pruning.as_str())
                 .flag("--sparsity", sparsity.number(file::SPARSITY, "sparsity"))
                 .flag("--out", Value::Own(file::CHECKPOINT.into()));
             let (series, name) = (format!("{prefix}/pruned"), format!("{prefix}/pruned-{seed}"));

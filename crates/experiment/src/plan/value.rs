@@ -54,6 +54,11 @@ impl From<f64> for Value {
         Self::Float(number)
     }
 }
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Self::Integer(number)
+    }
+}
 impl From<usize> for Value {
     fn from(number: usize) -> Self {
         Self::Integer(number as i64)
