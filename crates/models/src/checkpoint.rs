@@ -226,7 +226,7 @@ fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
 }
 
 /// On the CPU, which knows all types.
-fn tensors(bytes: &[u8], path: &Path) -> Result<BTreeMap<String, Tensor>, ModelError> {
+pub(crate) fn tensors(bytes: &[u8], path: &Path) -> Result<BTreeMap<String, Tensor>, ModelError> {
     let file = SafeTensors::deserialize(bytes).map_err(|error| ModelError::NotACheckpoint {
         path: path.to_path_buf(),
         problem: format!("it is not a whole safetensors file ({error})"),

@@ -103,6 +103,14 @@ pub enum ModelError {
         /// What was found instead.
         problem: String,
     },
+    /// A file of weights that cannot be read.
+    #[error("{path}: no weights that can be read: {problem}", path = path.display())]
+    NotWeights {
+        /// The file.
+        path: PathBuf,
+        /// What was found instead, and what to do.
+        problem: String,
+    },
     /// A checkpoint whose tensors are not those of its architecture.
     #[error("{path}: the tensors are those of another network than its architecture says: {problem}", path = path.display())]
     CheckpointMismatch {

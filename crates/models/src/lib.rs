@@ -17,7 +17,7 @@
 //! # Ok::<(), htl_models::ModelError>(())
 //! ```
 //!
-//! Parameter names are those of the PyTorch networks they match, so weights move both ways as safetensors.
+//! Parameter names are those of the PyTorch networks they match, and [`weights`] reads and writes files of theirs.
 mod activation_maps;
 mod architecture;
 mod checkpoint;
@@ -30,6 +30,7 @@ mod layers;
 mod network;
 mod parameters;
 mod preprocessing;
+pub mod weights;
 
 pub use activation_maps::ClassChoice;
 pub use architecture::{Allowed, Architecture, Part, Setting, Settings};

@@ -142,7 +142,7 @@ pub(crate) fn check_shapes(expected: &Shapes, found: &Shapes) -> Result<(), Mode
 }
 
 /// Checks the values of one tensor, whose name says whether they are variances.
-fn check_values(name: &str, tensor: &Tensor) -> Result<(), ModelError> {
+pub(crate) fn check_values(name: &str, tensor: &Tensor) -> Result<(), ModelError> {
     let values = tensor.flatten_all()?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
     let (lowest, expected) = match name.ends_with("running_var") {
         true => (0.0, "a variance: a finite number that is not negative"),
