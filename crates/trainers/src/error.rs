@@ -4,6 +4,14 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
+    /// Weights that the encoder cannot begin with.
+    #[error("{path}: no weights for this encoder: {message}", path = path.display())]
+    Pretrained {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
     /// The configuration file cannot be read.
     #[error("cannot read the configuration {path}: {source}")]
     ConfigRead {

@@ -34,6 +34,7 @@ impl Inputs {
             .and_then(|left_out| left_out.scores.as_ref());
         let files = [
             ("init", config.init.as_ref()),
+            ("network.pretrained", config.network.pretrained.as_ref()),
             ("labelled", config.labelled.as_ref()),
             (
                 "attention.scores",

@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use htl_models::{Architecture, ModelError, Part};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,6 +12,13 @@ pub struct NetworkChoice {
     pub encoder: String,
     /// The decoder likewise: `unet`, `deeplabv3plus width=64`.
     pub decoder: String,
+    /// Weights that the encoder begins with, a file that `htl weights` reads; without it it begins at random. Images are then
+    /// normalised as these weights want it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pretrained: Option<PathBuf>,
+    /// The SHA-256 that this file has to have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pretrained_sha256: Option<String>,
 }
 
 impl Default for NetworkChoice {
@@ -17,6 +26,8 @@ impl Default for NetworkChoice {
         Self {
             encoder: "plain".to_owned(),
             decoder: "unet".to_owned(),
+            pretrained: None,
+            pretrained_sha256: None,
         }
     }
 }
@@ -68,6 +79,7 @@ mod tests {
         let choice = NetworkChoice {
             encoder: "resnet18".into(),
             decoder: "unet width=4".into(),
+            ..NetworkChoice::default()
         };
         assert_eq!(
             choice.localizer(8).unwrap().to_string(),
@@ -80,7 +92,12 @@ mod tests {
     fn what_is_wrong_is_told() {
         let message = |encoder: &str, decoder: &str| {
             let (encoder, decoder) = (encoder.to_owned(), decoder.to_owned());
-            NetworkChoice { encoder, decoder }.localizer(8).unwrap_err().to_string()
+            let choice = NetworkChoice {
+                encoder,
+                decoder,
+                ..NetworkChoice::default()
+            };
+            choice.localizer(8).unwrap_err().to_string()
         };
         assert!(message("resnet19", "unet").contains("did you mean `resnet"));
         assert!(message("resnet18 output_stride", "unet").contains("output_stride"));

@@ -1,6 +1,9 @@
 use candle_core::Device;
-use htl_datasets::DataFolder;
-use htl_models::{Checkpoint, Network, Preprocessing, PruningRecord};
+use htl_datasets::{DataFolder, sha256_file};
+use htl_models::{
+    Checkpoint, Network, Preprocessing, PruningRecord,
+    weights::{self, Scope},
+};
 use htl_pruning::{MaskSet, WeightSet};
 
 use crate::{TrainError, config::TrainConfig, finite};
@@ -21,12 +24,19 @@ impl Start {
         let objective = config.objective()?;
         let classes = objective.classes(data);
         let architecture = objective.architecture(config, &classes)?;
+        if let (Some(_), Some(path)) = (&config.init, &config.network.pretrained) {
+            return Err(TrainError::Parameter {
+                key: "network.pretrained",
+                message: "left out where `init` is given: that network has an encoder already".into(),
+                found: path.display().to_string(),
+            });
+        }
         let Some(path) = &config.init else {
             let mut network = Network::build(&architecture, config.seed, device)?;
             network.set_precision(config.precision);
             let preprocessing = Preprocessing {
                 size: config.size,
-                ..Preprocessing::default()
+                ..pretrained(config, &network)?
             };
             return Ok(Self {
                 network,
@@ -97,6 +107,40 @@ impl Start {
             ..pruning.clone()
         }))
     }
+}
+
+/// Gives the encoder the weights it is to begin with, and returns how images are prepared for them.
+///
+/// # Errors
+/// [`TrainError::Pretrained`] if the file is not the one named, cannot be read, or is of another encoder.
+fn pretrained(config: &TrainConfig, network: &Network) -> Result<Preprocessing, TrainError> {
+    let choice = &config.network;
+    let Some(path) = &choice.pretrained else {
+        return Ok(Preprocessing::default());
+    };
+    let wrong = |message: String| TrainError::Pretrained {
+        path: path.clone(),
+        message,
+    };
+    if let Some(expected) = &choice.pretrained_sha256 {
+        let found = sha256_file(path)?;
+        if found != *expected {
+            return Err(wrong(format!("its SHA-256 is {found}, expected {expected}")));
+        }
+    }
+    let tensors = weights::read(path)?;
+    let adopted = network
+        .adopt(&tensors, Scope::Encoder)
+        .map_err(|error| wrong(error.to_string()))?;
+    tracing::info!(weights = %path.display(), "{adopted}");
+    let normalisation = network.architecture().pretrained_normalisation();
+    Ok(
+        normalisation.map_or_else(Preprocessing::default, |normalisation| Preprocessing {
+            mean: normalisation.mean.to_vec(),
+            std: normalisation.std.to_vec(),
+            ..Preprocessing::default()
+        }),
+    )
 }
 
 /// The configuration as a checkpoint records it.

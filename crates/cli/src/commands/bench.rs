@@ -90,6 +90,7 @@ impl TrainStep {
         let choice = NetworkChoice {
             encoder: self.encoder,
             decoder: self.decoder,
+            ..NetworkChoice::default()
         };
         let architecture = choice.localizer(self.width)?;
         let mut network = Network::build(&architecture, 0, device)?;

@@ -8,7 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::decoders::{self, DecoderRow};
-use crate::encoders::{self, EncoderRow};
+use crate::encoders::{self, EncoderRow, Normalisation};
 use crate::error::ModelError;
 use crate::graph::{Graph, GraphBuilder};
 use crate::heads::{self, HeadInput, HeadRow};
@@ -127,6 +127,12 @@ impl Architecture {
     #[must_use]
     pub fn classes(&self) -> Option<usize> {
         self.head.settings.get("classes").copied()
+    }
+
+    /// What images the encoder's pretrained weights are made for; `None` where there are none.
+    #[must_use]
+    pub fn pretrained_normalisation(&self) -> Option<Normalisation> {
+        encoders::row(&self.encoder.name).ok()?.pretrained
     }
 
     /// Shapes of a network's variables by name, without building it: what a file claims to hold may be larger than memory.
