@@ -58,6 +58,7 @@ pub use keep::Keep;
 pub use network_choice::NetworkChoice;
 pub use objective::{BoxTargets, Boxes, FilterRule, Labeller, Leaves, MeanTeacher, TeacherFilter};
 pub use pseudo::{LeaveOut, PixelRule, PseudoMasks};
+pub use start::network_sparsity;
 pub use stop::StopFlag;
 pub use train::{Outcome, train, validation};
 pub use trainer::{Trainer, TrainerParams, TrainerValidParams};
