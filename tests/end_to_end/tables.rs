@@ -7,7 +7,7 @@ use htl_experiment::design::SETTING_PLANS;
 use htl_inference::referral::SIGNALS;
 use htl_metrics::METRICS;
 use htl_mining::{ATTRIBUTES, Levels, SCORES};
-use htl_pruning::CRITERIA;
+use htl_pruning::{CHANNEL_CRITERIA, CRITERIA};
 use htl_tests::{must, root};
 use htl_vocabulary::{arm::ARMS, setting::SETTINGS};
 
@@ -57,6 +57,14 @@ const TABLES: &[Table] = &[
         rows: || {
             let row = |c: &&htl_pruning::Criterion| vec![code(c.name), c.about.into(), c.reference.into()];
             CRITERIA.iter().map(row).collect()
+        },
+    },
+    Table {
+        file: "crates/pruning/README.md",
+        columns: &["name", "which channels go first", "reference"],
+        rows: || {
+            let row = |c: &&htl_pruning::ChannelCriterion| vec![code(c.name), c.about.into(), c.reference.into()];
+            CHANNEL_CRITERIA.iter().map(row).collect()
         },
     },
     Table {

@@ -59,8 +59,8 @@ pub fn forgetting_curves(
     let mut first = None;
     for (seed, path) in paths.iter().enumerate() {
         let (checkpoint, network) = Checkpoint::load(path, device)?;
-        let expected = first.get_or_insert_with(|| checkpoint.architecture.clone());
-        if *expected != checkpoint.architecture {
+        let expected = first.get_or_insert_with(|| checkpoint.architecture.whole());
+        if *expected != checkpoint.architecture.whole() {
             return Err(InferenceError::OtherArchitecture {
                 path: path.clone(),
                 expected: expected.to_string(),

@@ -84,8 +84,8 @@ pub(crate) fn load_like(
     device: &Device,
 ) -> Result<NetworkPredictor, InferenceError> {
     let (checkpoint, network) = Checkpoint::load(path, device)?;
-    let expected = first.get_or_insert_with(|| checkpoint.architecture.clone());
-    if *expected != checkpoint.architecture {
+    let expected = first.get_or_insert_with(|| checkpoint.architecture.whole());
+    if *expected != checkpoint.architecture.whole() {
         return Err(InferenceError::OtherArchitecture {
             path: path.to_owned(),
             expected: expected.to_string(),

@@ -27,13 +27,14 @@ mod error;
 pub mod graph;
 mod heads;
 mod layers;
+mod narrow;
 mod network;
 mod parameters;
 mod preprocessing;
 pub mod weights;
 
 pub use activation_maps::ClassChoice;
-pub use architecture::{Allowed, Architecture, Part, Setting, Settings};
+pub use architecture::{Allowed, Architecture, Channels, Part, Setting, Settings};
 pub use checkpoint::{CHECKPOINT_VERSION, Checkpoint, PruningRecord};
 pub use decoders::{DECODERS, DecoderRow};
 pub use encoders::{ENCODERS, EncoderRow, Normalisation};

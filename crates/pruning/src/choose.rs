@@ -2,6 +2,7 @@
 
 use candle_core::Tensor;
 
+use crate::allocation::{erdos_renyi_kernel, whole_numbers};
 use crate::criteria::{Context, Criterion, Measurements, Scope};
 use crate::error::PruneError;
 use crate::mask::Mask;
@@ -29,10 +30,29 @@ pub(crate) fn masks(
         })?);
     }
     let keep: Vec<Vec<u8>> = match criterion.scope {
-        Scope::Layer => scores.into_iter().map(|layer| keep_highest(&layer, sparsity)).collect(),
+        Scope::Layer => scores
+            .into_iter()
+            .map(|layer| keep_highest(&layer, rounded(sparsity, layer.len())))
+            .collect(),
+        Scope::ErdosRenyiKernel => {
+            let shapes: Vec<&[usize]> = weights.iter().map(|(_, weight)| weight.dims()).collect();
+            let lengths: Vec<usize> = scores.iter().map(Vec::len).collect();
+            let wanted: Vec<f64> = erdos_renyi_kernel(&shapes, 1.0 - sparsity)
+                .into_iter()
+                .zip(&lengths)
+                .map(|(density, length)| (1.0 - density) * *length as f64)
+                .collect();
+            let gone = whole_numbers(&wanted, &lengths, rounded(sparsity, lengths.iter().sum()));
+            scores
+                .into_iter()
+                .zip(gone)
+                .map(|(layer, gone)| keep_highest(&layer, gone))
+                .collect()
+        }
         Scope::Global => {
             let lengths: Vec<usize> = scores.iter().map(Vec::len).collect();
-            let mut keep = keep_highest(&scores.concat(), sparsity);
+            let scores = scores.concat();
+            let mut keep = keep_highest(&scores, rounded(sparsity, scores.len()));
             lengths
                 .into_iter()
                 .map(|length| keep.drain(..length).collect())
@@ -51,9 +71,13 @@ pub(crate) fn masks(
         .collect()
 }
 
-/// 1 for each weight that stays. Ties go by position, first gone first.
-fn keep_highest(scores: &[f64], sparsity: f64) -> Vec<u8> {
-    let asked = (sparsity * scores.len() as f64).round() as usize;
+/// How many of `count` go.
+fn rounded(sparsity: f64, count: usize) -> usize {
+    (sparsity * count as f64).round() as usize
+}
+
+/// 1 for each weight that stays, all but `asked`. Ties go by position, first gone first.
+fn keep_highest(scores: &[f64], asked: usize) -> Vec<u8> {
     let mut keep = vec![1u8; scores.len()];
     if asked == 0 {
         return keep;

@@ -19,6 +19,38 @@ pub enum PruneError {
         /// The value given.
         found: f64,
     },
+    /// The share of depthwise convolutions is outside [0, 1] or not a number.
+    #[error("the share of depthwise convolutions must be in [0, 1], found {found}")]
+    DepthwiseShare {
+        /// The value given.
+        found: f64,
+    },
+    /// Channels cannot be kept in multiples of 0.
+    #[error("channels can be kept in multiples of 1 or more, found {found}")]
+    Multiple {
+        /// The value given.
+        found: usize,
+    },
+    /// No group of channels can lose any.
+    #[error("no channel can go: of {groups} groups of channels, none has more than one and is not excluded")]
+    NoChannels {
+        /// How many groups were given.
+        groups: usize,
+    },
+    /// A place of channels that is not in its tensor.
+    #[error("the channels of `{name}` are said to be at {first}..{last} of axis {axis}, but its shape is {shape:?}")]
+    ChannelPlace {
+        /// The tensor's name.
+        name: String,
+        /// The axis.
+        axis: usize,
+        /// First position.
+        first: usize,
+        /// Behind the last position.
+        last: usize,
+        /// Shape of the tensor.
+        shape: Vec<usize>,
+    },
     /// A criterion of an unknown name.
     #[error("unknown pruning method `{found}`: choose one of {known}")]
     UnknownCriterion {

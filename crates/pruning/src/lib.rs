@@ -21,6 +21,8 @@
 //! **Prunable** are the convolution and linear weights: tensors of rank 4 or 2 whose name is `weight` or ends in
 //! `.weight`. Biases, normalisation parameters and running statistics never are, and the caller may exclude more by
 //! name ([`PruneParams::exclude`]), for example the last layer. Sparsity is always counted: zeros over masked weights.
+mod allocation;
+mod channels;
 mod choose;
 mod criteria;
 mod dose;
@@ -32,6 +34,9 @@ mod params;
 mod search;
 mod weights;
 
+pub use channels::{
+    CHANNEL_CRITERIA, ChannelCriterion, ChannelParams, ChannelScope, ChannelValidParams, FilterGroup, Filters,
+};
 pub use criteria::{CRITERIA, Context, Criterion, Measurements, Scope};
 pub use error::PruneError;
 pub use mask::Mask;

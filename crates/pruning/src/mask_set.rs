@@ -116,6 +116,21 @@ impl MaskSet {
     }
 }
 
+impl IntoIterator for MaskSet {
+    type Item = (String, Mask);
+    type IntoIter = std::collections::btree_map::IntoIter<String, Mask>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.masks.into_iter()
+    }
+}
+
+impl Extend<(String, Mask)> for MaskSet {
+    fn extend<I: IntoIterator<Item = (String, Mask)>>(&mut self, masks: I) {
+        self.masks.extend(masks);
+    }
+}
+
 impl FromIterator<(String, Mask)> for MaskSet {
     fn from_iter<I: IntoIterator<Item = (String, Mask)>>(masks: I) -> Self {
         Self {

@@ -20,6 +20,10 @@ pub struct PruneParams {
     pub seed: u64,
     /// Weights that stay dense and are not counted, by name (`head.weight`) or by the name's first parts (`head`).
     pub exclude: Vec<String>,
+    /// What share of the sparsity depthwise convolutions get, in [0, 1]. They are recognised by their weights' shape,
+    /// `[channels, 1, k, k]` with more than one channel. At 1, the default, they are weights as others; below, they are ranked
+    /// among themselves; at 0 they stay dense and are not counted.
+    pub depthwise_share: f64,
 }
 
 impl Default for PruneParams {
@@ -29,6 +33,7 @@ impl Default for PruneParams {
             sparsity: 0.5,
             seed: 0,
             exclude: Vec::new(),
+            depthwise_share: 1.0,
         }
     }
 }
@@ -64,12 +69,24 @@ impl PruneParams {
         self
     }
 
+    /// Sets the share of the sparsity that depthwise convolutions get, in [0, 1].
+    #[must_use]
+    pub fn depthwise_share(mut self, share: f64) -> Self {
+        self.depthwise_share = share;
+        self
+    }
+
     /// Checks the numbers once.
     ///
     /// # Errors
-    /// [`PruneError::Sparsity`] unless the sparsity is in [0, 1).
+    /// [`PruneError::Sparsity`] unless the sparsity is in [0, 1), [`PruneError::DepthwiseShare`] unless the share is in [0, 1].
     pub fn check(self) -> Result<PruneValidParams, PruneError> {
         check_sparsity(self.sparsity)?;
+        if !(0.0..=1.0).contains(&self.depthwise_share) {
+            return Err(PruneError::DepthwiseShare {
+                found: self.depthwise_share,
+            });
+        }
         Ok(PruneValidParams(self))
     }
 }
@@ -98,6 +115,7 @@ impl PruneValidParams {
     /// Of `n` prunable weights that are not excluded exactly `round(sparsity * n)` become zero (halves round away from
     /// zero, where Python rounds to even), whatever the ties: among equal scores the one that comes first goes first, in
     /// the order of sorted names and then of row-major position. Criteria of layer scope do this in every tensor on its own.
+    /// Depthwise convolutions with a share of their own are such a set of weights by themselves.
     ///
     /// # Errors
     /// [`PruneError::NothingToPrune`], [`PruneError::UnknownExclusion`], [`PruneError::NotFinite`] if a weight is infinite
@@ -117,7 +135,18 @@ impl PruneValidParams {
             seed,
             ..
         } = &self.0;
-        choose::masks(criterion, *sparsity, *seed, &self.candidates(weights)?, measured)
+        let candidates = self.candidates(weights)?;
+        let share = self.0.depthwise_share;
+        if share >= 1.0 {
+            return choose::masks(criterion, *sparsity, *seed, &candidates, measured);
+        }
+        let (depthwise, others): (Vec<_>, Vec<_>) =
+            candidates.into_iter().partition(|(_, tensor)| is_depthwise(tensor));
+        let mut masks = choose::masks(criterion, *sparsity, *seed, &others, measured)?;
+        if share > 0.0 {
+            masks.extend(choose::masks(criterion, sparsity * share, *seed, &depthwise, measured)?);
+        }
+        Ok(masks)
     }
 
     fn candidates<'a>(&self, weights: &'a WeightSet) -> Result<Vec<(&'a str, &'a Tensor)>, PruneError> {
@@ -135,15 +164,24 @@ impl PruneValidParams {
             .into_iter()
             .filter(|(name, _)| !self.0.exclude.iter().any(|part| is_within(name, part)))
             .collect();
-        if kept.iter().all(|(_, tensor)| tensor.elem_count() == 0) {
+        let counted = |tensor: &Tensor| self.0.depthwise_share > 0.0 || !is_depthwise(tensor);
+        if kept
+            .iter()
+            .all(|(_, tensor)| tensor.elem_count() == 0 || !counted(tensor))
+        {
             return Err(PruneError::NothingToPrune { count: weights.len() });
         }
         Ok(kept)
     }
 }
 
+/// Whether a weight filters every channel by itself.
+fn is_depthwise(weight: &Tensor) -> bool {
+    matches!(weight.dims(), [channels, 1, height, width] if *channels > 1 && height * width > 1)
+}
+
 /// Whether `name` is `part` or begins with `part` followed by a dot.
-fn is_within(name: &str, part: &str) -> bool {
+pub(crate) fn is_within(name: &str, part: &str) -> bool {
     name.strip_prefix(part)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }

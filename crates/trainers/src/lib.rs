@@ -64,6 +64,7 @@ pub use objective::{BoxTargets, Boxes, FilterRule, Labeller, Leaves, MeanTeacher
 pub use pseudo::{LeaveOut, PixelRule, PseudoMasks};
 pub use recipe::Recipe;
 pub use schedule::Schedule;
+pub use start::network_sparsity;
 pub use stop::StopFlag;
 pub use train::{Outcome, train, validation};
 pub use trainer::{Trainer, TrainerParams, TrainerValidParams};

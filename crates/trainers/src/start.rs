@@ -54,7 +54,8 @@ impl Start {
                 problem,
             });
         }
-        if checkpoint.architecture != architecture {
+        // A narrowed network is trained as it is.
+        if checkpoint.architecture.whole() != architecture {
             return Err(TrainError::OtherNetwork {
                 path: path.clone(),
                 expected: architecture.to_string(),
@@ -101,9 +102,8 @@ impl Start {
     /// The final model's pruning, its sparsity counted rather than assumed.
     fn achieved(&self, final_model: &Network) -> Result<Option<PruningRecord>, TrainError> {
         let Some(pruning) = &self.pruning else { return Ok(None) };
-        let sparsity = MaskSet::from_zeros(&WeightSet::from_vars(final_model.parameters().trainable()))?.sparsity();
         Ok(Some(PruningRecord {
-            sparsity,
+            sparsity: network_sparsity(final_model)?,
             ..pruning.clone()
         }))
     }
@@ -141,6 +141,18 @@ fn pretrained(config: &TrainConfig, network: &Network) -> Result<Preprocessing, 
             ..Preprocessing::default()
         }),
     )
+}
+
+/// The share of the architecture's convolution and linear weights that a network does without, in [0, 1]: zeros, and those of
+/// channels that were removed.
+///
+/// # Errors
+/// [`TrainError::Prune`] if it has no such weights.
+pub fn network_sparsity(network: &Network) -> Result<f64, TrainError> {
+    let masks = MaskSet::from_zeros(&WeightSet::from_vars(network.parameters().trainable()))?;
+    let all = network.architecture().whole().weight_count()?;
+    let left = masks.weights() - masks.zeros();
+    Ok(all.saturating_sub(left) as f64 / all.max(1) as f64)
 }
 
 /// The configuration as a checkpoint records it.

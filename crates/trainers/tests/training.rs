@@ -6,11 +6,11 @@ use std::fs;
 
 use candle_core::{Device, Tensor};
 use common::{attending, attention, config, data_folder, run, settings};
-use htl_models::Checkpoint;
+use htl_models::{Checkpoint, Network, PruningRecord};
 use htl_ops::Precision;
 use htl_trainers::{
     AttendedSet, Attention, BoxTargets, Boxes, LeaveOut, PixelRule, PseudoMasks, StopFlag, TrainConfig, TrainError,
-    attention_forms, observe::on_progress, train,
+    attention_forms, network_sparsity, observe::on_progress, train,
 };
 use htl_vocabulary::file;
 
@@ -255,4 +255,60 @@ fn divergence_and_precision_are_reported() {
     let said = run(&half, &out).unwrap_err().to_string();
     assert!(said.contains("bf16 needs --device cuda"), "{said}");
     assert!(!out.exists());
+}
+
+/// A narrowed version of the configured network is trained as it is, in every setting that can begin with one; what it does
+/// without is still recorded. Narrowed or not, another network is refused.
+#[test]
+fn a_narrowed_network_is_trained_on() {
+    let place = tempfile::tempdir().unwrap();
+    data_folder(place.path());
+    let small = place.path().join("small.safetensors");
+    for setting in ["supervised", "weakly-supervised-boxes"] {
+        let config = config(place.path(), setting);
+        let dense = place.path().join(format!("dense-{setting}"));
+        run(&config, &dense).unwrap();
+        let (checkpoint, network) = Checkpoint::load(&dense.join(file::CHECKPOINT), &Device::Cpu).unwrap();
+        let groups = network.graph().channel_groups();
+        let removed: Vec<_> = groups
+            .iter()
+            .filter(|group| group.channels > 1)
+            .map(|group| (group, &[0][..]))
+            .collect();
+        let narrowed = network.without_channels(&removed).unwrap();
+        let checkpoint = Checkpoint {
+            architecture: narrowed.architecture().clone(),
+            pruning: Some(PruningRecord {
+                method: "structured-l2".into(),
+                sparsity: network_sparsity(&narrowed).unwrap(),
+            }),
+            ..checkpoint
+        };
+        checkpoint.save(&narrowed, &small).unwrap();
+        let from_small = TrainConfig {
+            init: Some(small.clone()),
+            ..config.clone()
+        };
+        let out = place.path().join(format!("tuned-{setting}"));
+        run(&from_small, &out).unwrap();
+        let (tuned, trained) = Checkpoint::load(&out.join(file::CHECKPOINT), &Device::Cpu).unwrap();
+        assert_eq!(tuned.architecture, checkpoint.architecture, "{setting}");
+        let [before, after] = [&checkpoint, &tuned].map(|of| of.pruning.as_ref().unwrap().sparsity);
+        assert!(
+            before > 0.2 && (after - before).abs() < 1e-3,
+            "{setting}: {before} and {after}"
+        );
+        let first = |network: &Network| {
+            let (name, var) = network.parameters().trainable()[0].clone();
+            (name, var.flatten_all().unwrap().to_vec1::<f32>().unwrap())
+        };
+        assert_ne!(first(&narrowed), first(&trained), "{setting} trained nothing");
+        let other = TrainConfig {
+            width: config.width + 1,
+            ..from_small
+        };
+        let error = run(&other, &place.path().join("other")).unwrap_err();
+        assert!(matches!(error, TrainError::OtherNetwork { .. }), "{error}");
+        assert!(error.to_string().contains("narrowed"), "{error}");
+    }
 }

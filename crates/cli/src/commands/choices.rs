@@ -3,7 +3,9 @@
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use htl_inference::referral::{Judged, SIGNALS, Signal, signal_named};
 use htl_mining::SCORES;
-use htl_pruning::{CRITERIA, Criterion};
+use htl_pruning::{CHANNEL_CRITERIA, CRITERIA};
+
+use super::prune::Method;
 
 /// A score by the name of its column.
 pub fn score() -> PossibleValuesParser {
@@ -14,12 +16,16 @@ pub fn score() -> PossibleValuesParser {
     )
 }
 
-/// A pruning criterion by its name.
-pub fn criterion() -> impl TypedValueParser<Value = &'static Criterion> {
-    let names = CRITERIA
+/// A pruning method by its name.
+pub fn method() -> impl TypedValueParser<Value = Method> {
+    let weights = CRITERIA.iter().map(|criterion| (criterion.name, criterion.about));
+    let channels = CHANNEL_CRITERIA
         .iter()
-        .map(|criterion| PossibleValue::new(criterion.name).help(criterion.about));
-    PossibleValuesParser::new(names).try_map(|name| Criterion::named(&name))
+        .map(|criterion| (criterion.name, criterion.about));
+    let names = weights
+        .chain(channels)
+        .map(|(name, about)| PossibleValue::new(name).help(about));
+    PossibleValuesParser::new(names).try_map(|name| Method::named(&name))
 }
 
 /// A signal of uncertainty by its name.
@@ -68,8 +74,9 @@ mod tests {
     fn prune_takes_every_criterion() {
         let command = Prune::augment_args(Command::new("prune"));
         let names: Vec<&str> = CRITERIA.iter().map(|criterion| criterion.name).collect();
+        let names = [names, CHANNEL_CRITERIA.iter().map(|criterion| criterion.name).collect()].concat();
         assert_eq!(values(command.clone(), "method"), names);
-        for criterion in CRITERIA {
+        for name in &names {
             let line = [
                 "prune",
                 "--checkpoint",
@@ -79,13 +86,32 @@ mod tests {
                 "--out",
                 "b",
                 "--method",
-                criterion.name,
+                name,
             ];
             let found = command.clone().try_get_matches_from(line).unwrap();
-            assert_eq!(found.get_one::<&Criterion>("method"), Some(criterion));
+            assert_eq!(
+                found.get_one::<Method>("method").map(|method| method.name()),
+                Some(*name)
+            );
         }
         let help = command.clone().render_long_help().to_string();
-        assert!(CRITERIA.iter().all(|criterion| help.contains(criterion.name)), "{help}");
+        assert!(names.iter().all(|name| help.contains(name)), "{help}");
+        let line = [
+            "prune",
+            "--checkpoint",
+            "a",
+            "--sparsity",
+            "0.5",
+            "--out",
+            "b",
+            "--method",
+            "structured-l3",
+        ];
+        let error = command.clone().try_get_matches_from(line).unwrap_err().to_string();
+        assert!(
+            error.contains("similar values exist") && error.contains("'structured-l2'"),
+            "{error}"
+        );
     }
 
     #[test]

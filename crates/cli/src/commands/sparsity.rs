@@ -10,11 +10,15 @@ use candle_core::Device;
 use clap::Args;
 use htl_datasets::DataFolder;
 use htl_inference::NetworkPredictor;
-use htl_pruning::{Criterion, SparsitySearch};
+use htl_pruning::SparsitySearch;
 use htl_trainers::{Outcome, StopFlag, TrainConfig, observe::on_progress, validation};
 use htl_vocabulary::{SparsityChoice, file, lock_folder, sparsity::Candidate, write_whole};
 
-use super::{experiment::TRY_AGAIN, prune::prune_checkpoint, telling::Telling};
+use super::{
+    experiment::TRY_AGAIN,
+    prune::{How, prune_checkpoint},
+    telling::Telling,
+};
 use crate::{progress::Progress, signals::raise_on_signals};
 
 /// `htl sparsity`.
@@ -26,6 +30,8 @@ pub struct Sparsity {
     /// The dense checkpoint
     #[arg(long)]
     checkpoint: PathBuf,
+    #[command(flatten)]
+    how: How,
     /// The fine-tuning after pruning, TOML as for `htl train`; its `init` is set here
     #[arg(long)]
     config: PathBuf,
@@ -77,7 +83,7 @@ impl Sparsity {
             let index = tried;
             tried += 1;
             let sparse = work.path.join(numbered(PRUNED, index));
-            prune_checkpoint(&self.checkpoint, Criterion::GLOBAL_MAGNITUDE, sparsity, 0, &sparse)?;
+            prune_checkpoint(&self.checkpoint, &self.how, sparsity, &sparse)?;
             let folder = work.path.join(numbered(TUNED, index));
             let config = TrainConfig {
                 init: Some(sparse),

@@ -1,6 +1,8 @@
+mod channels;
 mod setting;
 mod stored;
 
+pub use channels::Channels;
 pub use setting::{Allowed, Part, Setting, Settings};
 
 use std::fmt;
@@ -21,8 +23,9 @@ const MOST_CHANNELS: usize = 1024;
 /// What network to build: an encoder, a decoder where the head needs one, and a head.
 ///
 /// In JSON: `{"encoder": {"name": "plain", "width": 16}, "decoder": {"name": "unet", "width": 16},
-/// "head": {"name": "localizer"}, "in_channels": 3}`. The two kinds of checkpoints before there were parts,
-/// `{"kind": "unet", "width": 16}` and `{"kind": "unet-encoder-classifier", "width": 16, "classes": 3}`, are read as well.
+/// "head": {"name": "localizer"}, "in_channels": 3}`.
+/// A narrowed network has its layers of fewer channels besides, `"channels": {"encoder.0.0": 9}`. The two kinds of checkpoints
+/// before there were parts, `{"kind": "unet", "width": 16}` and `{"kind": "unet-encoder-classifier", "width": 16, "classes": 3}`, are read as well.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Stored")]
 pub struct Architecture {
@@ -35,6 +38,9 @@ pub struct Architecture {
     head: Part,
     /// Channels of the images.
     in_channels: usize,
+    /// Layers that have fewer channels than the parts say.
+    #[serde(skip_serializing_if = "Channels::is_empty")]
+    channels: Channels,
 }
 
 impl Architecture {
@@ -66,6 +72,7 @@ impl Architecture {
             },
             head: whole(&head, rows.head.settings)?,
             in_channels,
+            channels: Channels::new(),
         };
         // Whether strides and channels go together shows when it is built.
         architecture.build(&mut ParameterBuilder::of_shapes())?;
@@ -159,7 +166,7 @@ impl Architecture {
     /// The network as a graph, with variables of the builder's.
     pub(crate) fn build(&self, parameters: &mut ParameterBuilder) -> Result<Graph, ModelError> {
         let rows = Rows::of(&self.encoder, self.decoder.as_ref(), &self.head)?;
-        let mut graph = GraphBuilder::new(parameters);
+        let mut graph = GraphBuilder::new(parameters, &self.channels);
         let images = graph.images(self.in_channels);
         let levels = (rows.encoder.build)(&mut graph, images, &self.encoder.settings)?;
         let Some(&deepest) = levels.last() else {
@@ -173,7 +180,7 @@ impl Architecture {
         };
         let input = HeadInput { deepest, decoded };
         let ends = (rows.head.build)(&mut graph, &input, &self.head.settings)?;
-        Ok(graph.finish(deepest, ends))
+        graph.finish(deepest, ends)
     }
 }
 
@@ -216,6 +223,9 @@ impl fmt::Display for Architecture {
         if self.in_channels != 3 {
             write!(f, " for images of {} channels", self.in_channels)?;
         }
-        Ok(())
+        match self.channels.len() {
+            0 => Ok(()),
+            layers => write!(f, ", {layers} of its layers narrowed"),
+        }
     }
 }

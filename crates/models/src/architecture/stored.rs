@@ -1,6 +1,6 @@
 use serde::Deserialize;
 
-use super::{Architecture, Part};
+use super::{Architecture, Channels, Part};
 use crate::error::ModelError;
 
 /// An architecture as files have it: of parts, or one of the two kinds of before.
@@ -11,6 +11,8 @@ pub(super) struct Stored {
     decoder: Option<Part>,
     head: Option<Part>,
     in_channels: Option<usize>,
+    #[serde(default)]
+    channels: Channels,
     kind: Option<String>,
     width: Option<usize>,
     classes: Option<usize>,
@@ -22,10 +24,16 @@ impl TryFrom<Stored> for Architecture {
     fn try_from(stored: Stored) -> Result<Self, ModelError> {
         let in_channels = stored.in_channels.unwrap_or(3);
         let width = stored.width.unwrap_or(16);
+        let of_parts = stored.width.is_none() && stored.classes.is_none();
+        if !stored.channels.is_empty() && stored.kind.is_some() {
+            return Err(ModelError::Parts {
+                problem: "the two kinds of before have no `channels`".into(),
+            });
+        }
         let plain = Part::new("plain").with("width", width);
         match (stored.kind.as_deref(), stored.encoder, stored.head) {
-            (None, Some(encoder), Some(head)) if stored.width.is_none() && stored.classes.is_none() => {
-                Self::new(encoder, stored.decoder, head, in_channels)
+            (None, Some(encoder), Some(head)) if of_parts => {
+                Self::new(encoder, stored.decoder, head, in_channels)?.narrowed(stored.channels)
             }
             (Some("unet"), None, None) if stored.decoder.is_none() && stored.classes.is_none() => {
                 let decoder = Part::new("unet").with("width", width);

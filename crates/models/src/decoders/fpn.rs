@@ -40,7 +40,7 @@ fn build(graph: &mut GraphBuilder<'_>, levels: &[Value], settings: &Settings) ->
         let skip = of_stride(ROW.name, levels, stride)?;
         let skip = graph.conv(&format!("decoder.{name}.skip_conv"), skip, pyramid, linear, Bias::Added)?;
         let doubled = graph.nearest(maps, 2);
-        maps = graph.add(doubled, skip, Activation::None);
+        maps = graph.add(doubled, skip, Activation::None)?;
         steps.push(maps);
     }
     let mut sum: Option<Value> = None;
@@ -55,7 +55,7 @@ fn build(graph: &mut GraphBuilder<'_>, levels: &[Value], settings: &Settings) ->
             }
         }
         sum = Some(match sum {
-            Some(sum) => graph.add(sum, maps, Activation::None),
+            Some(sum) => graph.add(sum, maps, Activation::None)?,
             None => maps,
         });
     }

@@ -42,7 +42,7 @@ fn build(graph: &mut GraphBuilder<'_>, levels: &[Value], settings: &Settings) ->
     )?;
     let mean = graph.mean(deepest);
     let gate = graph.conv("decoder.scale.1", mean, width, ConvShape::pointwise(), Bias::Absent)?;
-    let gated = graph.gate(maps, gate);
+    let gated = graph.gate(maps, gate)?;
     let gated = match deepest.stride / fine.stride {
         1 => gated,
         factor => graph.bilinear(gated, factor, Corners::HalfPixel),

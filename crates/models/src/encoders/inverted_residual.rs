@@ -176,7 +176,7 @@ fn inverted_residual(
         linear,
     )?;
     if depthwise.stride == 1 && input.channels == outputs {
-        maps = graph.add(input, maps, Activation::None);
+        maps = graph.add(input, maps, Activation::None)?;
     }
     Ok(maps)
 }

@@ -133,5 +133,5 @@ fn residual(
         };
         shortcut = graph.conv_norm([&conv, &norm], input, outputs, shape)?;
     }
-    Ok(graph.add(maps, shortcut, Activation::Relu))
+    graph.add(maps, shortcut, Activation::Relu)
 }

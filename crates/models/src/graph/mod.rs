@@ -2,11 +2,13 @@
 //! from the same graph, so that an encoder, decoder or head says once what it is.
 
 mod builder;
+mod channels;
 mod cost;
 mod operation;
 mod run;
 
 pub use builder::{Bias, GraphBuilder};
+pub use channels::{ChannelGroup, ChannelMember};
 pub use cost::Cost;
 pub use operation::Operation;
 pub(crate) use run::Pass;
@@ -84,5 +86,38 @@ impl Graph {
     #[must_use]
     pub fn stride(&self) -> usize {
         self.stride
+    }
+
+    /// The layers that see the images, by what their parameters' names begin with.
+    #[must_use]
+    pub fn first_layers(&self) -> Vec<&str> {
+        let sees = |node: &&Node| self.behind(&node.inputs).contains(&0);
+        self.nodes
+            .iter()
+            .filter(sees)
+            .filter_map(|node| node.operation.layer())
+            .collect()
+    }
+
+    /// The layers that make the logits, by what their parameters' names begin with.
+    #[must_use]
+    pub fn last_layers(&self) -> Vec<&str> {
+        let ends = [self.ends.pixels, self.ends.classes].into_iter().flatten();
+        let ends: Vec<usize> = ends.map(Value::node).collect();
+        let last = self.behind(&ends).into_iter();
+        last.filter_map(|at| self.nodes[at].operation.layer()).collect()
+    }
+
+    /// The nearest layers that values come from, the images among them.
+    fn behind(&self, values: &[usize]) -> Vec<usize> {
+        let mut found = Vec::new();
+        let mut open = values.to_vec();
+        while let Some(at) = open.pop() {
+            match self.nodes[at].operation.layer() {
+                None if at != 0 => open.extend(&self.nodes[at].inputs),
+                _ => found.push(at),
+            }
+        }
+        found
     }
 }

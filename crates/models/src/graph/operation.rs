@@ -50,3 +50,16 @@ pub enum Operation {
     /// A linear layer on one number per channel.
     Linear(Linear),
 }
+
+impl Operation {
+    /// The layer that makes channels of its own, by what its parameters' names begin with: a convolution or a linear layer.
+    #[must_use]
+    pub fn layer(&self) -> Option<&str> {
+        match self {
+            Self::ConvNorm(layer) | Self::DoubledConvNorm(layer) => Some(layer.names()[0]),
+            Self::Conv(layer) => Some(layer.name()),
+            Self::Linear(layer) => Some(layer.name()),
+            _ => None,
+        }
+    }
+}

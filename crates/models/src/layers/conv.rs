@@ -50,6 +50,12 @@ impl Conv {
         &self.shape
     }
 
+    /// Whether it filters every channel by itself.
+    #[must_use]
+    pub fn is_depthwise(&self) -> bool {
+        self.shape.is_depthwise(self.channels)
+    }
+
     /// Channels in and out.
     #[must_use]
     pub fn channels(&self) -> [usize; 2] {

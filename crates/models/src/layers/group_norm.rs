@@ -14,19 +14,37 @@ const EPS: f64 = 1e-5;
 /// Group normalisation and ReLU; names `{name}.weight` and `{name}.bias`.
 #[derive(Debug)]
 pub struct GroupNorm {
+    name: String,
     groups: usize,
     gamma: Var,
     beta: Var,
 }
 
 impl GroupNorm {
-    pub(crate) fn new(builder: &mut ParameterBuilder, name: &str, channels: usize) -> Result<Self, ModelError> {
+    /// How many groups go into the channels.
+    pub(crate) fn most_groups(channels: usize) -> usize {
         let groups = (1..=GROUPS).rev().find(|groups| channels.is_multiple_of(*groups));
+        groups.unwrap_or(1)
+    }
+
+    pub(crate) fn new(
+        builder: &mut ParameterBuilder,
+        name: &str,
+        channels: usize,
+        groups: usize,
+    ) -> Result<Self, ModelError> {
         Ok(Self {
-            groups: groups.unwrap_or(1),
+            name: name.to_owned(),
+            groups,
             gamma: builder.constant(&format!("{name}.weight"), channels, 1.0)?,
             beta: builder.constant(&format!("{name}.bias"), channels, 0.0)?,
         })
+    }
+
+    /// What its parameters' names begin with.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// How many groups of channels.

@@ -62,6 +62,11 @@ impl ConvShape {
         [outputs, inputs / self.groups, self.kernel, self.kernel]
     }
 
+    /// Whether every channel is filtered by itself; `channels`: in and out.
+    pub(crate) fn is_depthwise(&self, channels: [usize; 2]) -> bool {
+        self.groups > 1 && channels == [self.groups; 2]
+    }
+
     pub(crate) fn params(&self) -> Conv2dParams {
         Conv2dParams {
             stride: self.stride,

@@ -1,4 +1,5 @@
 //! One file per criterion gives scores; this one lists the criteria.
+mod erk;
 mod lamp;
 mod magnitude;
 mod random;
@@ -52,6 +53,8 @@ pub enum Scope {
     Global,
     /// Weights compete within their tensor; all layers end at the same sparsity.
     Layer,
+    /// Weights compete within their tensor; what each tensor keeps is by the rule of Evci et al. 2020.
+    ErdosRenyiKernel,
 }
 
 /// What was measured of a network on data, tensor by tensor under the weights' names.
@@ -67,6 +70,7 @@ pub struct Measurements {
 pub static CRITERIA: &[&Criterion] = &[
     Criterion::GLOBAL_MAGNITUDE,
     &magnitude::LAYER_MAGNITUDE,
+    &erk::ERK_MAGNITUDE,
     &lamp::LAMP,
     Criterion::RANDOM,
     &random::LAYER_RANDOM,

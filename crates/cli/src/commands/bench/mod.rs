@@ -1,4 +1,6 @@
-//! `htl bench`: how fast this machine trains.
+//! `htl bench`: how fast this machine trains and predicts.
+
+mod forward;
 
 use anyhow::ensure;
 use candle_core::{Device, Tensor};
@@ -12,19 +14,22 @@ use htl_ops::{
 use htl_trainers::NetworkChoice;
 use serde::Serialize;
 
-use super::print;
+use crate::commands::print;
 
 /// `htl bench`.
 #[derive(Subcommand)]
 pub enum Bench {
     /// One optimiser step of a localizer on random data, as one line of JSON
     TrainStep(TrainStep),
+    /// Forward passes of one or several checkpoints in turn on random data, each as one line of JSON
+    Forward(forward::Forward),
 }
 
 impl Bench {
     pub fn run(self, device: &Device) -> anyhow::Result<()> {
         match self {
             Self::TrainStep(step) => step.run(device),
+            Self::Forward(forward) => forward.run(device),
         }
     }
 }
