@@ -27,6 +27,8 @@ enum Command {
     TrainStep(measure::TrainStep),
     /// Single operations, forward and backward
     Operations(measure::Operations),
+    /// Maps by htl-inference beside the network alone
+    Predict(measure::Predict),
     /// What this machine can do at best: multiplications and copies per second
     Floor(measure::Floor),
     /// Training steps or single operations beside PyTorch's, as JSON
@@ -59,6 +61,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             cli.device.need_cpu("htl-bench floor")?;
             floor.run()
         }
+        Command::Predict(predict) => predict.run(&cli.device.open()?),
         Command::Mining(args) => {
             cli.device.need_cpu("htl-bench mining")?;
             args.run()

@@ -2,11 +2,15 @@ use std::path::PathBuf;
 
 use candle_core::{Device, Tensor};
 use htl_mining::MapKind;
-use htl_models::Preprocessing;
 
+use crate::mask_rule::MaskRule;
+use crate::pixels::at_side;
 use crate::{InferenceError, NetworkPredictor, Predictor};
 
 /// Several predictors as one: the mean of their maps, and of their class logits where all have them.
+///
+/// They may be of different architectures, normalise images differently and see squares of different sizes: then each resizes images
+/// for itself, and the mean is that of the maps at the images' size. Masks are made as the first member makes them.
 ///
 /// ```
 /// use candle_core::Device;
@@ -43,19 +47,17 @@ impl<P: Predictor> Ensemble<P> {
     /// An ensemble of these.
     ///
     /// # Errors
-    /// [`InferenceError::NoCheckpoints`] without a member, [`InferenceError::OtherMember`] if they prepare images differently or
-    /// give maps of different kinds.
+    /// [`InferenceError::NoCheckpoints`] without a member, [`InferenceError::OtherMember`] if they give maps of different kinds or tell
+    /// different classes apart.
     pub fn new(members: Vec<P>) -> Result<Self, InferenceError> {
         let mut members = members.into_iter();
         let first = members.next().ok_or(InferenceError::NoCheckpoints)?;
         let others: Vec<P> = members.collect();
         for (place, other) in others.iter().enumerate() {
-            let what = if other.preprocessing().size != first.preprocessing().size {
-                "sees larger or smaller images"
-            } else if other.preprocessing() != first.preprocessing() {
-                "normalises images otherwise"
-            } else if other.map_kind() != first.map_kind() {
+            let what = if other.map_kind() != first.map_kind() {
                 "gives maps of another kind (localizer or classifier)"
+            } else if !other.classes().is_empty() && !first.classes().is_empty() && other.classes() != first.classes() {
+                "tells other classes apart"
             } else {
                 continue;
             };
@@ -83,20 +85,24 @@ impl<P: Predictor> Ensemble<P> {
 }
 
 impl<P: Predictor> Predictor for Ensemble<P> {
-    fn preprocessing(&self) -> &Preprocessing {
-        self.first.preprocessing()
-    }
-
-    fn device(&self) -> &Device {
-        self.first.device()
+    fn side(&self) -> Option<usize> {
+        let side = self.first.side();
+        side.filter(|_| self.others.iter().all(|other| other.side() == side))
     }
 
     fn map_kind(&self) -> MapKind {
         self.first.map_kind()
     }
 
+    fn classes(&self) -> &[String] {
+        let none = self.members().any(|member| member.classes().is_empty());
+        if none { &[] } else { self.first.classes() }
+    }
+
     fn localization_maps(&self, images: &Tensor) -> Result<Tensor, InferenceError> {
-        mean(self.members().map(|member| member.localization_maps(images)))
+        at_side(images, self.side(), |images| {
+            mean(self.members().map(|member| member.localization_maps(images)))
+        })
     }
 
     fn class_logits(&self, images: &Tensor) -> Result<Option<Tensor>, InferenceError> {
@@ -106,9 +112,13 @@ impl<P: Predictor> Predictor for Ensemble<P> {
             None => Ok(None),
         }
     }
+
+    fn mask_rule(&self) -> MaskRule {
+        self.first.mask_rule()
+    }
 }
 
-/// Mean of tensors of one shape, added up as they come.
+/// Mean of tensors of one shape, added up as they come, on the device of the first.
 pub(crate) fn mean(
     tensors: impl IntoIterator<Item = Result<Tensor, InferenceError>>,
 ) -> Result<Tensor, InferenceError> {
@@ -117,7 +127,7 @@ pub(crate) fn mean(
     for tensor in tensors {
         let tensor = tensor?;
         sum = Some(match sum {
-            Some(sum) => (sum + tensor)?,
+            Some(sum) => (&sum + tensor.to_device(sum.device())?)?,
             None => tensor,
         });
         count += 1;
@@ -129,7 +139,8 @@ pub(crate) fn mean(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use htl_models::{Architecture, Network, Part};
+    use htl_metrics::resize_bilinear;
+    use htl_models::{Architecture, Network, Part, Preprocessing};
 
     fn member(architecture: &Architecture, seed: u64, size: usize) -> NetworkPredictor {
         let network = Network::build(architecture, seed, &Device::Cpu).unwrap();
@@ -148,13 +159,21 @@ mod tests {
         Architecture::classifier(Part::new("plain").with("width", 2), 3).unwrap()
     }
 
+    fn images(height: usize, width: usize) -> Tensor {
+        let bytes: Vec<u8> = (0..6 * height * width).map(|at| (at * at % 251) as u8).collect();
+        Tensor::from_vec(bytes, (2, 3, height, width), &Device::Cpu).unwrap()
+    }
+
+    fn values(tensor: Tensor) -> Vec<f32> {
+        tensor.flatten_all().unwrap().to_vec1().unwrap()
+    }
+
     #[test]
     fn maps_and_logits_are_means() {
-        let images = Tensor::rand(0f32, 1.0, (2, 3, 16, 16), &Device::Cpu).unwrap();
+        let images = images(16, 16);
         for architecture in [unet(), classifier()] {
             let members = || (0..3).map(|seed| member(&architecture, seed, 16)).collect::<Vec<_>>();
             let ensemble = Ensemble::new(members()).unwrap();
-            let values = |tensor: Tensor| -> Vec<f32> { tensor.flatten_all().unwrap().to_vec1().unwrap() };
             let found = values(ensemble.localization_maps(&images).unwrap());
             let each: Vec<Vec<f32>> = members()
                 .iter()
@@ -173,21 +192,63 @@ mod tests {
                 }
             );
             assert!(!ensemble.is_empty());
+            assert_eq!(ensemble.side(), Some(16));
+        }
+    }
+
+    /// An ensemble of one is its member, to the bit.
+    #[test]
+    fn one_member_is_the_ensemble() {
+        for images in [images(16, 16), images(21, 34)] {
+            let alone = values(member(&unet(), 1, 16).localization_maps(&images).unwrap());
+            let ensemble = Ensemble::new(vec![member(&unet(), 1, 16)]).unwrap();
+            assert_eq!(values(ensemble.localization_maps(&images).unwrap()), alone);
+        }
+    }
+
+    /// Members of other architectures and sizes meet at the size of the image.
+    #[test]
+    fn members_of_other_sizes_meet_at_the_images_size() {
+        let encoder = Part::new("efficientnet-lite0");
+        let other = Architecture::localizer(encoder, Part::new("unet").with("width", 4)).unwrap();
+        let members = || vec![member(&unet(), 0, 16), member(&other, 1, 64)];
+        let ensemble = Ensemble::new(members()).unwrap();
+        assert_eq!(ensemble.side(), None);
+        let images = images(40, 48);
+        let found = values(ensemble.localization_maps(&images).unwrap());
+        let mut expected = vec![0f32; found.len()];
+        for member in members() {
+            let side = member.preprocessing().size;
+            let squares = crate::pixels::squares(&images, side).unwrap();
+            let maps = values(member.localization_maps(&squares).unwrap());
+            let at_size = maps
+                .chunks(side * side)
+                .flat_map(|map| resize_bilinear(map, (side, side), (40, 48)).unwrap());
+            expected.iter_mut().zip(at_size).for_each(|(sum, value)| *sum += value / 2.0);
+        }
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-6, "{found} {expected}");
         }
     }
 
     #[test]
     fn members_that_do_not_fit_are_named() {
-        let said = |other: NetworkPredictor| {
-            let members = vec![member(&unet(), 0, 16), member(&unet(), 1, 16), other];
-            Ensemble::new(members).unwrap_err().to_string()
+        let said = |first: NetworkPredictor, other: NetworkPredictor| {
+            Ensemble::new(vec![first, other]).unwrap_err().to_string()
         };
-        assert!(said(member(&unet(), 2, 24)).contains("member 3 of the ensemble sees larger"));
-        assert!(said(member(&classifier(), 2, 16)).contains("another kind"));
-        let mut other = member(&unet(), 2, 16).preprocessing().clone();
-        other.mean = vec![0.0; 3];
-        let network = Network::build(&unet(), 2, &Device::Cpu).unwrap();
-        assert!(said(NetworkPredictor::new(network, other, &Device::Cpu)).contains("normalises images otherwise"));
+        let found = said(member(&unet(), 1, 16), member(&classifier(), 2, 16));
+        assert!(found.contains("member 2 of the ensemble gives maps of another kind"), "{found}");
+        let other = Architecture::classifier(Part::new("plain").with("width", 2), 4).unwrap();
+        let found = said(member(&classifier(), 1, 16), member(&other, 2, 16));
+        assert!(found.contains("tells other classes apart"), "{found}");
         assert!(Ensemble::<NetworkPredictor>::new(Vec::new()).is_err());
+    }
+
+    /// What is no image is refused with what it is.
+    #[test]
+    fn what_is_no_image_is_refused() {
+        let numbers = images(16, 16).to_dtype(candle_core::DType::F32).unwrap();
+        let error = member(&unet(), 0, 16).localization_maps(&numbers).unwrap_err();
+        assert!(error.to_string().contains("f32 [2, 3, 16, 16]"), "{error}");
     }
 }

@@ -43,13 +43,42 @@ pub enum InferenceError {
         found: usize,
     },
     /// Predictors that cannot be one ensemble.
-    #[error("member {member} of the ensemble {what} than its first: give networks that were trained alike")]
+    #[error("member {member} of the ensemble {what} than its first: give networks that answer the same question")]
     OtherMember {
         /// Its place, from 1.
         member: usize,
         /// How it differs, before "than its first".
         what: &'static str,
     },
+    /// What is given for images and is none.
+    #[error(
+        "images have to be bytes on the CPU, u8 [batch, 3, height, width] without an empty side; found {dtype} {shape:?}: \
+         htl_inference::picture makes them of a photograph"
+    )]
+    NotImages {
+        /// Its shape.
+        shape: Vec<usize>,
+        /// Type of its numbers.
+        dtype: &'static str,
+    },
+    /// Tiles of a size that makes no sense.
+    #[error("tiles must be from 32 to 8192 pixels of the photograph a side, found {found}")]
+    TileSide {
+        /// The side.
+        found: usize,
+    },
+    /// Tiles that overlap too much, or less than not at all.
+    #[error("the overlap of tiles must be in [0, 0.9], found {found}")]
+    TileOverlap {
+        /// The share.
+        found: f64,
+    },
+    /// Tiles for a classifier.
+    #[error(
+        "tiles need a localizer: class activation maps are scaled image by image, so those of two tiles do not compare; \
+         leave tiles out or give the checkpoint of a localizer"
+    )]
+    TilesOfClassMaps,
     /// Pruned networks that cannot be matched with dense ones.
     #[error("there are {sparse} sparse networks for {dense} dense ones: give one for each, in the same order")]
     SparseCount {

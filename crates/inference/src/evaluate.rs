@@ -1,20 +1,22 @@
 use std::collections::BTreeMap;
 
-use htl_datasets::{DataFolder, ImageSet, MaskUse, Sample};
+use htl_datasets::{DataFolder, ImageSet, MaskUse, Sample, read_rgb};
 use htl_metrics::{
     BoxAccuracy, Calibration, Confusion, ImageScores, LESION_COLUMN, MapCut, Mask, PATIENT_COLUMN, PerImage,
     PerImageRow, PixelPrecision, Proposals, ScoreMap, resize_bilinear,
 };
 use htl_mining::{MapKind, Subject, group_columns, group_levels};
 
-use crate::predict::localization_maps;
-use crate::truth::stored_masks;
+use crate::mask_rule::{Components, MaskRule};
+use crate::predict::{localization_maps, map_of};
+use crate::truth::{stored_mask, stored_masks};
 use crate::{InferenceError, Predictor};
 
 /// The maps of a predictor beside the truth, at the truth's stored sizes.
 #[derive(Debug, Clone)]
 pub struct Evaluation {
     kind: MapKind,
+    components: Components,
     ids: Vec<String>,
     maps: Vec<Vec<f32>>,
     truths: Vec<Mask>,
@@ -26,23 +28,20 @@ impl Evaluation {
     /// # Errors
     /// From reading the files; [`InferenceError::NotFinite`] for a broken network.
     pub fn of(predictor: &dyn Predictor, samples: &[&Sample]) -> Result<Self, InferenceError> {
-        let size = predictor.preprocessing().size;
-        let images = ImageSet::load(samples, size, MaskUse::Required)?;
-        let truths = stored_masks(&images)?;
-        let maps = localization_maps(predictor, &images)?;
-        let stored = |(index, truth): (usize, &Mask)| -> Result<Vec<f32>, InferenceError> {
-            let map: Vec<f32> = maps.get(index)?.flatten_all()?.to_vec1()?;
-            Ok(resize_bilinear(&map, (size, size), (truth.height(), truth.width()))?)
+        let (maps, truths) = match predictor.side() {
+            Some(side) => in_squares(predictor, side, samples)?,
+            None => one_by_one(predictor, samples)?,
         };
         Ok(Self {
             kind: predictor.map_kind(),
-            ids: images.ids().into_iter().map(str::to_owned).collect(),
-            maps: truths.iter().enumerate().map(stored).collect::<Result<_, _>>()?,
+            components: predictor.mask_rule().components,
+            ids: samples.iter().map(|sample| sample.image_id.clone()).collect(),
+            maps,
             truths,
         })
     }
 
-    /// The metrics of every image, its maps cut here, with the errors of its probabilities and the groups that `data` knows it
+    /// The metrics of every image, its maps cut here and of that kept what the predictor keeps, with the errors of its probabilities and the groups that `data` knows it
     /// to be in.
     ///
     /// # Errors
@@ -124,9 +123,40 @@ impl Evaluation {
     }
 
     fn masks(&self, cut: MapCut) -> Result<Vec<Mask>, InferenceError> {
-        let mask = |(map, truth): (&Vec<f32>, &Mask)| Ok(cut.mask(truth.height(), truth.width(), map)?);
+        let components = self.components;
+        let rule = MaskRule { cut, components };
+        let mask = |(map, truth): (&Vec<f32>, &Mask)| Ok(rule.mask(truth.height(), truth.width(), map)?);
         self.maps.iter().zip(&self.truths).map(mask).collect()
     }
+}
+
+/// Maps and their truths, at the truths' sizes.
+type Predicted = (Vec<Vec<f32>>, Vec<Mask>);
+
+/// All images resized to squares and in batches.
+fn in_squares(predictor: &dyn Predictor, side: usize, samples: &[&Sample]) -> Result<Predicted, InferenceError> {
+    let images = ImageSet::load(samples, side, MaskUse::Required)?;
+    let truths = stored_masks(&images)?;
+    let maps = localization_maps(predictor, &images)?;
+    let stored = |(index, truth): (usize, &Mask)| -> Result<Vec<f32>, InferenceError> {
+        let map: Vec<f32> = maps.get(index)?.flatten_all()?.to_vec1()?;
+        Ok(resize_bilinear(&map, (side, side), (truth.height(), truth.width()))?)
+    };
+    let maps = truths.iter().enumerate().map(stored).collect::<Result<_, _>>()?;
+    Ok((maps, truths))
+}
+
+/// Photographs as they are, one at a time in memory.
+fn one_by_one(predictor: &dyn Predictor, samples: &[&Sample]) -> Result<Predicted, InferenceError> {
+    let of = |sample: &&Sample| -> Result<(Vec<f32>, Mask), InferenceError> {
+        let truth = stored_mask(sample)?;
+        let rgb = read_rgb(&sample.image)?;
+        let size = (rgb.height() as usize, rgb.width() as usize);
+        let map = map_of(predictor, &sample.image_id, &rgb)?;
+        let map = resize_bilinear(&map, size, (truth.height(), truth.width()))?;
+        Ok((map, truth))
+    };
+    samples.iter().map(of).collect()
 }
 
 /// The table of these images, each with its lesion and patient and the groups that `data` and its mask put it in.
@@ -176,6 +206,7 @@ mod tests {
     fn evaluation(kind: MapKind, images: &[(Vec<f32>, Vec<u8>)]) -> Evaluation {
         Evaluation {
             kind,
+            components: Components::All,
             ids: (0..images.len()).map(|id| format!("i{id}")).collect(),
             maps: images.iter().map(|(map, _)| map.clone()).collect(),
             truths: images
@@ -231,6 +262,7 @@ mod tests {
         }
         let evaluation = Evaluation {
             kind: MapKind::ClassActivation,
+            components: Components::All,
             ids: (0..maps.len()).map(|id| format!("i{id}")).collect(),
             maps,
             truths,

@@ -11,12 +11,9 @@ use crate::{InferenceError, NetworkPredictor};
 /// [`InferenceError`] from the forward pass, [`InferenceError::Mining`] for a network whose features are not finite.
 pub fn deep_features(predictor: &NetworkPredictor, images: &ImageSet) -> Result<FeatureTable, InferenceError> {
     let network = predictor.network();
-    let features = in_batches(
-        images,
-        crate::Predictor::preprocessing(predictor),
-        crate::Predictor::device(predictor),
-        |_, x| Ok(network.deep_features(x)?.to_dtype(DType::F32)?),
-    )?;
+    let features = in_batches(images, |_, x| {
+        Ok(network.deep_features(&predictor.seen(x)?)?.to_dtype(DType::F32)?)
+    })?;
     table(images, &features.to_dtype(DType::F64)?.to_vec2()?)
 }
 

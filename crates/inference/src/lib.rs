@@ -27,8 +27,10 @@
 //!
 //! | what | names |
 //! | --- | --- |
-//! | predictors | [`Predictor`], [`NetworkPredictor`], [`Ensemble`], [`Views`], [`OneView`], [`open_predictor`], [`localization_map`] |
-//! | what they say of many images, of one | [`localization_maps`], [`class_logits`], [`map_of`], [`for_each_output`] |
+//! | predictors | [`Predictor`], [`NetworkPredictor`], [`Ensemble`], [`Views`], [`OneView`], [`Tiles`], [`LargestComponent`], [`localization_map`] |
+//! | predictors of checkpoints, and what is written down of them | [`PredictorParams`], [`PredictorRecord`] |
+//! | how maps become masks | [`MaskRule`], [`Components`] |
+//! | what they say of many images, of one | [`localization_maps`], [`class_logits`], [`map_of`], [`for_each_output`], [`picture`] |
 //! | where the lesion of a photograph is, for people and as COCO JSON | [`Localization`], [`Coco`] |
 //! | populations | [`PopulationPrediction`], [`consensus`], [`consensus_pair`] |
 //! | what pruning without further training does | [`forgetting_curves`], [`forgetting_of`], [`CurveParams`], [`recalibrate`] |
@@ -49,7 +51,12 @@ mod ensemble;
 mod error;
 mod evaluate;
 mod features;
+mod forwarding;
+mod largest_component;
 mod localization;
+mod mask_rule;
+mod params;
+mod pixels;
 mod population;
 mod predict;
 mod predictor;
@@ -57,10 +64,12 @@ mod pseudo;
 mod recalibration;
 pub mod referral;
 mod summary;
+mod tiles;
 mod trivial;
 mod truth;
 mod validation;
 mod views;
+mod windows;
 
 pub use coco::Coco;
 pub use consensus::{consensus, consensus_pair};
@@ -70,17 +79,22 @@ pub use ensemble::Ensemble;
 pub use error::InferenceError;
 pub use evaluate::Evaluation;
 pub use features::{colour_features, deep_features};
+pub use largest_component::LargestComponent;
 pub use localization::Localization;
+pub use mask_rule::{Components, MaskRule};
+pub use params::{PredictorParams, PredictorRecord};
+pub use pixels::picture;
 pub use population::PopulationPrediction;
 pub use predict::{class_logits, for_each_output, localization_maps, map_of};
 pub use predictor::{NetworkPredictor, Predictor, localization_map};
 pub use pseudo::judge_pseudo_masks;
 pub use recalibration::recalibration_images;
 pub use summary::{Summary, summary};
+pub use tiles::{TileParams, Tiles};
 pub use trivial::evaluate_trivial;
 pub use truth::{stored_mask, stored_masks, with_masks};
 pub use validation::Validator;
-pub use views::{OneView, SquareView, ViewUse, Views, open_predictor};
+pub use views::{OneView, SquareView, ViewSet, Views};
 
 /// The README's example, run as a test.
 #[doc = include_str!("../README.md")]

@@ -1,6 +1,7 @@
 use htl_datasets::{PixelBox, RgbImage};
-use htl_metrics::{MapCut, Mask, resize_bilinear};
+use htl_metrics::{MapCut, Mask};
 
+use crate::mask_rule::MaskRule;
 use crate::{InferenceError, Predictor, map_of};
 
 /// Where the lesion of one photograph is, at the size of the photograph.
@@ -8,7 +9,7 @@ use crate::{InferenceError, Predictor, map_of};
 pub struct Localization {
     /// Lesion probabilities, row by row, in [0, 1].
     pub map: Vec<f32>,
-    /// The pixels above the threshold.
+    /// The pixels above the threshold; of these the largest component where the predictor keeps no others.
     pub mask: Mask,
 }
 
@@ -24,11 +25,13 @@ impl Localization {
         threshold: Option<f32>,
     ) -> Result<Self, InferenceError> {
         let (height, width) = (rgb.height() as usize, rgb.width() as usize);
-        let size = predictor.preprocessing().size;
-        let map = resize_bilinear(&map_of(predictor, name, rgb)?, (size, size), (height, width))?;
-        let mask = threshold
-            .map_or_else(|| predictor.cut(), MapCut::Above)
-            .mask(height, width, &map)?;
+        let map = map_of(predictor, name, rgb)?;
+        let rule = predictor.mask_rule();
+        let rule = MaskRule {
+            cut: threshold.map_or(rule.cut, MapCut::Above),
+            ..rule
+        };
+        let mask = rule.mask(height, width, &map)?;
         Ok(Self { map, mask })
     }
 

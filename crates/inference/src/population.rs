@@ -39,13 +39,13 @@ impl PopulationPrediction {
         Ok(prediction)
     }
 
-    /// Predictions of any predictors, taken one after the other.
+    /// Predictions of any networks, taken one after the other.
     ///
     /// # Errors
     /// What a member fails with, [`InferenceError::NotFinite`], and [`InferenceError::Mining`] for a population without
     /// members, members with maps of different sizes, or classes of some members only.
-    pub fn of<P: Predictor>(
-        members: impl IntoIterator<Item = Result<P, InferenceError>>,
+    pub fn of(
+        members: impl IntoIterator<Item = Result<NetworkPredictor, InferenceError>>,
         samples: &[&Sample],
     ) -> Result<Self, InferenceError> {
         let mut images: Option<ImageSet> = None;
@@ -92,5 +92,5 @@ pub(crate) fn load_like(
             found: checkpoint.architecture.to_string(),
         });
     }
-    Ok(NetworkPredictor::new(network, checkpoint.preprocessing, device))
+    Ok(NetworkPredictor::of(network, checkpoint, device))
 }

@@ -4,8 +4,8 @@ use std::ops::Range;
 use candle_core::{Device, Tensor};
 use htl_datasets::{ImageSet, RgbImage};
 use htl_models::{Mode, Network, Preprocessing};
-use rayon::prelude::*;
 
+use crate::pixels::{bytes_of, normalised, picture};
 use crate::{InferenceError, NetworkPredictor, Predictor};
 
 /// Images per forward pass; the result does not depend on it.
@@ -18,21 +18,13 @@ pub(crate) fn plain_batch(
     preprocessing: &Preprocessing,
     device: &Device,
 ) -> Result<Tensor, InferenceError> {
-    let size = images.size();
-    let mut pixels = vec![0.0; range.len() * 3 * size * size];
-    pixels
-        .par_chunks_mut(3 * size * size)
-        .zip(range.clone())
-        .for_each(|(pixels, index)| preprocessing.normalise_planes(&images.image(index), pixels));
-    Ok(Tensor::from_vec(pixels, (range.len(), 3, size, size), device)?)
+    normalised(&bytes_of(images, range)?, preprocessing, device)
 }
 
-/// Runs `f` over the set in batches (which images, and what they look like) and concatenates what it gives along the first
+/// Runs `f` over the set in batches (which images, and they as a predictor takes them) and concatenates what it gives along the first
 /// axis, on the CPU.
 pub(crate) fn in_batches(
     images: &ImageSet,
-    preprocessing: &Preprocessing,
-    device: &Device,
     f: impl Fn(Range<usize>, &Tensor) -> Result<Tensor, InferenceError>,
 ) -> Result<Tensor, InferenceError> {
     let mut parts = Vec::new();
@@ -40,7 +32,7 @@ pub(crate) fn in_batches(
     let mut pending: Option<Tensor> = None;
     for start in (0..images.len()).step_by(BATCH) {
         let range = start..(start + BATCH).min(images.len());
-        let batch = plain_batch(images, range.clone(), preprocessing, device)?;
+        let batch = bytes_of(images, range.clone())?;
         if let Some(part) = pending.replace(f(range, &batch)?) {
             parts.push(part.to_device(&Device::Cpu)?);
         }
@@ -86,9 +78,7 @@ pub fn for_each_output<N: Borrow<Network>, E: From<InferenceError>>(
 /// [`InferenceError::NotFinite`] for a map with a value that is not finite: a broken network must not pass for one that
 /// found no lesion.
 pub fn localization_maps(predictor: &dyn Predictor, images: &ImageSet) -> Result<Tensor, InferenceError> {
-    let maps = in_batches(images, predictor.preprocessing(), predictor.device(), |_, x| {
-        predictor.localization_maps(x)
-    })?;
+    let maps = in_batches(images, |_, x| predictor.localization_maps(x))?;
     check_finite("localization map", &maps, images)?;
     Ok(maps.squeeze(1)?)
 }
@@ -101,38 +91,26 @@ pub fn localization_maps(predictor: &dyn Predictor, images: &ImageSet) -> Result
 /// # Errors
 /// [`InferenceError::NotFinite`] for logits that are not finite.
 pub fn class_logits(predictor: &dyn Predictor, images: &ImageSet) -> Result<Option<Tensor>, InferenceError> {
-    let logits = in_batches(images, predictor.preprocessing(), predictor.device(), |_, x| {
-        predictor.class_logits(x)?.ok_or(InferenceError::NoClasses)
-    });
-    match logits {
-        Err(InferenceError::NoClasses) => Ok(None),
-        Err(error) => Err(error),
-        Ok(logits) => {
-            check_finite("class logits", &logits, images)?;
-            Ok(Some(logits))
-        }
+    if predictor.classes().is_empty() {
+        return Ok(None);
     }
+    let logits = in_batches(images, |_, x| {
+        predictor.class_logits(x)?.ok_or(InferenceError::NoClasses)
+    })?;
+    check_finite("class logits", &logits, images)?;
+    Ok(Some(logits))
 }
 
-/// The localization map of one picture at the predictor's own size.
+/// The localization map of one photograph, at its size.
 ///
 /// # Shapes
-/// - result: `[size * size]`, row by row, f32 in [0, 1]
+/// - result: `[height * width]`, row by row, f32 in [0, 1]
 ///
 /// # Errors
-/// As [`localization_maps`]; `name` stands for the picture in the message.
+/// As [`localization_maps`]; `name` stands for the photograph in the message.
 pub fn map_of(predictor: &dyn Predictor, name: &str, rgb: &RgbImage) -> Result<Vec<f32>, InferenceError> {
-    let preprocessing = predictor.preprocessing();
-    let size = preprocessing.size;
-    let side = u32::try_from(size).unwrap_or(u32::MAX);
-    let resized = htl_datasets::resize_rgb(rgb, side, side);
-    let planar: Vec<f32> = (0..3)
-        .flat_map(|channel| resized.pixels().map(move |p| f32::from(p.0[channel]) / 255.0))
-        .collect();
-    let mut pixels = vec![0.0; planar.len()];
-    preprocessing.normalise_planes(&planar, &mut pixels);
-    let image = Tensor::from_vec(pixels, (1, 3, size, size), predictor.device())?;
-    let map: Vec<f32> = predictor.localization_maps(&image)?.flatten_all()?.to_vec1()?;
+    let map = predictor.localization_maps(&picture(rgb)?)?;
+    let map: Vec<f32> = map.flatten_all()?.to_vec1()?;
     match map.iter().find(|value| !value.is_finite()) {
         Some(&found) => Err(InferenceError::NotFinite {
             image_id: name.to_owned(),

@@ -7,30 +7,37 @@ use htl_mining::MapKind;
 use htl_models::{Checkpoint, ClassChoice, Mode, Network, Preprocessing};
 
 use crate::InferenceError;
+use crate::mask_rule::MaskRule;
+use crate::pixels::{at_side, normalised, squares};
 
 /// Whatever says where the lesion is: images in, localization maps out, and class logits if it has them.
 ///
 /// One network is a predictor ([`NetworkPredictor`]); so are several of them ([`Ensemble`](crate::Ensemble)), several views of an
-/// image ([`Views`](crate::Views)), and whatever else implements these few methods. Everything in this crate that judges or compares takes a predictor.
+/// image ([`Views`](crate::Views)), its tiles ([`Tiles`](crate::Tiles)), one that keeps the largest part of a mask
+/// ([`LargestComponent`](crate::LargestComponent)), each of any other, and whatever else implements these few methods. Everything in
+/// this crate that judges or compares takes a predictor.
+///
+/// Images are bytes as they are stored and of any size: what is done to them, resizing included, is the predictor's own affair.
 pub trait Predictor {
-    /// What is done to an image first. Its `size` is that of the images taken and of the maps given.
-    fn preprocessing(&self) -> &Preprocessing;
-
-    /// Where it computes: images have to be there.
-    fn device(&self) -> &Device;
+    /// Side of the squares that it sees of an image, whatever the image's size, so that images may be resized to it beforehand
+    /// and go through in batches; `None` of one that needs them as they are.
+    fn side(&self) -> Option<usize>;
 
     /// What the numbers of its maps mean.
     fn map_kind(&self) -> MapKind;
+
+    /// Names of the classes in the order of its logits; none if it does not tell classes apart.
+    fn classes(&self) -> &[String];
 
     /// Localization maps: lesion probabilities of a localizer, or the class activation map of a classifier's predicted
     /// class, scaled image by image to [0, 1].
     ///
     /// # Shapes
-    /// - `images`: `[batch, 3, size, size]`, normalised as [`preprocessing`](Self::preprocessing) says
-    /// - result: `[batch, 1, size, size]`, in [0, 1], not differentiable
+    /// - `images`: `[batch, 3, height, width]`, u8, on the CPU (see [`picture`](crate::picture))
+    /// - result: `[batch, 1, height, width]`, f32 in [0, 1], not differentiable, on any device
     ///
     /// # Errors
-    /// [`InferenceError`] from the forward pass.
+    /// [`InferenceError::NotImages`] for anything else, and [`InferenceError`] from the forward pass.
     fn localization_maps(&self, images: &Tensor) -> Result<Tensor, InferenceError>;
 
     /// Class logits; `None` of a predictor that does not tell classes apart.
@@ -40,54 +47,26 @@ pub trait Predictor {
     /// - result: `[batch, classes]`
     ///
     /// # Errors
-    /// [`InferenceError`] from the forward pass.
+    /// As [`localization_maps`](Self::localization_maps).
     fn class_logits(&self, images: &Tensor) -> Result<Option<Tensor>, InferenceError>;
 
-    /// Where its maps become masks.
+    /// How its maps become masks.
+    fn mask_rule(&self) -> MaskRule {
+        self.map_kind().cut().into()
+    }
+
+    /// Where its maps are cut.
     fn cut(&self) -> MapCut {
-        self.map_kind().cut()
+        self.mask_rule().cut
     }
 }
-
-/// What is borrowed or boxed predicts as what it stands for.
-macro_rules! predicts_through {
-    ($pointer:ty) => {
-        impl<P: Predictor + ?Sized> Predictor for $pointer {
-            fn preprocessing(&self) -> &Preprocessing {
-                (**self).preprocessing()
-            }
-
-            fn device(&self) -> &Device {
-                (**self).device()
-            }
-
-            fn map_kind(&self) -> MapKind {
-                (**self).map_kind()
-            }
-
-            fn localization_maps(&self, images: &Tensor) -> Result<Tensor, InferenceError> {
-                (**self).localization_maps(images)
-            }
-
-            fn class_logits(&self, images: &Tensor) -> Result<Option<Tensor>, InferenceError> {
-                (**self).class_logits(images)
-            }
-
-            fn cut(&self) -> MapCut {
-                (**self).cut()
-            }
-        }
-    };
-}
-
-predicts_through!(&P);
-predicts_through!(Box<P>);
 
 /// One network as a predictor, its own or borrowed from a training.
 #[derive(Debug)]
 pub struct NetworkPredictor<N = Network> {
     network: N,
     preprocessing: Preprocessing,
+    classes: Vec<String>,
     device: Device,
 }
 
@@ -98,16 +77,28 @@ impl NetworkPredictor {
     /// Those of [`Checkpoint::load`].
     pub fn load(path: &Path, device: &Device) -> Result<Self, InferenceError> {
         let (checkpoint, network) = Checkpoint::load(path, device)?;
-        Ok(Self::new(network, checkpoint.preprocessing, device))
+        Ok(Self::of(network, checkpoint, device))
+    }
+
+    /// The network of a checkpoint that is in memory.
+    pub(crate) fn of(network: Network, checkpoint: Checkpoint, device: &Device) -> Self {
+        let mut predictor = Self::new(network, checkpoint.preprocessing, device);
+        if !checkpoint.classes.is_empty() {
+            predictor.classes = checkpoint.classes;
+        }
+        predictor
     }
 }
 
 impl<N: Borrow<Network>> NetworkPredictor<N> {
-    /// A network that sees images prepared in this way, on the device that its parameters are on.
+    /// A network that sees images prepared in this way, on the device that its parameters are on. Classes have their numbers for
+    /// names.
     pub fn new(network: N, preprocessing: Preprocessing, device: &Device) -> Self {
+        let classes = network.borrow().architecture().classes().unwrap_or_default();
         Self {
             network,
             preprocessing,
+            classes: (0..classes).map(|class| class.to_string()).collect(),
             device: device.clone(),
         }
     }
@@ -116,15 +107,26 @@ impl<N: Borrow<Network>> NetworkPredictor<N> {
     pub fn network(&self) -> &Network {
         self.network.borrow()
     }
-}
 
-impl<N: Borrow<Network>> Predictor for NetworkPredictor<N> {
-    fn preprocessing(&self) -> &Preprocessing {
+    /// What is done to an image first.
+    pub fn preprocessing(&self) -> &Preprocessing {
         &self.preprocessing
     }
 
-    fn device(&self) -> &Device {
+    /// Where it computes.
+    pub fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// What the network sees of images of its size.
+    pub(crate) fn seen(&self, squares: &Tensor) -> Result<Tensor, InferenceError> {
+        normalised(squares, &self.preprocessing, &self.device)
+    }
+}
+
+impl<N: Borrow<Network>> Predictor for NetworkPredictor<N> {
+    fn side(&self) -> Option<usize> {
+        Some(self.preprocessing.size)
     }
 
     fn map_kind(&self) -> MapKind {
@@ -134,17 +136,27 @@ impl<N: Borrow<Network>> Predictor for NetworkPredictor<N> {
         }
     }
 
+    fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
     fn localization_maps(&self, images: &Tensor) -> Result<Tensor, InferenceError> {
-        localization_map(self.network(), images)
+        at_side(images, self.side(), |squares| {
+            localization_map(self.network(), &self.seen(squares)?)
+        })
     }
 
     fn class_logits(&self, images: &Tensor) -> Result<Option<Tensor>, InferenceError> {
-        Ok(self.network().outputs(images, Mode::Evaluate)?.classes)
+        if self.classes.is_empty() {
+            return Ok(None);
+        }
+        let squares = squares(images, self.preprocessing.size)?;
+        Ok(self.network().outputs(&self.seen(&squares)?, Mode::Evaluate)?.classes)
     }
 }
 
 /// The localization maps of a network, as [`Predictor::localization_maps`] of its predictor: for a training that has the
-/// batch already.
+/// batch already, normalised.
 ///
 /// # Shapes
 /// - `images`: `[batch, 3, height, width]`, normalised

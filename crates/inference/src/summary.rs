@@ -4,7 +4,7 @@ use htl_metrics::{LEAST_SHOWN, MeanScores, Metric, PerImage, Units, WorstGroup, 
 use htl_vocabulary::results::PRIMARY_METRIC;
 use serde::Serialize;
 
-use crate::InferenceError;
+use crate::{InferenceError, PredictorRecord};
 
 /// What `summary.json` says of a table of results.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -16,6 +16,9 @@ pub struct Summary {
     /// and with an interval that knows that it was chosen; left out where no group is that large.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub worst_group: Option<WorstGroup>,
+    /// The networks that were evaluated, and how they were put to use; left out of a table by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub predictor: Option<PredictorRecord>,
 }
 
 /// Summarises a table of results.
@@ -31,6 +34,7 @@ pub fn summary(table: &PerImage) -> Result<Summary, InferenceError> {
     Ok(Summary {
         numbers,
         worst_group: worst,
+        predictor: None,
     })
 }
 

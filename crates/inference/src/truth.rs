@@ -1,7 +1,8 @@
 use htl_datasets::{DataFolder, ImageSet, Sample, Split, image_size, read_mask_for};
-use htl_metrics::{MapCut, Mask, resize_bilinear};
+use htl_metrics::{Mask, resize_bilinear};
 
 use crate::InferenceError;
+use crate::mask_rule::MaskRule;
 
 /// The samples of a split that have a mask to be evaluated against.
 ///
@@ -44,11 +45,11 @@ pub fn stored_masks(images: &ImageSet) -> Result<Vec<Mask>, InferenceError> {
     ids.iter().enumerate().map(mask).collect()
 }
 
-/// A square map of `size` pixels a side, resized bilinearly to the truth's size and then cut.
-pub(crate) fn mask_at_stored_size(map: &[f32], size: usize, truth: &Mask, cut: MapCut) -> Result<Mask, InferenceError> {
+/// A square map of `size` pixels a side, resized bilinearly to the truth's size and then made a mask.
+pub(crate) fn mask_at_stored_size(map: &[f32], size: usize, truth: &Mask, rule: MaskRule) -> Result<Mask, InferenceError> {
     let (height, width) = (truth.height(), truth.width());
     let resized = resize_bilinear(map, (size, size), (height, width))?;
-    Ok(cut.mask(height, width, &resized)?)
+    Ok(rule.mask(height, width, &resized)?)
 }
 
 fn of_luma(mask: &htl_datasets::GrayImage) -> Result<Mask, InferenceError> {

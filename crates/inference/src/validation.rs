@@ -55,7 +55,7 @@ impl Validator {
             }
             Self::Masks(truths) => {
                 let jaccard = |index: usize, map: &[f32]| {
-                    let mask = mask_at_stored_size(map, images.size(), &truths[index], MapCut::PROBABILITY)?;
+                    let mask = mask_at_stored_size(map, images.size(), &truths[index], MapCut::PROBABILITY.into())?;
                     Ok(Confusion::of(&mask, &truths[index])?.jaccard())
                 };
                 of_maps(predictor, images, truths.len(), jaccard)?
@@ -91,15 +91,14 @@ fn of_maps(
 /// maps.
 fn overlaps(truths: &[Mask], predictor: &dyn Predictor, images: &ImageSet) -> Result<Vec<Confusion>, InferenceError> {
     let size = images.size();
-    let device = predictor.device();
-    let counts = in_batches(images, predictor.preprocessing(), device, |range, x| {
+    let counts = in_batches(images, |range, x| {
         let count = range.len();
         let pixels: Vec<f32> = truths[range]
             .iter()
             .flat_map(|truth| truth.pixels().iter().map(|&pixel| f32::from(pixel)))
             .collect();
-        let truth = Tensor::from_vec(pixels, (count, 1, size, size), device)?;
         let maps = predictor.localization_maps(x)?;
+        let truth = Tensor::from_vec(pixels, (count, 1, size, size), maps.device())?;
         let counts = overlap_counts(&maps, &truth, 0.5)?;
         // A fourth column: 0 where the map holds a NaN, the only value that does not equal itself.
         let numbers = maps.eq(&maps)?.flatten_from(1)?.min_keepdim(1)?;
@@ -187,7 +186,7 @@ mod tests {
         let maps = localization_maps(&predictor, &images).unwrap();
         for (index, (counted, truth)) in counted.iter().zip(&truths).enumerate() {
             let map: Vec<f32> = maps.get(index).unwrap().flatten_all().unwrap().to_vec1().unwrap();
-            let found = mask_at_stored_size(&map, SIZE, truth, MapCut::PROBABILITY).unwrap();
+            let found = mask_at_stored_size(&map, SIZE, truth, MapCut::PROBABILITY.into()).unwrap();
             assert_eq!(*counted, Confusion::of(&found, truth).unwrap());
         }
     }

@@ -1,13 +1,12 @@
-use std::path::PathBuf;
-
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use htl_mining::MapKind;
-use htl_models::Preprocessing;
 
 use crate::ensemble::mean;
-use crate::{Ensemble, InferenceError, Predictor};
+use crate::mask_rule::MaskRule;
+use crate::pixels::at_side;
+use crate::{InferenceError, Predictor};
 
-/// One of the eight ways to lay a square picture upon itself: rotations by quarters, and their mirror images.
+/// One of the eight ways to lay a square upon itself, and to look at any picture: rotations by quarters, and their mirror images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SquareView {
     transposed: bool,
@@ -42,7 +41,7 @@ impl SquareView {
     /// Pictures seen in this way.
     ///
     /// # Shapes
-    /// - `pictures`: `[batch, channels, side, side]`; result: the same
+    /// - `pictures`: `[batch, channels, height, width]`; result: the same, with the sides exchanged where it is a quarter turn
     ///
     /// # Errors
     /// Those of candle.
@@ -90,16 +89,16 @@ impl<P: Predictor> OneView<P> {
 }
 
 impl<P: Predictor> Predictor for OneView<P> {
-    fn preprocessing(&self) -> &Preprocessing {
-        self.predictor.preprocessing()
-    }
-
-    fn device(&self) -> &Device {
-        self.predictor.device()
+    fn side(&self) -> Option<usize> {
+        self.predictor.side()
     }
 
     fn map_kind(&self) -> MapKind {
         self.predictor.map_kind()
+    }
+
+    fn classes(&self) -> &[String] {
+        self.predictor.classes()
     }
 
     fn localization_maps(&self, images: &Tensor) -> Result<Tensor, InferenceError> {
@@ -110,43 +109,99 @@ impl<P: Predictor> Predictor for OneView<P> {
     fn class_logits(&self, images: &Tensor) -> Result<Option<Tensor>, InferenceError> {
         self.predictor.class_logits(&self.view.of(images)?)
     }
+
+    fn mask_rule(&self) -> MaskRule {
+        self.predictor.mask_rule()
+    }
 }
 
-/// A predictor that sees all eight views of every image: the mean of the maps laid back, and of the class logits. Eight forward
-/// passes.
+/// The views of an image that are averaged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ViewSet {
+    /// The image as it is.
+    #[default]
+    Plain,
+    /// As it is, mirrored, upside down and both.
+    Flips,
+    /// All eight flips and rotations.
+    Symmetries,
+}
+
+impl ViewSet {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Plain, Self::Flips, Self::Symmetries];
+
+    /// Name in files and on the command line.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Flips => "flips",
+            Self::Symmetries => "symmetries",
+        }
+    }
+
+    /// What it is, in words.
+    pub fn about(self) -> &'static str {
+        match self {
+            Self::Plain => "the image as it is",
+            Self::Flips => "four: as it is, mirrored, upside down and both",
+            Self::Symmetries => "all eight flips and rotations of the square",
+        }
+    }
+
+    /// The one of that key.
+    pub fn named(key: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|set| set.key() == key)
+    }
+
+    /// Its views, the image as it is first.
+    pub fn views(self) -> &'static [SquareView] {
+        let count = match self {
+            Self::Plain => 1,
+            Self::Flips => 4,
+            Self::Symmetries => 8,
+        };
+        SquareView::ALL.get(..count).unwrap_or(&SquareView::ALL)
+    }
+}
+
+/// A predictor that sees several views of every image: the mean of the maps laid back, and of the class logits. A forward pass for
+/// each view.
 #[derive(Debug, Clone)]
 pub struct Views<P> {
     predictor: P,
+    set: ViewSet,
 }
 
 impl<P: Predictor> Views<P> {
-    /// The predictor through all views.
-    pub fn new(predictor: P) -> Self {
-        Self { predictor }
+    /// The predictor through all views of a set.
+    pub fn new(predictor: P, set: ViewSet) -> Self {
+        Self { predictor, set }
     }
 
     fn each(&self) -> impl Iterator<Item = OneView<&P>> {
-        SquareView::ALL
-            .into_iter()
-            .map(|view| OneView::new(&self.predictor, view))
+        let views = self.set.views().iter();
+        views.map(|view| OneView::new(&self.predictor, *view))
     }
 }
 
 impl<P: Predictor> Predictor for Views<P> {
-    fn preprocessing(&self) -> &Preprocessing {
-        self.predictor.preprocessing()
-    }
-
-    fn device(&self) -> &Device {
-        self.predictor.device()
+    fn side(&self) -> Option<usize> {
+        self.predictor.side()
     }
 
     fn map_kind(&self) -> MapKind {
         self.predictor.map_kind()
     }
 
+    fn classes(&self) -> &[String] {
+        self.predictor.classes()
+    }
+
     fn localization_maps(&self, images: &Tensor) -> Result<Tensor, InferenceError> {
-        mean(self.each().map(|one| one.localization_maps(images)))
+        at_side(images, self.side(), |images| {
+            mean(self.each().map(|one| one.localization_maps(images)))
+        })
     }
 
     fn class_logits(&self, images: &Tensor) -> Result<Option<Tensor>, InferenceError> {
@@ -156,37 +211,16 @@ impl<P: Predictor> Predictor for Views<P> {
             None => Ok(None),
         }
     }
-}
 
-/// How images are looked at.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum ViewUse {
-    /// As they are.
-    #[default]
-    Plain,
-    /// In all eight views, averaged.
-    All,
-}
-
-/// The predictor of one checkpoint, or the ensemble of several.
-///
-/// # Errors
-/// As [`Ensemble::load`].
-pub fn open_predictor(
-    checkpoints: &[PathBuf],
-    views: ViewUse,
-    device: &Device,
-) -> Result<Box<dyn Predictor>, InferenceError> {
-    let ensemble = Ensemble::load(checkpoints, device)?;
-    Ok(match views {
-        ViewUse::Plain => Box::new(ensemble),
-        ViewUse::All => Box::new(Views::new(ensemble)),
-    })
+    fn mask_rule(&self) -> MaskRule {
+        self.predictor.mask_rule()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use candle_core::Device;
 
     fn numbers(tensor: &Tensor) -> Vec<f32> {
         tensor.flatten_all().unwrap().to_vec1().unwrap()
@@ -212,46 +246,12 @@ mod tests {
         assert_eq!(half, seen[0][..9]);
     }
 
-    /// Says that the lesion is where red is, and above the middle.
-    struct RedAbove(Preprocessing);
-
-    impl Predictor for RedAbove {
-        fn preprocessing(&self) -> &Preprocessing {
-            &self.0
-        }
-
-        fn device(&self) -> &Device {
-            &Device::Cpu
-        }
-
-        fn map_kind(&self) -> MapKind {
-            MapKind::Probability
-        }
-
-        fn localization_maps(&self, images: &Tensor) -> Result<Tensor, InferenceError> {
-            let side = images.dims()[2];
-            let above: Vec<f32> = (0..side * side)
-                .map(|p| f32::from(u8::from(p / side < side / 2)))
-                .collect();
-            let above = Tensor::from_vec(above, (1, 1, side, side), &Device::Cpu)?;
-            Ok(images.narrow(1, 0, 1)?.broadcast_mul(&above)?)
-        }
-
-        fn class_logits(&self, _: &Tensor) -> Result<Option<Tensor>, InferenceError> {
-            Ok(None)
-        }
-    }
-
-    /// Every pixel is above the middle in half of the views, and what is said of it stays with it.
     #[test]
-    fn all_views_see_every_pixel_alike() {
-        let images = Tensor::rand(0f32, 1.0, (2, 3, 4, 4), &Device::Cpu).unwrap();
-        let views = Views::new(RedAbove(Preprocessing::default()));
-        let found = numbers(&views.localization_maps(&images).unwrap());
-        let red = numbers(&images.narrow(1, 0, 1).unwrap());
-        for (found, red) in found.iter().zip(red) {
-            assert!((found - red / 2.0).abs() < 1e-6, "{found} {red}");
+    fn sets_have_their_views() {
+        for (set, count) in ViewSet::ALL.into_iter().zip([1, 4, 8]) {
+            assert_eq!((set.views().len(), set.views()[0]), (count, SquareView::PLAIN));
+            assert_eq!(ViewSet::named(set.key()), Some(set));
         }
-        assert!(views.class_logits(&images).unwrap().is_none());
+        assert!(ViewSet::Flips.views().iter().all(|view| !view.transposed));
     }
 }

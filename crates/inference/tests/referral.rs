@@ -9,7 +9,8 @@ use htl_inference::referral::{
     ensemble_table, judge, routing_table, signal_named, signal_scores, signal_table,
 };
 use htl_inference::{
-    Ensemble, Evaluation, InferenceError, NetworkPredictor, OneView, Predictor, SquareView, Views, localization_maps,
+    Components, Ensemble, Evaluation, InferenceError, LargestComponent, NetworkPredictor, OneView, Predictor, SquareView,
+    ViewSet, Views, localization_maps,
 };
 use htl_metrics::{BootstrapParams, Confusion, Mask};
 use htl_mining::MapKind;
@@ -82,6 +83,8 @@ fn params() -> JudgeParams {
         judged: Judged::Network,
         sparsities: vec![0.3, 0.6],
         seed: 3,
+        views: ViewSet::Symmetries,
+        components: Components::All,
     }
 }
 
@@ -121,7 +124,7 @@ fn judgements_are_what_the_predictors_say() {
                 assert!((found - expected).abs() < 0.02, "{found} {expected}");
             }
         };
-        near(of(Judged::Views, 0), case.jaccard(&Views::new(&first)));
+        near(of(Judged::Views, 0), case.jaccard(&Views::new(&first, ViewSet::Symmetries)));
         near(
             of(Judged::Ensemble, 0),
             case.jaccard(&Ensemble::new(vec![&first, &second]).unwrap()),
@@ -159,6 +162,29 @@ fn judgements_are_what_the_predictors_say() {
         assert_ne!(values("forgetting", 0), values("noise", 0));
         assert_ne!(values("forgetting", 0), values("forgetting", 1));
     }
+}
+
+/// Fewer views cost fewer passes, and masks of one part are judged as a predictor of such masks is.
+#[test]
+fn views_and_components_are_those_asked_for() {
+    let case = case(&unet());
+    let asked = JudgeParams {
+        judged: Judged::Views,
+        views: ViewSet::Flips,
+        components: Components::Largest,
+        ..params()
+    };
+    let judgement = case.judge(1, 0, &asked).unwrap();
+    let found: Vec<f64> = judgement.jaccard(Judged::Views, 0).into_iter().map(Option::unwrap).collect();
+    let first = case.predictor(0);
+    let expected = case.jaccard(&LargestComponent::new(Views::new(&first, ViewSet::Flips)));
+    // A pixel at the cut may move where sums are in another order.
+    for (found, expected) in found.iter().zip(&expected) {
+        assert!((found - expected).abs() < 0.02, "{found} {expected}");
+    }
+    assert_ne!(found, case.jaccard(&Views::new(&first, ViewSet::Symmetries)));
+    let cost = signal_named("views").unwrap().cost(&judgement.setup(Judged::Network));
+    assert_eq!((cost.passes, judgement.views), (4, 4));
 }
 
 /// Only what a signal needs is looked at, and what is missing is blank.
@@ -219,7 +245,7 @@ fn networks_that_cannot_judge_are_named() {
         .set(&Tensor::full(f32::NAN, broken[0].1.shape(), &Device::Cpu).unwrap())
         .unwrap();
     let images = ImageSet::load(&case.samples(), SIZE, MaskUse::Ignore).unwrap();
-    let error = localization_maps(&Views::new(&predictor), &images).unwrap_err();
+    let error = localization_maps(&Views::new(&predictor, ViewSet::Symmetries), &images).unwrap_err();
     assert!(matches!(error, InferenceError::NotFinite { .. }), "{error}");
 }
 
@@ -259,6 +285,7 @@ fn synthetic() -> Judgement {
         pixels: 64,
         networks: 2,
         sparsities: 3,
+        views: 8,
         images: (0..10).map(image).collect(),
     }
 }

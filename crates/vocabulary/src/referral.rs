@@ -132,6 +132,12 @@ pub struct ReferralChoice {
     pub share: f64,
     /// Sparsities of the pruned copies, for signals that prune.
     pub sparsities: Vec<f64>,
+    /// Views of an image that are averaged and compared: `flips` or `symmetries`.
+    #[serde(default = "all_views")]
+    pub views: String,
+    /// Whether masks keep their largest connected part only.
+    #[serde(default)]
+    pub largest_component: bool,
     /// One per network, in order; a single one of an ensemble.
     pub thresholds: Vec<ReferralThreshold>,
     /// SHA-256 of every checkpoint, dense ones first: thresholds are those networks' own.
@@ -140,6 +146,11 @@ pub struct ReferralChoice {
     pub split: String,
     /// Images of it.
     pub images: usize,
+}
+
+/// The views of files that are older than the choice.
+fn all_views() -> String {
+    "symmetries".into()
 }
 
 /// The threshold of one network, and what it does.
@@ -195,6 +206,8 @@ mod tests {
             predictor: "network".into(),
             share: 0.2,
             sparsities: vec![0.5, 0.9],
+            views: "flips".into(),
+            largest_component: true,
             thresholds: vec![ReferralThreshold {
                 above: 0.123_456_789,
                 val_referred: 0.25,

@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Instant};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use candle_core::Device;
 use htl_datasets::{DataFolder, ImageSet, MaskUse, Split};
 use htl_device::Spread;
@@ -12,12 +12,14 @@ use htl_trainers::MaskBatches;
 /// Images of the synthetic set.
 const IMAGES: u32 = 48;
 
-/// Dark ellipses on textured skin, read and cached as any data folder is.
-fn images(size: usize) -> anyhow::Result<ImageSet> {
+/// The first of the synthetic images, dark ellipses on textured skin, read and cached as any data folder is.
+pub fn images(size: usize, count: usize) -> anyhow::Result<ImageSet> {
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     write(folder.path(), u32::try_from(size)?)?;
     let data = DataFolder::open(folder.path())?;
-    Ok(ImageSet::load(&data.split(Split::Train), size, MaskUse::Required)?)
+    let samples = data.split(Split::Train);
+    ensure!(count <= samples.len(), "there are {} images, not {count}", samples.len());
+    Ok(ImageSet::load(&samples[..count], size, MaskUse::Required)?)
 }
 
 fn write(folder: &Path, size: u32) -> anyhow::Result<()> {
@@ -53,7 +55,7 @@ pub fn batches(size: usize, batch: usize, steps: usize, device: &Device) -> anyh
         ..Preprocessing::default()
     };
     Ok(MaskBatches::new(
-        images(size)?,
+        images(size, IMAGES as usize)?,
         &preprocessing,
         batch,
         steps,

@@ -1,6 +1,7 @@
 //! Values of options that libraries list: their names and help follow from the lists.
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use htl_inference::ViewSet;
 use htl_inference::referral::{Judged, SIGNALS, Signal, signal_named};
 use htl_mining::SCORES;
 use htl_pruning::{CHANNEL_CRITERIA, CRITERIA};
@@ -36,6 +37,13 @@ pub fn signal() -> impl TypedValueParser<Value = &'static Signal> {
     PossibleValuesParser::new(names).try_map(|name| signal_named(&name).ok_or("unknown signal"))
 }
 
+/// Views that are averaged, by the name of their set.
+pub fn views() -> impl TypedValueParser<Value = ViewSet> {
+    let sets = ViewSet::ALL.into_iter().filter(|set| *set != ViewSet::Plain);
+    let names = sets.map(|set| PossibleValue::new(set.key()).help(set.about()));
+    PossibleValuesParser::new(names).try_map(|name| ViewSet::named(&name).ok_or("unknown views"))
+}
+
 /// The predictor whose errors count, by its name.
 pub fn judged() -> impl TypedValueParser<Value = Judged> {
     let names = Judged::ALL.map(|judged| PossibleValue::new(judged.key()).help(judged.about()));
@@ -58,7 +66,7 @@ mod tests {
     use clap::{Args, Command};
 
     use super::*;
-    use crate::commands::{mine::Mine, prune::Prune, refer::Refer};
+    use crate::commands::{evaluate::Evaluate, mine::Mine, predict::Predict, prune::Prune, refer::Refer};
 
     fn values(command: Command, option: &str) -> Vec<String> {
         let arguments: Vec<_> = command
@@ -120,6 +128,23 @@ mod tests {
         let keys: Vec<&str> = SIGNALS.iter().map(|signal| signal.key).collect();
         assert_eq!(values(command.clone(), "by"), keys);
         assert_eq!(values(command, "predictor"), Judged::ALL.map(Judged::key));
+    }
+
+    /// The words are the same in the three commands; referral knows no tiles.
+    #[test]
+    fn predictors_are_asked_for_in_one_way() {
+        let commands = [
+            Predict::augment_args(Command::new("predict")),
+            Evaluate::augment_args(Command::new("evaluate")),
+            Refer::augment_args(Command::new("refer")),
+        ];
+        for command in commands {
+            let name = command.get_name().to_owned();
+            assert_eq!(values(command.clone(), "views"), ["flips", "symmetries"], "{name}");
+            let has = |option: &str| command.get_arguments().any(|argument| argument.get_id() == option);
+            assert!(has("largest_component"), "{name}");
+            assert_eq!((has("tiles"), has("overlap")), (name != "refer", name != "refer"));
+        }
     }
 
     #[test]

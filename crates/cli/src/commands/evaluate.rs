@@ -1,5 +1,5 @@
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     path::{Path, PathBuf},
 };
 
@@ -10,7 +10,7 @@ use clap::{
     builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
 };
 use htl_datasets::{DataFolder, Sample, Split};
-use htl_inference::{Evaluation, Predictor, Summary, evaluate_trivial, open_predictor, summary, with_masks};
+use htl_inference::{Evaluation, Predictor, Summary, evaluate_trivial, summary, with_masks};
 use htl_metrics::{MapCut, Metric, PerImage};
 use htl_mining::MapKind;
 use htl_vocabulary::{
@@ -20,8 +20,9 @@ use htl_vocabulary::{
     write_whole,
 };
 
+use super::parse_split;
+use super::predictor_options::{MaskOptions, TileOptions, predictor_params};
 use super::telling::Telling;
-use super::{parse_split, view_use};
 
 /// `htl evaluate`.
 #[derive(Args)]
@@ -29,11 +30,12 @@ pub struct Evaluate {
     /// The network, or several whose maps are averaged
     #[arg(long, required_unless_present = "predictor", num_args = 1..)]
     checkpoint: Vec<PathBuf>,
-    /// Average the maps of all eight flips and rotations of an image
-    #[arg(long, conflicts_with = "predictor")]
-    views: bool,
+    #[command(flatten)]
+    masks: MaskOptions,
+    #[command(flatten)]
+    tiles: TileOptions,
     /// A predictor that learns nothing, instead of a network
-    #[arg(long, conflicts_with = "checkpoint", value_parser = trivial_predictors())]
+    #[arg(long, conflicts_with_all = ["checkpoint", "views", "largest_component", "tiles"], value_parser = trivial_predictors())]
     predictor: Option<&'static Trivial>,
     /// The data folder
     #[arg(long)]
@@ -96,12 +98,14 @@ impl Evaluate {
     pub fn run(self, device: &Device) -> anyhow::Result<()> {
         let data = DataFolder::open(&self.data)?;
         let samples = self.samples(&data)?;
-        let (table, numbers) = match self.predictor {
-            Some(predictor) => (evaluate_trivial(predictor, &data, &samples)?, BTreeMap::new()),
+        let (table, summary) = match self.predictor {
+            Some(predictor) => {
+                let table = evaluate_trivial(predictor, &data, &samples)?;
+                let summary = summary(&table)?;
+                (table, summary)
+            }
             None => self.evaluate_networks(&data, &samples, device)?,
         };
-        let mut summary = summary(&table)?;
-        summary.numbers.extend(numbers);
         write_whole(&self.out, table.to_csv()?)?;
         write_whole(&summary_beside(&self.out), serde_json::to_vec_pretty(&summary)?)?;
         self.telling
@@ -151,8 +155,9 @@ impl Evaluate {
         data: &DataFolder,
         samples: &[&Sample],
         device: &Device,
-    ) -> anyhow::Result<(PerImage, BTreeMap<String, f64>)> {
-        let predictor = open_predictor(&self.checkpoint, view_use(self.views), device)?;
+    ) -> anyhow::Result<(PerImage, Summary)> {
+        let params = predictor_params(&self.masks, &self.tiles)?;
+        let predictor = params.open(&self.checkpoint, device)?;
         let cut = match (self.threshold, predictor.map_kind()) {
             (Threshold::Fixed, _) => predictor.cut(),
             (Threshold::Oracle, MapKind::Probability) => {
@@ -168,11 +173,14 @@ impl Evaluate {
             }
         };
         let evaluation = Evaluation::of(&predictor, samples)?;
-        let mut numbers = evaluation.threshold_free()?;
+        let table = evaluation.per_image(cut, data)?;
+        let mut summary = summary(&table)?;
+        summary.numbers.extend(evaluation.threshold_free()?);
         if let MapCut::Quantile(quantile) = cut {
-            numbers.insert("map_quantile".into(), quantile);
+            summary.numbers.insert("map_quantile".into(), quantile);
         }
-        Ok((evaluation.per_image(cut, data)?, numbers))
+        summary.predictor = Some(params.record(&self.checkpoint)?);
+        Ok((table, summary))
     }
 }
 

@@ -5,7 +5,7 @@ use anyhow::bail;
 use candle_core::Device;
 use clap::Args;
 use htl_datasets::{DataFolder, ImageSet, MaskUse, Sample, Split};
-use htl_inference::{NetworkPredictor, Predictor, colour_features, deep_features};
+use htl_inference::{NetworkPredictor, colour_features, deep_features};
 
 use super::{parse_split, print};
 

@@ -18,6 +18,7 @@ mod people;
 pub mod plan;
 mod plant;
 pub mod predict;
+mod predictor_options;
 pub mod prune;
 pub mod query;
 pub mod refer;
@@ -59,14 +60,6 @@ fn held(folder: &Path) -> anyhow::Result<File> {
             folder.display()
         )
     })
-}
-
-/// What `--views` asks for.
-fn view_use(views: bool) -> htl_inference::ViewUse {
-    match views {
-        true => htl_inference::ViewUse::All,
-        false => htl_inference::ViewUse::Plain,
-    }
 }
 
 /// A split by its word.

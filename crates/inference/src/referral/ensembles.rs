@@ -8,8 +8,8 @@ use crate::InferenceError;
 /// A predictor of the table.
 struct Row {
     key: &'static str,
-    /// Trainings, fine-tunings and passes for so many dense networks.
-    cost: fn(usize) -> [usize; 3],
+    /// Trainings, fine-tunings and passes for so many dense networks and views.
+    cost: fn(usize, usize) -> [usize; 3],
     /// By network; one number for all of them of an ensemble.
     jaccard: fn(&Jaccards) -> Option<Vec<f64>>,
 }
@@ -17,27 +17,27 @@ struct Row {
 const ROWS: &[Row] = &[
     Row {
         key: "network",
-        cost: |_| [1, 0, 1],
+        cost: |_, _| [1, 0, 1],
         jaccard: |known| Some(known.networks.clone()),
     },
     Row {
         key: "views",
-        cost: |_| [1, 0, 8],
+        cost: |_, views| [1, 0, views],
         jaccard: |known| known.views.clone(),
     },
     Row {
         key: "ensemble",
-        cost: |networks| [networks, 0, networks],
+        cost: |networks, _| [networks, 0, networks],
         jaccard: |known| several(known, Some(known.ensemble)),
     },
     Row {
         key: "ensemble-views",
-        cost: |networks| [networks, 0, 8 * networks],
+        cost: |networks, views| [networks, 0, views * networks],
         jaccard: |known| several(known, known.ensemble_views),
     },
     Row {
         key: "dense-and-sparse",
-        cost: |networks| [networks, networks, 2 * networks],
+        cost: |networks, _| [networks, networks, 2 * networks],
         jaccard: |known| Some(vec![known.dense_and_sparse?; known.networks.len()]),
     },
 ];
@@ -48,7 +48,7 @@ fn several(known: &Jaccards, ensemble: Option<f64>) -> Option<Vec<f64>> {
     (networks > 1).then_some(vec![ensemble?; networks])
 }
 
-/// What several networks and views are worth, over the images with a mask: the Jaccard of one network, of its eight views, of all
+/// What several networks and views are worth, over the images with a mask: the Jaccard of one network, of its views, of all
 /// dense networks, of these with all views, and of dense and sparse ones together, as far as there are any. Gains are over
 /// single networks, with the interval of [`paired_gain`]: for further networks and images, but the ensemble is this one.
 ///
@@ -75,7 +75,7 @@ pub fn ensemble_table(
         let Some(table) = by_network(row, &known, judgement.networks) else {
             continue;
         };
-        let [trainings, fine_tunings, passes] = (row.cost)(judgement.networks);
+        let [trainings, fine_tunings, passes] = (row.cost)(judgement.networks, judgement.views);
         let cells = table.iter().flatten();
         let jaccard = cells.clone().sum::<f64>() / cells.count().max(1) as f64;
         let mut found = EnsembleRow {

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use candle_core::{Device, Tensor};
 use htl_datasets::{ImageSet, MaskUse, Sample};
-use htl_metrics::{Confusion, MapCut, Mask};
+use htl_metrics::{Confusion, Mask};
 use htl_mining::{Damage, ForgettingCurves, MapKind, MiningError, ScoreParams, View, entropy};
 use htl_models::Architecture;
 use rayon::prelude::*;
@@ -10,9 +10,10 @@ use rayon::prelude::*;
 use super::judgement::{ImageJudgement, Jaccards, Judged, Judgement, MapFacts, NetworkJudgement};
 use super::signal::{Signal, SignalNeed};
 use crate::ensemble::mean;
+use crate::mask_rule::{Components, MaskRule};
 use crate::population::load_like;
 use crate::truth::{mask_at_stored_size, stored_mask};
-use crate::views::{OneView, SquareView};
+use crate::views::{OneView, SquareView, ViewSet};
 use crate::{CurveParams, InferenceError, NetworkPredictor, Predictor, forgetting_curves, localization_maps};
 
 /// The networks that judge images, as checkpoints.
@@ -58,6 +59,10 @@ pub struct JudgeParams {
     pub sparsities: Vec<f64>,
     /// Seed of weight noise.
     pub seed: u64,
+    /// The views that are averaged, and compared with the image as it is.
+    pub views: ViewSet,
+    /// What is kept of the masks of networks, views and ensembles; pruned copies are compared with all of a mask.
+    pub components: Components,
 }
 
 impl JudgeParams {
@@ -68,7 +73,7 @@ impl JudgeParams {
 
     fn views(&self) -> &'static [SquareView] {
         match self.needs(SignalNeed::Views) || self.judged == Judged::Views {
-            true => &SquareView::ALL[1..],
+            true => self.views.views().get(1..).unwrap_or_default(),
             false => &[],
         }
     }
@@ -81,11 +86,11 @@ impl JudgeParams {
 /// Maps `[images, height, width]` of every network.
 struct Maps {
     kind: MapKind,
-    cut: MapCut,
+    rule: MaskRule,
     size: usize,
     dense: Vec<Tensor>,
     sparse: Vec<Tensor>,
-    /// Means of all eight views; none where they are not looked at.
+    /// Means of all views; none where they are not looked at.
     viewed: Vec<Tensor>,
     /// Disagreement of a network with itself on the other views, by network and image.
     views: Vec<Vec<f64>>,
@@ -120,7 +125,7 @@ pub fn judge(
     let predicted = networks.dense.len() * (1 + views.len()) + networks.sparse.len();
     let total = predicted + networks.dense.len() * damages.len() * params.sparsities.len();
     let mut passes = 0;
-    let maps = Maps::predict(networks, samples, views, device, &mut || {
+    let maps = Maps::predict(networks, samples, params, device, &mut || {
         passes += 1;
         done(passes, total);
     })?;
@@ -145,6 +150,7 @@ pub fn judge(
         pixels: maps.size * maps.size,
         networks: networks.dense.len(),
         sparsities: params.sparsities.len(),
+        views: params.views.views().len(),
         images: images
             .map(|(at, sample)| maps.image(at, sample, &curves))
             .collect::<Result<_, _>>()?,
@@ -155,15 +161,16 @@ impl Maps {
     fn predict(
         networks: &RefereeNetworks,
         samples: &[&Sample],
-        views: &[SquareView],
+        params: &JudgeParams,
         device: &Device,
         through: &mut dyn FnMut(),
     ) -> Result<Self, InferenceError> {
+        let views = params.views();
         let mut first: Option<Architecture> = None;
         let mut images: Option<ImageSet> = None;
         let mut maps = Self {
             kind: MapKind::Probability,
-            cut: MapKind::Probability.cut(),
+            rule: MapKind::Probability.cut().into(),
             size: 0,
             dense: Vec::new(),
             sparse: Vec::new(),
@@ -184,7 +191,11 @@ impl Maps {
                 }
                 slot => slot.insert(ImageSet::load(samples, size, MaskUse::Ignore)?),
             };
-            (maps.kind, maps.cut, maps.size) = (predictor.map_kind(), predictor.cut(), size);
+            (maps.kind, maps.size) = (predictor.map_kind(), size);
+            maps.rule = MaskRule {
+                components: params.components,
+                ..predictor.mask_rule()
+            };
             let plain = localization_maps(&predictor, images)?;
             through();
             if place < networks.dense.len() {
@@ -230,13 +241,17 @@ impl Maps {
     }
 
     fn mask(&self, plane: &[f32]) -> Result<Mask, InferenceError> {
-        Ok(self.cut.mask(self.size, self.size, plane)?)
+        Ok(self.rule.mask(self.size, self.size, plane)?)
     }
 
     fn view(&self, maps: &[&Tensor], image: usize) -> Result<View, InferenceError> {
         let planes = maps.iter().map(|maps| plane(maps, image));
         let planes = planes.collect::<Result<_, _>>()?;
-        Ok(View::new(planes, (self.size, self.size), self.cut)?)
+        let mut view = View::new(planes, (self.size, self.size), self.rule.cut)?;
+        let masks = view.masks.into_iter();
+        view.masks = masks.map(|mask| self.rule.kept(mask)).collect();
+        view.consensus_mask = self.rule.kept(view.consensus_mask);
+        Ok(view)
     }
 
     fn facts(&self, plane: &[f32], mask: &Mask) -> MapFacts {
@@ -301,7 +316,7 @@ impl Maps {
         viewed: Option<&View>,
     ) -> Result<Jaccards, InferenceError> {
         let of = |map: &Vec<f32>| -> Result<f64, InferenceError> {
-            let mask = mask_at_stored_size(map, self.size, truth, self.cut)?;
+            let mask = mask_at_stored_size(map, self.size, truth, self.rule)?;
             Ok(Confusion::of(&mask, truth)?.jaccard())
         };
         let each = |view: &View| view.planes.iter().map(of).collect::<Result<Vec<f64>, _>>();

@@ -7,7 +7,7 @@ use super::signal::{Evidence, Setup};
 pub enum Judged {
     /// Every dense network in turn, by itself.
     Network,
-    /// Every dense network in turn, the mean of its eight views.
+    /// Every dense network in turn, the mean of its views.
     Views,
     /// All dense networks together.
     Ensemble,
@@ -30,7 +30,7 @@ impl Judged {
     pub fn about(self) -> &'static str {
         match self {
             Self::Network => "each dense network in turn",
-            Self::Views => "each dense network in turn, eight views of an image averaged",
+            Self::Views => "each dense network in turn, views of an image averaged",
             Self::Ensemble => "all dense networks averaged",
         }
     }
@@ -52,6 +52,8 @@ pub struct Judgement {
     pub networks: usize,
     /// Sparsities of the pruned copies.
     pub sparsities: usize,
+    /// Views of an image, as it is among them.
+    pub views: usize,
     /// Image by image.
     pub images: Vec<ImageJudgement>,
 }
@@ -76,9 +78,9 @@ pub struct ImageJudgement {
 pub struct NetworkJudgement {
     /// Its map.
     pub map: MapFacts,
-    /// The mean map of its eight views; `None` where they were not looked at.
+    /// The mean map of its views; `None` where they were not looked at.
     pub mean_view: Option<MapFacts>,
-    /// Mean 1 - IoU of its mask with those of the seven other views.
+    /// Mean 1 - IoU of its mask with those of the other views.
     pub views: Option<f64>,
     /// 1 - IoU with its pruned and fine-tuned copy.
     pub sparse: Option<f64>,
@@ -102,7 +104,7 @@ pub struct MapFacts {
 pub struct Jaccards {
     /// Network by network.
     pub networks: Vec<f64>,
-    /// Network by network, the mean of eight views.
+    /// Network by network, the mean of views.
     pub views: Option<Vec<f64>>,
     /// All dense networks averaged.
     pub ensemble: f64,
@@ -127,6 +129,7 @@ impl Judgement {
             judged,
             networks: self.networks,
             sparsities: self.sparsities,
+            views: self.views,
         }
     }
 
@@ -239,6 +242,7 @@ mod tests {
             pixels: 16,
             networks: 2,
             sparsities: 1,
+            views: 8,
             images: vec![image],
         };
         let found = |judged, replicate| {

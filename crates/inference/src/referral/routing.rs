@@ -31,7 +31,7 @@ pub fn routing_table(judgement: &Judgement, seed: u64) -> Result<Vec<RoutingRow>
         let known = image.jaccard.as_ref();
         known.is_some_and(|known| known.ensemble_views.is_some())
     });
-    let passes = judgement.networks * if views { 8 } else { 1 };
+    let passes = judgement.networks * if views { judgement.views } else { 1 };
     let mut rows = Vec::new();
     for one in signal_scores(judgement, judged, seed) {
         let Some(curves) = one.curves(&risks)? else { continue };

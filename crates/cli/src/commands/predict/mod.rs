@@ -6,13 +6,14 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use candle_core::Device;
 use clap::Args;
-use htl_inference::{Coco, Localization, Predictor, open_predictor};
+use htl_inference::{Coco, Components, Localization, Predictor, PredictorParams, TileParams};
 use htl_mining::MapKind;
 use htl_report::{Colour, overlay};
 use htl_vocabulary::{file, write_rows, write_whole};
 use serde::Serialize;
 
-use super::{held, print, view_use};
+use super::predictor_options::{MaskOptions, TileOptions, predictor_params};
+use super::{held, print};
 use crate::progress::Progress;
 
 /// `htl predict`.
@@ -25,9 +26,10 @@ pub struct Predict {
     /// The localizer; given several times, the maps of several are averaged
     #[arg(long, required = true)]
     checkpoint: Vec<PathBuf>,
-    /// Average the maps of all eight flips and rotations of an image
-    #[arg(long)]
-    views: bool,
+    #[command(flatten)]
+    masks: MaskOptions,
+    #[command(flatten)]
+    tiles: TileOptions,
     /// Images, JPEG or PNG: files, folders, patterns
     #[arg(required = true)]
     images: Vec<PathBuf>,
@@ -62,11 +64,20 @@ struct Found {
     top: Option<usize>,
     box_width: Option<usize>,
     box_height: Option<usize>,
+    /// How many were averaged.
+    networks: usize,
+    /// Key of the views that were.
+    views: &'static str,
+    /// Side of the tiles and the share of one that lies on its neighbour; blank without tiles.
+    tiles: Option<usize>,
+    overlap: Option<f64>,
+    largest_component: bool,
 }
 
 impl Predict {
     pub fn run(self, device: &Device) -> anyhow::Result<ExitCode> {
-        let predictor = open_predictor(&self.checkpoint, view_use(self.views), device)?;
+        let params = predictor_params(&self.masks, &self.tiles)?;
+        let predictor = params.open(&self.checkpoint, device)?;
         if predictor.map_kind() != MapKind::Probability {
             let given = self.checkpoint.iter().map(|path| path.display().to_string());
             bail!(
@@ -82,7 +93,7 @@ impl Predict {
             match self.predict(name, path, &predictor) {
                 Ok(found) => {
                     coco.add(&path.file_name().unwrap_or_default().to_string_lossy(), &found);
-                    rows.push(row(name, &found));
+                    rows.push(self.row(name, &found, &params));
                 }
                 Err(error) => failures.push(crate::causes(&error)),
             }
@@ -111,6 +122,26 @@ impl Predict {
             self.write("maps", name, png(width, height, found.grey())?)?;
         }
         Ok(found)
+    }
+
+    fn row(&self, name: &str, found: &Localization, params: &PredictorParams) -> Found {
+        let bounds = found.bounds();
+        Found {
+            image: name.to_owned(),
+            width: found.mask.width(),
+            height: found.mask.height(),
+            area_fraction: found.mask.area_fraction(),
+            confidence: found.confidence(),
+            left: bounds.map(|bounds| bounds.left),
+            top: bounds.map(|bounds| bounds.top),
+            box_width: bounds.map(|bounds| bounds.width()),
+            box_height: bounds.map(|bounds| bounds.height()),
+            networks: self.checkpoint.len(),
+            views: params.views.key(),
+            tiles: params.tiles.map(TileParams::side),
+            overlap: params.tiles.map(TileParams::overlap),
+            largest_component: params.components == Components::Largest,
+        }
     }
 
     fn write(&self, folder: &str, name: &str, bytes: Vec<u8>) -> anyhow::Result<()> {
@@ -144,21 +175,6 @@ impl Predict {
             );
         }
         Ok(())
-    }
-}
-
-fn row(name: &str, found: &Localization) -> Found {
-    let bounds = found.bounds();
-    Found {
-        image: name.to_owned(),
-        width: found.mask.width(),
-        height: found.mask.height(),
-        area_fraction: found.mask.area_fraction(),
-        confidence: found.confidence(),
-        left: bounds.map(|bounds| bounds.left),
-        top: bounds.map(|bounds| bounds.top),
-        box_width: bounds.map(|bounds| bounds.width()),
-        box_height: bounds.map(|bounds| bounds.height()),
     }
 }
 

@@ -4,7 +4,7 @@ use anyhow::{Context, ensure};
 use candle_core::Device;
 use clap::Args;
 use htl_datasets::{DataFolder, Sample, Split, sha256_file};
-use htl_inference::recalibration_images;
+use htl_inference::{Components, ViewSet, recalibration_images};
 use htl_inference::referral::{
     JudgeParams, Judged, Judgement, RefereeNetworks, SIGNALS, Signal, SignalNeed, SignalScores, ensemble_table, judge,
     key, routing_table, signal_named, signal_scores, signal_table, threshold,
@@ -14,6 +14,7 @@ use htl_mining::check_sparsities;
 use htl_vocabulary::{ReferralChoice, ReferralThreshold, file, write_rows, write_whole};
 
 use self::files::Referred;
+use super::predictor_options::MaskOptions;
 use super::telling::Telling;
 use super::{choices, parse_split};
 use crate::progress::Progress;
@@ -47,6 +48,8 @@ pub struct Refer {
     /// The predictor whose errors count [default: network]
     #[arg(long, value_parser = choices::judged(), conflicts_with = "threshold")]
     predictor: Option<Judged>,
+    #[command(flatten)]
+    masks: MaskOptions,
     /// Sparsities of the pruned copies, ascending; a forward pass each [default: 0.3,0.5,0.6,0.7,0.8,0.9]
     #[arg(long, value_delimiter = ',', conflicts_with = "threshold")]
     sparsities: Vec<f64>,
@@ -112,6 +115,9 @@ struct Rule {
     judged: Judged,
     share: f64,
     sparsities: Vec<f64>,
+    /// Views that are averaged, and compared with the image as it is.
+    views: ViewSet,
+    components: Components,
     /// One per judged predictor, of an earlier run.
     thresholds: Option<Vec<ReferralThreshold>>,
 }
@@ -177,6 +183,8 @@ impl Refer {
             predictor: rule.judged.key().into(),
             share: rule.share,
             sparsities: rule.sparsities.clone(),
+            views: rule.views.key().into(),
+            largest_component: rule.components == Components::Largest,
             thresholds: referred.thresholds.clone(),
             checkpoints,
             split: self.split_name().into(),
@@ -213,6 +221,8 @@ impl Refer {
             judged: self.predictor.unwrap_or(Judged::Network),
             share,
             sparsities,
+            views: self.masks.views.unwrap_or(ViewSet::Symmetries),
+            components: self.masks.components(),
             thresholds: None,
         })
     }
@@ -229,11 +239,26 @@ impl Refer {
         let by = signal_named(&choice.by).with_context(|| unknown("signal", &choice.by))?;
         let judged = Judged::named(&choice.predictor).with_context(|| unknown("predictor", &choice.predictor))?;
         check_sparsities(&choice.sparsities).with_context(|| path.display().to_string())?;
+        let views = ViewSet::named(&choice.views).filter(|views| *views != ViewSet::Plain);
+        let views = views.with_context(|| unknown("views", &choice.views))?;
+        let asked = self.masks.views.unwrap_or(views);
+        ensure!(
+            asked == views && (!self.masks.largest_component || choice.largest_component),
+            "{}: its thresholds are those of `--views {}`{}: leave --views and --largest-component out",
+            path.display(),
+            views.key(),
+            if choice.largest_component { " and `--largest-component`" } else { "" }
+        );
         Ok(Rule {
             by,
             judged,
             share: choice.share,
             sparsities: choice.sparsities,
+            views,
+            components: match choice.largest_component {
+                true => Components::Largest,
+                false => Components::All,
+            },
             thresholds: Some(choice.thresholds),
         })
     }
@@ -271,6 +296,8 @@ impl Referee<'_> {
             judged: self.rule.judged,
             sparsities: self.rule.sparsities.clone(),
             seed: self.seed,
+            views: self.rule.views,
+            components: self.rule.components,
         };
         let training = recalibration_images(self.data, samples);
         let mut progress = Progress::new(what);

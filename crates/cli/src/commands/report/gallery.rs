@@ -6,7 +6,7 @@ use std::path::Path;
 
 use candle_core::Device;
 use htl_datasets::{DataFolder, Sample, Split};
-use htl_inference::{NetworkPredictor, Predictor, map_of};
+use htl_inference::{NetworkPredictor, map_of};
 use htl_metrics::PerImage;
 use htl_mining::{Population, ScoreRow, ScoreTable, column, default_score};
 use htl_report::{Colour, GalleryItem, PanelMaker};
@@ -182,8 +182,8 @@ pub fn examples(
         let mut masks = vec![("truth", photo.truth(sample)?, Colour::TRUTH)];
         for (arm, colour, predictor) in &predictors {
             let map = map_of(predictor, &sample.image_id, photo.rgb())?;
-            let size = predictor.preprocessing().size;
-            masks.push((arm.in_sentence, Some(photo.mask(&map, size, size)?), *colour));
+            let [width, height] = [photo.rgb().width(), photo.rgb().height()].map(|side| side as usize);
+            masks.push((arm.in_sentence, Some(photo.mask(&map, height, width)?), *colour));
         }
         items.push(GalleryItem {
             image_id: sample.image_id.clone(),

@@ -52,7 +52,7 @@ pub struct Evidence {
     pub second: Option<f64>,
     /// Mean pairwise 1 - IoU among all dense networks.
     pub spread: Option<f64>,
-    /// Mean 1 - IoU with the same network on the seven other views of the image.
+    /// Mean 1 - IoU with the same network on the other views of the image.
     pub views: Option<f64>,
     /// Mean binary entropy of the judged map, bits per pixel.
     pub entropy: Option<f64>,
@@ -75,6 +75,8 @@ pub struct Setup {
     pub networks: usize,
     /// Sparsities of the pruned copies.
     pub sparsities: usize,
+    /// Views of an image, as it is among them.
+    pub views: usize,
 }
 
 /// What something takes: trainings, and forward passes per image.
@@ -102,7 +104,7 @@ impl Setup {
     /// The judged predictor alone.
     pub fn base(&self) -> Cost {
         let passes = match self.judged {
-            Judged::Views => 8,
+            Judged::Views => self.views,
             Judged::Network | Judged::Ensemble => self.members(),
         };
         Cost {
@@ -289,6 +291,7 @@ mod tests {
                 judged,
                 networks: 3,
                 sparsities: 6,
+                views: 8,
             };
             let cost = signal_named(key).unwrap().cost(&setup);
             [cost.trainings, cost.fine_tunings, cost.passes, cost.shared]

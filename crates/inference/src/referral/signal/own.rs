@@ -4,14 +4,14 @@ use super::{Cost, Curve, Judged, Signal, SignalNeed, key, nothing};
 pub(super) const VIEWS: Signal = Signal {
     key: "views",
     label: "Views",
-    about: "mean 1 - IoU of the network's mask and its masks of the seven flipped and rotated images, laid back",
-    costs: "seven passes",
+    about: "mean 1 - IoU of the network's mask and its masks of the other views of the image (flips and rotations), laid back",
+    costs: "a pass per view",
     needs: &[SignalNeed::Views],
     curve: Curve::Ranked,
     extra: |setup| {
         let passes = match setup.judged {
             Judged::Views => 0,
-            Judged::Network | Judged::Ensemble => 7 * setup.members(),
+            Judged::Network | Judged::Ensemble => setup.views.saturating_sub(1) * setup.members(),
         };
         Cost {
             passes,
