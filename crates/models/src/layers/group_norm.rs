@@ -17,6 +17,7 @@ pub struct GroupNorm {
     groups: usize,
     gamma: Var,
     beta: Var,
+    name: String,
 }
 
 impl GroupNorm {
@@ -26,7 +27,14 @@ impl GroupNorm {
             groups: groups.unwrap_or(1),
             gamma: builder.constant(&format!("{name}.weight"), channels, 1.0)?,
             beta: builder.constant(&format!("{name}.bias"), channels, 0.0)?,
+            name: name.to_owned(),
         })
+    }
+
+    /// What its parameters' names begin with.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// How many groups of channels.
