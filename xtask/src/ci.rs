@@ -18,12 +18,13 @@ pub struct Args {
 }
 
 /// Library crates that are to be published.
-const LIBRARIES: [&str; 12] = [
+const LIBRARIES: [&str; 13] = [
     "htl-vocabulary",
     "htl-ops",
     "htl-metrics",
     "htl-datasets",
     "htl-models",
+    "htl-onnx",
     "htl-pruning",
     "htl-mining",
     "htl-inference",

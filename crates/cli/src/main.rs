@@ -10,8 +10,8 @@ use std::{io::IsTerminal, process::ExitCode};
 use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
 use commands::{
-    analyze, bench, campaign, cancel, check, data, evaluate, features, mine, plan, predict, prune, query, refer,
-    report, reproduce, score, shell, sparsity, stage, status, train, truth,
+    analyze, bench, campaign, cancel, check, data, evaluate, features, mine, models, plan, predict, prune, query,
+    refer, report, reproduce, score, shell, sparsity, stage, status, train, truth,
 };
 use htl_vocabulary::shortened;
 use tracing_subscriber::EnvFilter;
@@ -53,6 +53,9 @@ enum Command {
     Data(data::Data),
     /// Train a localizer or classifier
     Train(train::Train),
+    /// Take networks elsewhere
+    #[command(subcommand)]
+    Models(models::Models),
     /// Set the weights that matter least to zero
     Prune(prune::Prune),
     /// Find the largest sparsity that keeps validation quality
@@ -171,6 +174,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Data(command) => return command.run(),
         Command::Train(command) => return command.run(&device()?),
+        Command::Models(command) => command.run()?,
         Command::Prune(command) => command.run()?,
         Command::Sparsity(command) => return command.run(&device()?),
         Command::Mine(command) => command.run(&device()?)?,

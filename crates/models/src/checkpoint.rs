@@ -78,16 +78,7 @@ impl Checkpoint {
     /// classes do not fit it, [`ModelError::NotFinite`] if it could not be loaded again, [`ModelError::Write`] if the file
     /// cannot be written.
     pub fn save(&self, network: &Network, path: &Path) -> Result<(), ModelError> {
-        if *network.architecture() != self.architecture {
-            let problem = format!(
-                "they are of {}, the record is of {}",
-                network.architecture(),
-                self.architecture
-            );
-            return Err(ModelError::OtherNetwork { problem });
-        }
-        self.check()?;
-        network.parameters().check_finite()?;
+        self.check_with(network)?;
         let record = Self {
             version: CHECKPOINT_VERSION,
             ..self.clone()
@@ -166,6 +157,23 @@ impl Checkpoint {
         let checkpoint: Self = serde_json::from_str(record).map_err(bad)?;
         checkpoint.check().map_err(|error| not(error.to_string()))?;
         Ok(checkpoint)
+    }
+
+    /// Checks that this is the record of the network, and that all of it can be written and read again.
+    ///
+    /// # Errors
+    /// As [`save`](Self::save), but for those of files.
+    pub fn check_with(&self, network: &Network) -> Result<(), ModelError> {
+        if *network.architecture() != self.architecture {
+            let problem = format!(
+                "they are of {}, the record is of {}",
+                network.architecture(),
+                self.architecture
+            );
+            return Err(ModelError::OtherNetwork { problem });
+        }
+        self.check()?;
+        network.parameters().check_finite()
     }
 
     fn check(&self) -> Result<(), ModelError> {

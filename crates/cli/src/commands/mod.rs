@@ -14,6 +14,7 @@ pub mod experiment;
 pub mod features;
 mod import;
 pub mod mine;
+pub mod models;
 mod people;
 pub mod plan;
 mod plant;

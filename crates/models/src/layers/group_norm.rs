@@ -18,6 +18,7 @@ pub struct GroupNorm {
     groups: usize,
     gamma: Var,
     beta: Var,
+    name: String,
 }
 
 impl GroupNorm {
@@ -38,6 +39,7 @@ impl GroupNorm {
             groups,
             gamma: builder.constant(&format!("{name}.weight"), channels, 1.0)?,
             beta: builder.constant(&format!("{name}.bias"), channels, 0.0)?,
+            name: name.to_owned(),
         })
     }
 

@@ -76,12 +76,28 @@ impl ConvShape {
         }
     }
 
+    /// Rows of zeros above the input and below it, which are also the columns on its left and on its right, for a library
+    /// that pads sides differently: with them, the weight as it is gives what a forward pass here gives.
+    #[must_use]
+    pub fn pads(&self) -> [usize; 2] {
+        let behind = self.kernel / 2 * self.dilation;
+        match self.begins_later() {
+            true => [behind - self.dilation, behind],
+            false => [behind; 2],
+        }
+    }
+
+    /// Whether windows begin a pixel later than those of symmetric padding do.
+    fn begins_later(&self) -> bool {
+        self.padding == Padding::TensorFlow && self.stride == 2 && self.kernel > 1
+    }
+
     /// The weight to convolve with. A window that begins a pixel later is one with a row and a column of zeros in front: so the
     /// padding of TensorFlow is a symmetric one, on any device, with the gradients of any convolution.
     pub(crate) fn place(&self, weight: &Tensor) -> Result<Tensor, ModelError> {
-        match (self.padding, self.stride) {
-            (Padding::TensorFlow, 2) => Ok(weight.pad_with_zeros(2, 1, 0)?.pad_with_zeros(3, 1, 0)?),
-            _ => Ok(weight.clone()),
+        match self.begins_later() {
+            true => Ok(weight.pad_with_zeros(2, 1, 0)?.pad_with_zeros(3, 1, 0)?),
+            false => Ok(weight.clone()),
         }
     }
 }
