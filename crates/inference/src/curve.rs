@@ -15,6 +15,8 @@ const BATCH: usize = 64;
 /// How forgetting curves are made.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CurveParams {
+    /// Which weights go first.
+    pub criterion: &'static Criterion,
     /// Sparsities, ascending, in [0, 1).
     pub sparsities: Vec<f64>,
     /// What is done to the weights at each of them.
@@ -24,9 +26,10 @@ pub struct CurveParams {
 }
 
 impl Default for CurveParams {
-    /// 0 to .95 in steps of .05 (Holste et al. 2023), every damage, seed 0.
+    /// Global magnitude, 0 to .95 in steps of .05 (Holste et al. 2023), every damage, seed 0.
     fn default() -> Self {
         Self {
+            criterion: Criterion::GLOBAL_MAGNITUDE,
             sparsities: (0..20).map(|step| f64::from(step) / 20.0).collect(),
             damages: Damage::ALL.to_vec(),
             seed: 0,
@@ -34,7 +37,7 @@ impl Default for CurveParams {
     }
 }
 
-/// Forgetting curves: the networks of several checkpoints pruned in one shot (global magnitude) at every sparsity, not trained
+/// Forgetting curves: the networks of several checkpoints pruned in one shot at every sparsity, not trained
 /// any further, and compared with themselves on `samples`.
 ///
 /// Normalisation statistics are re-estimated on the images of `training`, whose masks are not read. `done` is called with
@@ -94,7 +97,7 @@ pub fn forgetting_curves(
         }
         for (at, &sparsity) in params.sparsities.iter().enumerate() {
             for &damage in &params.damages {
-                let copy = damaged(&network, damage, sparsity, params.seed + seed as u64)?;
+                let copy = damaged(&network, params.criterion, damage, sparsity, params.seed + seed as u64)?;
                 if damage.reestimates() {
                     recalibrate(&copy, training, &preprocessing, device)?;
                 }
@@ -135,7 +138,7 @@ pub fn forgetting_of(
     let mut builder = CurveBuilder::new(ids.clone(), kind, sparsities, &scoring)?;
     builder.seed(maps)?;
     for (at, &sparsity) in sparsities.iter().enumerate() {
-        let copy = damaged(network, Damage::PrunedRaw, sparsity, 0)?;
+        let copy = damaged(network, Criterion::GLOBAL_MAGNITUDE, Damage::PrunedRaw, sparsity, 0)?;
         let copy = NetworkPredictor::new(&copy, preprocessing.clone(), device);
         builder.add(Damage::PrunedRaw, at, &localization_maps(&copy, images)?)?;
     }
@@ -148,11 +151,17 @@ pub fn forgetting_of(
 }
 
 /// A copy of a network with its weights damaged as pruning to a sparsity would.
-fn damaged(network: &Network, damage: Damage, sparsity: f64, seed: u64) -> Result<Network, InferenceError> {
+fn damaged(
+    network: &Network,
+    criterion: &'static Criterion,
+    damage: Damage,
+    sparsity: f64,
+    seed: u64,
+) -> Result<Network, InferenceError> {
     let copy = network.duplicate()?;
     let vars = copy.parameters().trainable();
     let weights = WeightSet::from_vars(vars);
-    let masks = PruneParams::new(Criterion::GLOBAL_MAGNITUDE)
+    let masks = PruneParams::new(criterion)
         .sparsity(sparsity)
         .check()?
         .masks(&weights)?;

@@ -4,7 +4,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use htl_inference::ViewSet;
 use htl_inference::referral::{Judged, SIGNALS, Signal, signal_named};
 use htl_mining::SCORES;
-use htl_pruning::{CHANNEL_CRITERIA, CRITERIA};
+use htl_pruning::{CHANNEL_CRITERIA, CRITERIA, Criterion};
 
 use super::prune::Method;
 
@@ -27,6 +27,14 @@ pub fn method() -> impl TypedValueParser<Value = Method> {
         .chain(channels)
         .map(|(name, about)| PossibleValue::new(name).help(about));
     PossibleValuesParser::new(names).try_map(|name| Method::named(&name))
+}
+
+/// A method that prunes single weights, by its name.
+pub fn criterion() -> impl TypedValueParser<Value = &'static Criterion> {
+    let names = CRITERIA
+        .iter()
+        .map(|criterion| PossibleValue::new(criterion.name).help(criterion.about));
+    PossibleValuesParser::new(names).try_map(|name| Criterion::named(&name))
 }
 
 /// A signal of uncertainty by its name.

@@ -16,6 +16,7 @@ use htl_mining::{
     Comparison, Damage, Encoding, ForgettingCurves, MapKind, MiningError, ScoreParams, ScoreTable, ScoreValidParams,
     SeedHalves, Selection, TruthError, adaptive, class_scores, column, dynamics_scores, scores, top, write_reliability,
 };
+use htl_pruning::Criterion;
 use htl_vocabulary::{DynamicsRow, read_dynamics};
 
 use super::telling::Telling;
@@ -39,6 +40,9 @@ pub struct Mine {
     /// Forgetting curves: prune the dense networks at every sparsity, train nothing, and see what is lost
     #[arg(long, value_name = "DAMAGES", num_args = 0..=1, default_missing_value = "all")]
     curve: Option<Curve>,
+    /// Which weights go first along the curves
+    #[arg(long, default_value = Criterion::GLOBAL_MAGNITUDE.name, value_parser = choices::criterion(), requires = "curve")]
+    curve_method: &'static Criterion,
     /// Sparsities of the curves, ascending; 0 to 0.95 in steps of 0.05 if left out
     #[arg(long, value_delimiter = ',', requires = "curve")]
     sparsities: Vec<f64>,
@@ -281,6 +285,7 @@ impl Mine {
     ) -> anyhow::Result<ForgettingCurves> {
         let usual = CurveParams::default();
         let curve = CurveParams {
+            criterion: self.curve_method,
             sparsities: if self.sparsities.is_empty() {
                 usual.sparsities
             } else {

@@ -250,6 +250,7 @@ impl Builder<'_> {
         let call = HtlCall::new("sparsity")
             .flag("--checkpoint", dense.file(file::CHECKPOINT))
             .config(&config.keys)
+            .flag("--method", self.profile.pruning.as_str())
             .flag("--candidates", candidates.join(","))
             .flag("--tolerance", self.profile.tolerance)
             .flag("--out", Value::Own(file::SPARSITY.into()));
@@ -309,6 +310,7 @@ impl Builder<'_> {
             )
             .flag("--setting", setting.key)
             .flag("--curve", curve.word())
+            .flag("--curve-method", self.profile.pruning.as_str())
             .flag("--sparsities", self.profile.curve_text())
             .flag("--top", self.profile.top)
             .flag("--labels", if masks == Masks::Read { "masks" } else { "ignore" });

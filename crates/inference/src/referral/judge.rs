@@ -136,6 +136,7 @@ pub fn judge(
             sparsities: params.sparsities.clone(),
             damages,
             seed: params.seed,
+            ..CurveParams::default()
         };
         let scoring = ScoreParams::default().check()?;
         let mut count = |through, _| done(predicted + through, total);

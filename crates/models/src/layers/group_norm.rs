@@ -18,7 +18,6 @@ pub struct GroupNorm {
     groups: usize,
     gamma: Var,
     beta: Var,
-    name: String,
 }
 
 impl GroupNorm {
@@ -39,7 +38,6 @@ impl GroupNorm {
             groups,
             gamma: builder.constant(&format!("{name}.weight"), channels, 1.0)?,
             beta: builder.constant(&format!("{name}.bias"), channels, 0.0)?,
-            name: name.to_owned(),
         })
     }
 
