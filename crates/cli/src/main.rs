@@ -10,8 +10,8 @@ use std::{io::IsTerminal, process::ExitCode};
 use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
 use commands::{
-    analyze, bench, campaign, cancel, check, data, evaluate, features, mine, plan, predict, prune, query, refer,
-    report, reproduce, score, shell, sparsity, stage, status, train, truth,
+    analyze, bench, campaign, cancel, check, data, evaluate, features, mine, models, plan, predict, prune, query,
+    refer, report, reproduce, score, shell, sparsity, stage, status, train, truth, weights,
 };
 use htl_vocabulary::shortened;
 use tracing_subscriber::EnvFilter;
@@ -51,6 +51,12 @@ enum Command {
     /// List, fetch, verify and count data
     #[command(subcommand)]
     Data(data::Data),
+    /// Say what networks can be made of, and what they cost
+    #[command(subcommand)]
+    Models(models::Models),
+    /// List, fetch, verify, import and export pretrained weights
+    #[command(subcommand)]
+    Weights(weights::Weights),
     /// Train a localizer or classifier
     Train(train::Train),
     /// Set the weights that matter least to zero
@@ -170,6 +176,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let device = || choice.open();
     match cli.command {
         Command::Data(command) => return command.run(),
+        Command::Models(command) => command.run(device)?,
+        Command::Weights(command) => return command.run(),
         Command::Train(command) => return command.run(&device()?),
         Command::Prune(command) => command.run()?,
         Command::Sparsity(command) => return command.run(&device()?),

@@ -14,6 +14,7 @@ pub mod experiment;
 pub mod features;
 mod import;
 pub mod mine;
+pub mod models;
 mod people;
 pub mod plan;
 mod plant;
@@ -31,6 +32,7 @@ pub mod status;
 mod telling;
 pub mod train;
 pub mod truth;
+pub mod weights;
 
 use std::fs::File;
 use std::io::Write;

@@ -1,0 +1,22 @@
+//! `htl models`: what networks can be made of.
+
+mod list;
+mod measure;
+
+use candle_core::Device;
+use clap::Subcommand;
+
+/// `htl models`.
+#[derive(Subcommand)]
+pub enum Models {
+    /// Encoders, decoders and heads, and what networks of them cost
+    List(list::List),
+}
+
+impl Models {
+    pub fn run(self, device: impl FnOnce() -> anyhow::Result<Device>) -> anyhow::Result<()> {
+        match self {
+            Self::List(list) => list.run(device),
+        }
+    }
+}
