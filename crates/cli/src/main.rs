@@ -11,7 +11,7 @@ use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
 use commands::{
     analyze, bench, campaign, cancel, check, data, evaluate, features, mine, models, plan, predict, prune, query,
-    refer, report, reproduce, score, shell, sparsity, stage, status, train, truth,
+    refer, report, reproduce, score, shell, sparsity, stage, status, train, truth, weights,
 };
 use htl_vocabulary::shortened;
 use tracing_subscriber::EnvFilter;
@@ -51,11 +51,14 @@ enum Command {
     /// List, fetch, verify and count data
     #[command(subcommand)]
     Data(data::Data),
-    /// Train a localizer or classifier
-    Train(train::Train),
-    /// Take networks elsewhere
+    /// Say what networks can be made of and what they cost, and take networks elsewhere
     #[command(subcommand)]
     Models(models::Models),
+    /// List, fetch, verify, import and export pretrained weights
+    #[command(subcommand)]
+    Weights(weights::Weights),
+    /// Train a localizer or classifier
+    Train(train::Train),
     /// Set the weights that matter least to zero
     Prune(prune::Prune),
     /// Find the largest sparsity that keeps validation quality
@@ -173,8 +176,9 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let device = || choice.open();
     match cli.command {
         Command::Data(command) => return command.run(),
+        Command::Models(command) => command.run(device)?,
+        Command::Weights(command) => return command.run(),
         Command::Train(command) => return command.run(&device()?),
-        Command::Models(command) => command.run()?,
         Command::Prune(command) => command.run()?,
         Command::Sparsity(command) => return command.run(&device()?),
         Command::Mine(command) => command.run(&device()?)?,

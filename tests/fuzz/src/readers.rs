@@ -7,6 +7,7 @@ use htl_datasets::{
 use htl_experiment::{Profile, campaign::Campaign};
 use htl_metrics::{BandParams, Baseline, Better, ImageScores, Mask, PerImage, PerImageRow, Runs};
 use htl_mining::{Encoding, FeatureTable, Population, ScoreRow, ScoreTable};
+use htl_models::weights::{self, Scope};
 use htl_models::{Architecture, Checkpoint, Network};
 use htl_trainers::TrainConfig;
 use htl_vocabulary::{Results, read_history};
@@ -143,6 +144,22 @@ pub const READERS: &[Reader] = &[
         },
     },
     Reader {
+        name: "weights",
+        file: "weights.pth",
+        corpus: |_| {
+            ["state.pth", "legacy.pth", "odd.pth", "odd-protocol-4.pth"]
+                .map(of_models)
+                .into()
+        },
+        read: |path| {
+            let tensors = said(weights::read(path))?;
+            let network = said(Architecture::unet(1).and_then(|unet| Network::build(&unet, 0, &Device::Cpu)))?;
+            // Whether they fit or not: a network never holds what it cannot compute with.
+            let _ = network.adopt(&tensors, Scope::Whole);
+            said(network.parameters().check_finite()).map_err(|error| format!("{NOT_FINITE}: {error}"))
+        },
+    },
+    Reader {
         name: "configuration",
         file: "train.toml",
         corpus: |_| vec![CONFIGURATION.into()],
@@ -235,6 +252,12 @@ const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../crates/datasets
 
 fn golden(name: &str) -> Vec<u8> {
     std::fs::read(Path::new(GOLDEN).join(name)).unwrap_or_default()
+}
+
+/// Small committed files of weights.
+fn of_models(name: &str) -> Vec<u8> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../crates/models/tests/golden/weights");
+    std::fs::read(Path::new(folder).join(name)).unwrap_or_default()
 }
 
 /// Imports into a folder of its own; nothing else may be there afterwards.

@@ -33,6 +33,7 @@ pub mod status;
 mod telling;
 pub mod train;
 pub mod truth;
+pub mod weights;
 
 use std::fs::File;
 use std::io::Write;

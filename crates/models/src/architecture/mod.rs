@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::decoders::{self, DecoderRow};
 use crate::encoders::{self, EncoderRow, Normalisation};
 use crate::error::ModelError;
-use crate::graph::{Graph, GraphBuilder};
+use crate::graph::{Cost, Graph, GraphBuilder};
 use crate::heads::{self, HeadInput, HeadRow};
 use crate::parameters::{ParameterBuilder, Shapes};
 use stored::Stored;
@@ -161,6 +161,14 @@ impl Architecture {
             .filter(|(name, _)| trained(name))
             .map(|(_, shape)| shape.iter().product::<usize>())
             .sum())
+    }
+
+    /// The cost of a pass, as [`Graph::cost`], without building the network.
+    ///
+    /// # Errors
+    /// Those of candle.
+    pub fn cost(&self, side: usize) -> Result<Cost, ModelError> {
+        Ok(self.build(&mut ParameterBuilder::of_shapes())?.cost(side))
     }
 
     /// The network as a graph, with variables of the builder's.

@@ -3,7 +3,7 @@ use std::fmt;
 
 use candle_core::Tensor;
 
-use super::identify::{encoder, of_shapes};
+use super::identify::{encoder, of_shapes, shapes};
 use super::names::Names;
 use crate::error::ModelError;
 use crate::network::Network;
@@ -182,14 +182,13 @@ impl Network {
             .filter(|tensor| of_encoder(&&tensor.name))
             .collect();
         let problem = |problem: String| Err(ModelError::OtherNetwork { problem });
-        let theirs: Shapes = tensors
-            .iter()
-            .map(|(name, tensor)| (name.clone(), tensor.dims().to_vec()))
-            .collect();
         // A deeper encoder may hold a shallower one.
-        let other = of_shapes(&theirs)?.filter(|part| part.name != *expected);
+        let other = of_shapes(&shapes(tensors))?.filter(|found| found.encoder.name != *expected);
         if let Some(other) = other {
-            return problem(format!("they are of the encoder {other}, expected {expected}"));
+            return problem(format!(
+                "they are of the encoder {}, expected {expected}",
+                other.encoder
+            ));
         }
         let count = own.keys().filter(of_encoder).count();
         if let Some(first) = missed.first() {

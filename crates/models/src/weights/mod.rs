@@ -23,12 +23,14 @@ mod names;
 mod pickle;
 mod published;
 mod read;
+#[cfg(test)]
+mod reference;
 mod storages;
 mod torch;
 mod write;
 
 pub use adopt::{Adopted, Misshapen, Scope};
-pub use identify::identify;
+pub use identify::{Identified, identify};
 pub use published::{Member, PUBLISHED, Published, published};
 pub use read::{member, read};
 pub use write::{Naming, write};

@@ -13,6 +13,9 @@ use crate::error::ModelError;
 /// Largest file that is read, in bytes; weights of the networks here have under 200 MB.
 const MOST_BYTES: u64 = 4 << 30;
 
+/// Longest header of safetensors, in bytes.
+const LONGEST_HEADER: u64 = 100_000_000;
+
 /// The tensors of a file of weights by the names that it has for them: safetensors, or what `torch.save` wrote of a state dict
 /// (`.pth`, `.pt`; the ZIP archives of PyTorch 1.6 and later, and the files of before), also inside dictionaries such as
 /// `{"state_dict": ...}` or `{"model": ...}`. The content says which of these it is.
@@ -27,12 +30,13 @@ pub fn read(path: &Path) -> Result<BTreeMap<String, Tensor>, ModelError> {
     let not = |problem| not_weights(path, problem);
     let bytes = bytes(path)?;
     let tensors = match &bytes[..] {
-        [b'P', b'K', 3 | 5, ..] => torch::archive(&bytes).map_err(not)?,
-        [0x80, ..] => torch::sequence(&bytes).map_err(not)?,
-        [_, _, _, _, _, _, _, _, b'{', ..] => checkpoint::tensors(&bytes, path).map_err(|error| match error {
+        // Looked for first: the length that it begins with may begin like anything.
+        _ if is_safetensors(&bytes) => checkpoint::tensors(&bytes, path).map_err(|error| match error {
             ModelError::NotACheckpoint { problem, .. } => not(problem),
             other => other,
         })?,
+        [b'P', b'K', 3 | 5, ..] => torch::archive(&bytes).map_err(not)?,
+        [0x80, ..] => torch::sequence(&bytes).map_err(not)?,
         _ if bytes.get(257..262) == Some(b"ustar") => {
             return Err(not(format!(
                 "it is a TAR archive, as PyTorch wrote before 0.1.10; {SAVE_TENSORS}"
@@ -44,6 +48,14 @@ pub fn read(path: &Path) -> Result<BTreeMap<String, Tensor>, ModelError> {
         true => Err(not("it holds no tensor".to_owned())),
         false => Ok(tensors),
     }
+}
+
+/// Whether the length of a header stands first, and then one that is JSON.
+fn is_safetensors(bytes: &[u8]) -> bool {
+    let Some((length, [b'{', ..])) = bytes.split_first_chunk() else {
+        return false;
+    };
+    u64::from_le_bytes(*length) <= LONGEST_HEADER
 }
 
 /// A file inside a ZIP archive, such as the weights in a Python package.
