@@ -22,9 +22,6 @@ pub struct ExperimentArgs {
     /// Size of the experiment
     #[arg(long, default_value = "embedded", value_parser = PROFILES, conflicts_with = "profile_file")]
     profile: String,
-    /// Weights that encoders begin with (`htl weights`)
-    #[arg(long, value_name = "FILE")]
-    pretrained: Option<PathBuf>,
     /// A profile of your own, TOML: any field of a profile, and `base`, the profile that gives the others
     #[arg(long, value_name = "FILE")]
     profile_file: Option<PathBuf>,
@@ -48,6 +45,9 @@ pub struct PlaceArgs {
     /// Data folder; the images that come with the repository if left out
     #[arg(long)]
     data: Option<PathBuf>,
+    /// Weights that encoders begin with (`htl weights`)
+    #[arg(long, value_name = "FILE")]
+    pretrained: Option<PathBuf>,
     /// Output folder; out/NAME if left out, by the name of the profile or campaign
     #[arg(long)]
     out: Option<PathBuf>,
@@ -66,9 +66,6 @@ impl ExperimentArgs {
         if let Some(precision) = self.precision {
             profile.precision = precision;
         }
-        if let Some(pretrained) = &self.pretrained {
-            profile.pretrained = Some(pretrained.clone());
-        }
         let mut reproduce = self.place.run_of(profile, device)?;
         reproduce.options_given = self.options_given();
         reproduce.selection = Selection {
@@ -84,7 +81,11 @@ impl ExperimentArgs {
             .profile_file
             .as_ref()
             .map(|path| path.to_string_lossy().into_owned());
-        let pretrained = self.pretrained.as_ref().map(|path| path.to_string_lossy().into_owned());
+        let pretrained = self
+            .place
+            .pretrained
+            .as_ref()
+            .map(|path| path.to_string_lossy().into_owned());
         let only = (!self.only.is_empty()).then(|| self.only.join(","));
         [
             ("--profile-file", profile),
@@ -105,7 +106,10 @@ impl ExperimentArgs {
 
 impl PlaceArgs {
     /// A run of this size by this program on this machine.
-    pub fn run_of(&self, profile: Profile, device: Choice) -> anyhow::Result<Reproduce> {
+    pub fn run_of(&self, mut profile: Profile, device: Choice) -> anyhow::Result<Reproduce> {
+        if let Some(pretrained) = &self.pretrained {
+            profile.pretrained = Some(pretrained.clone());
+        }
         let (data, data_name) = self.data_folder(&profile)?;
         let out = match &self.out {
             Some(out) => out.clone(),
