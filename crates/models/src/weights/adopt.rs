@@ -76,6 +76,15 @@ impl fmt::Display for Adopted {
     }
 }
 
+/// A file's tensors, as a network sees them.
+#[derive(Default)]
+struct Matched<'a> {
+    /// By the network's names, each with the file's.
+    found: BTreeMap<String, (&'a str, &'a Tensor)>,
+    /// Names of those that the network does not have.
+    left: Vec<String>,
+}
+
 /// The first few names.
 fn first(names: &[String]) -> String {
     let named: Vec<String> = names
@@ -101,13 +110,13 @@ impl Network {
     /// Then nothing has been changed.
     pub fn adopt(&self, tensors: &BTreeMap<String, Tensor>, scope: Scope) -> Result<Adopted, ModelError> {
         let own = self.shapes_in(scope);
-        let (matched, left) = self.matched(&own, tensors)?;
+        let Matched { found, left } = self.matched(&own, tensors)?;
         let mut adopted = Adopted {
             left,
             ..Adopted::default()
         };
         for (name, expected) in &own {
-            match matched.get(name) {
+            match found.get(name) {
                 None => adopted.missed.push(name.clone()),
                 Some((_, tensor)) if tensor.dims() != expected.as_slice() => adopted.misshapen.push(Misshapen {
                     name: name.clone(),
@@ -120,7 +129,7 @@ impl Network {
         self.check_encoder(tensors, &adopted, &own)?;
         let mut values = Vec::new();
         for name in &adopted.taken {
-            if let (Some(var), Some((_, tensor))) = (self.parameters().get(name), matched.get(name)) {
+            if let (Some(var), Some((_, tensor))) = (self.parameters().get(name), found.get(name)) {
                 // Types are converted before the move: not every device has every type.
                 let tensor = tensor.detach().to_dtype(var.dtype())?;
                 check_values(name, &tensor)?;
@@ -141,30 +150,25 @@ impl Network {
         }
     }
 
-    /// The file's tensors by the network's names, each with the file's name, and the names of those that it does not have.
-    fn matched<'a>(
-        &self,
-        own: &Shapes,
-        tensors: &'a BTreeMap<String, Tensor>,
-    ) -> Result<(BTreeMap<String, (&'a str, &'a Tensor)>, Vec<String>), ModelError> {
+    /// Which tensors of the file are which of the network's.
+    fn matched<'a>(&self, own: &Shapes, tensors: &'a BTreeMap<String, Tensor>) -> Result<Matched<'a>, ModelError> {
         let names = Names::new(own, tensors.keys());
-        let mut matched: BTreeMap<String, (&str, &Tensor)> = BTreeMap::new();
-        let mut left = Vec::new();
+        let mut matched = Matched::default();
         for (theirs, tensor) in tensors {
             let name = names.ours(theirs);
             if !own.contains_key(&name) {
                 if !theirs.ends_with("num_batches_tracked") {
-                    left.push(theirs.clone());
+                    matched.left.push(theirs.clone());
                 }
                 continue;
             }
-            if let Some((other, _)) = matched.insert(name.clone(), (theirs, tensor)) {
+            if let Some((other, _)) = matched.found.insert(name.clone(), (theirs, tensor)) {
                 return Err(ModelError::OtherNetwork {
                     problem: format!("`{other}` and `{theirs}` of the file are both `{name}`: keep one of them"),
                 });
             }
         }
-        Ok((matched, left))
+        Ok(matched)
     }
 
     fn check_encoder(

@@ -177,12 +177,12 @@ impl<'b> Machine<'_, 'b> {
             0x86 => self.tuple(2)?,
             0x87 => self.tuple(3)?,
             b't' => {
-                let items = self.to_mark()?;
+                let items = self.above_mark()?;
                 self.push(Object::Tuple(items))?;
             }
             b']' => self.push(Object::List(Vec::new()))?,
             b'l' => {
-                let items = self.to_mark()?;
+                let items = self.above_mark()?;
                 self.push(Object::List(items))?;
             }
             b'a' => {
@@ -190,12 +190,12 @@ impl<'b> Machine<'_, 'b> {
                 self.append(vec![item])?;
             }
             b'e' => {
-                let items = self.to_mark()?;
+                let items = self.above_mark()?;
                 self.append(items)?;
             }
             b'}' => self.push(Object::Dict(Vec::new()))?,
             b'd' => {
-                let items = self.to_mark()?;
+                let items = self.above_mark()?;
                 self.push(Object::Dict(Vec::new()))?;
                 self.set(items)?;
             }
@@ -205,7 +205,7 @@ impl<'b> Machine<'_, 'b> {
                 self.set(vec![key, value])?;
             }
             b'u' => {
-                let items = self.to_mark()?;
+                let items = self.above_mark()?;
                 self.set(items)?;
             }
             b'q' => {
@@ -331,7 +331,7 @@ impl<'b> Machine<'_, 'b> {
         above.then(|| self.stack.pop()).flatten().ok_or_else(damaged)
     }
 
-    fn to_mark(&mut self) -> Result<Vec<Id>, String> {
+    fn above_mark(&mut self) -> Result<Vec<Id>, String> {
         let mark = self.marks.pop().ok_or_else(damaged)?;
         Ok(self.stack.split_off(mark.min(self.stack.len())))
     }
