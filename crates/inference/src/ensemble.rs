@@ -224,7 +224,10 @@ mod tests {
             let at_size = maps
                 .chunks(side * side)
                 .flat_map(|map| resize_bilinear(map, (side, side), (40, 48)).unwrap());
-            expected.iter_mut().zip(at_size).for_each(|(sum, value)| *sum += value / 2.0);
+            expected
+                .iter_mut()
+                .zip(at_size)
+                .for_each(|(sum, value)| *sum += value / 2.0);
         }
         for (found, expected) in found.iter().zip(expected) {
             assert!((found - expected).abs() < 1e-6, "{found} {expected}");
@@ -237,7 +240,10 @@ mod tests {
             Ensemble::new(vec![first, other]).unwrap_err().to_string()
         };
         let found = said(member(&unet(), 1, 16), member(&classifier(), 2, 16));
-        assert!(found.contains("member 2 of the ensemble gives maps of another kind"), "{found}");
+        assert!(
+            found.contains("member 2 of the ensemble gives maps of another kind"),
+            "{found}"
+        );
         let other = Architecture::classifier(Part::new("plain").with("width", 2), 4).unwrap();
         let found = said(member(&classifier(), 1, 16), member(&other, 2, 16));
         assert!(found.contains("tells other classes apart"), "{found}");

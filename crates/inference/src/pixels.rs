@@ -81,7 +81,11 @@ pub(crate) fn at_side(
                 .par_chunks(side * side)
                 .map(|map| resize_bilinear(map, (side, side), (height, width)));
             let resized: Vec<Vec<f32>> = resized.collect::<Result<_, _>>()?;
-            Ok(Tensor::from_vec(resized.concat(), (batch, 1, height, width), &Device::Cpu)?)
+            Ok(Tensor::from_vec(
+                resized.concat(),
+                (batch, 1, height, width),
+                &Device::Cpu,
+            )?)
         }
         _ => maps(images),
     }
@@ -103,7 +107,11 @@ pub(crate) fn squares(images: &Tensor, side: usize) -> Result<Tensor, InferenceE
     });
     let resized: Option<Vec<Vec<u8>>> = resized.collect();
     let resized = resized.ok_or_else(|| not_images(images))?;
-    Ok(Tensor::from_vec(resized.concat(), (batch, channels, side, side), &Device::Cpu)?)
+    Ok(Tensor::from_vec(
+        resized.concat(),
+        (batch, channels, side, side),
+        &Device::Cpu,
+    )?)
 }
 
 /// Batch, channels, height and width of images that a predictor takes.

@@ -46,7 +46,12 @@ pub fn stored_masks(images: &ImageSet) -> Result<Vec<Mask>, InferenceError> {
 }
 
 /// A square map of `size` pixels a side, resized bilinearly to the truth's size and then made a mask.
-pub(crate) fn mask_at_stored_size(map: &[f32], size: usize, truth: &Mask, rule: MaskRule) -> Result<Mask, InferenceError> {
+pub(crate) fn mask_at_stored_size(
+    map: &[f32],
+    size: usize,
+    truth: &Mask,
+    rule: MaskRule,
+) -> Result<Mask, InferenceError> {
     let (height, width) = (truth.height(), truth.width());
     let resized = resize_bilinear(map, (size, size), (height, width))?;
     Ok(rule.mask(height, width, &resized)?)

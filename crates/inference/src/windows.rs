@@ -33,7 +33,11 @@ pub(crate) fn spans(length: usize, side: usize, overlap: f64) -> Vec<Span> {
     }
     let span = |start: usize| Span {
         start,
-        weights: window.iter().zip(sums.iter().skip(start)).map(|(w, sum)| w / sum).collect(),
+        weights: window
+            .iter()
+            .zip(sums.iter().skip(start))
+            .map(|(w, sum)| w / sum)
+            .collect(),
     };
     starts.into_iter().map(span).collect()
 }

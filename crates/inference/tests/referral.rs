@@ -9,8 +9,8 @@ use htl_inference::referral::{
     ensemble_table, judge, routing_table, signal_named, signal_scores, signal_table,
 };
 use htl_inference::{
-    Components, Ensemble, Evaluation, InferenceError, LargestComponent, NetworkPredictor, OneView, Predictor, SquareView,
-    ViewSet, Views, localization_maps,
+    Components, Ensemble, Evaluation, InferenceError, LargestComponent, NetworkPredictor, OneView, Predictor,
+    SquareView, ViewSet, Views, localization_maps,
 };
 use htl_metrics::{BootstrapParams, Confusion, Mask};
 use htl_mining::MapKind;
@@ -124,7 +124,10 @@ fn judgements_are_what_the_predictors_say() {
                 assert!((found - expected).abs() < 0.02, "{found} {expected}");
             }
         };
-        near(of(Judged::Views, 0), case.jaccard(&Views::new(&first, ViewSet::Symmetries)));
+        near(
+            of(Judged::Views, 0),
+            case.jaccard(&Views::new(&first, ViewSet::Symmetries)),
+        );
         near(
             of(Judged::Ensemble, 0),
             case.jaccard(&Ensemble::new(vec![&first, &second]).unwrap()),
@@ -175,7 +178,11 @@ fn views_and_components_are_those_asked_for() {
         ..params()
     };
     let judgement = case.judge(1, 0, &asked).unwrap();
-    let found: Vec<f64> = judgement.jaccard(Judged::Views, 0).into_iter().map(Option::unwrap).collect();
+    let found: Vec<f64> = judgement
+        .jaccard(Judged::Views, 0)
+        .into_iter()
+        .map(Option::unwrap)
+        .collect();
     let first = case.predictor(0);
     let expected = case.jaccard(&LargestComponent::new(Views::new(&first, ViewSet::Flips)));
     // A pixel at the cut may move where sums are in another order.

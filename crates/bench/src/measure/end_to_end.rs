@@ -18,7 +18,11 @@ pub fn images(size: usize, count: usize) -> anyhow::Result<ImageSet> {
     write(folder.path(), u32::try_from(size)?)?;
     let data = DataFolder::open(folder.path())?;
     let samples = data.split(Split::Train);
-    ensure!(count <= samples.len(), "there are {} images, not {count}", samples.len());
+    ensure!(
+        count <= samples.len(),
+        "there are {} images, not {count}",
+        samples.len()
+    );
     Ok(ImageSet::load(&samples[..count], size, MaskUse::Required)?)
 }
 

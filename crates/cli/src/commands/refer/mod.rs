@@ -4,11 +4,11 @@ use anyhow::{Context, ensure};
 use candle_core::Device;
 use clap::Args;
 use htl_datasets::{DataFolder, Sample, Split, sha256_file};
-use htl_inference::{Components, ViewSet, recalibration_images};
 use htl_inference::referral::{
     JudgeParams, Judged, Judgement, RefereeNetworks, SIGNALS, Signal, SignalNeed, SignalScores, ensemble_table, judge,
     key, routing_table, signal_named, signal_scores, signal_table, threshold,
 };
+use htl_inference::{Components, ViewSet, recalibration_images};
 use htl_metrics::{BootstrapParams, LESION_COLUMN, PATIENT_COLUMN, clusters};
 use htl_mining::check_sparsities;
 use htl_vocabulary::{ReferralChoice, ReferralThreshold, file, write_rows, write_whole};
@@ -247,7 +247,11 @@ impl Refer {
             "{}: its thresholds are those of `--views {}`{}: leave --views and --largest-component out",
             path.display(),
             views.key(),
-            if choice.largest_component { " and `--largest-component`" } else { "" }
+            if choice.largest_component {
+                " and `--largest-component`"
+            } else {
+                ""
+            }
         );
         Ok(Rule {
             by,
