@@ -191,7 +191,7 @@ fn uncertain_images_are_referred() {
             .args(["--device", "cpu", "evaluate", "--checkpoint"])
             .args(&trained.dense[..networks]);
         if views {
-            command.arg("--views");
+            command.args(["--views", "symmetries"]);
         }
         command.arg("--data").arg(trained.example.data()).arg("--out");
         succeeds(&run(command.arg(trained.example.path(out).join("per_image.csv"))));
@@ -205,7 +205,7 @@ fn uncertain_images_are_referred() {
         assert!((found - expected).abs() < 0.01, "{name}: {found} {expected}");
     }
     let predict = run(Command::new(htl())
-        .args(["--device", "cpu", "predict", "--views", "--checkpoint"])
+        .args(["--device", "cpu", "predict", "--views", "symmetries", "--checkpoint"])
         .arg(&trained.dense[0])
         .arg("--checkpoint")
         .arg(&trained.dense[1])

@@ -2,7 +2,6 @@ use std::ops::RangeInclusive;
 
 use candle_core::{Device, Tensor};
 use htl_mining::MapKind;
-use serde::Serialize;
 
 use crate::mask_rule::MaskRule;
 use crate::pixels::shape;
@@ -16,7 +15,7 @@ const BATCH: usize = 16;
 const PIXELS: usize = BATCH * 1024 * 1024;
 
 /// How photographs are cut into tiles.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TileParams {
     side: usize,
     overlap: f64,

@@ -131,7 +131,7 @@ proptest! {
     /// Tiles of a predictor that looks at single pixels are its map, to the bit; no pass has more than sixteen of them.
     #[test]
     fn tiles_of_a_pointwise_predictor_are_its_map(
-        height in 1usize..150, width in 1usize..150, side in 32usize..90, overlap in 0.0..=0.9f64, seed in any::<u32>(),
+        height in 1usize..110, width in 1usize..110, side in 32usize..90, overlap in 0.0..=0.9f64, seed in any::<u32>(),
     ) {
         let images = noise(1, height, width, seed);
         let toy = Toy::new(pointwise);
