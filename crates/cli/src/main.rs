@@ -176,7 +176,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let device = || choice.open();
     match cli.command {
         Command::Data(command) => return command.run(),
-        Command::Models(command) => command.run(device)?,
+        Command::Models(command) => command.run(|| Ok(device()?))?,
         Command::Weights(command) => return command.run(),
         Command::Train(command) => return command.run(&device()?),
         Command::Prune(command) => command.run()?,
