@@ -190,7 +190,7 @@ mod tests {
         let local = [&of(b"PK\x03\x04", &[], &[])[..], content].concat();
         let central = of(b"PK\x01\x02", &[20, 0], &[0; 14]);
         let [at, long] = [local.len() as u32, central.len() as u32].map(u32::to_le_bytes);
-        let end = [b"PK\x05\x06\0\0\0\0\x01\0\x01\0", &long[..], &at, &[0, 0]].concat();
+        let end = [&b"PK\x05\x06\0\0\0\0\x01\0\x01\0"[..], &long[..], &at, &[0, 0]].concat();
         [local, central, end].concat()
     }
 

@@ -101,17 +101,14 @@ impl Verified {
         let tensors = weights::read(&self.file)?;
         let identified = weights::identify(&tensors)?.with_context(|| {
             format!(
-                "{}: its {} tensors are not a whole encoder that is known here: `htl weights import --encoder NAME` says what is missing",
-                self.file.display(),
+                "its {} tensors are not a whole encoder that is known here; `htl weights import --encoder NAME` says what is missing",
                 tensors.len()
             )
         })?;
         let (encoder, classifier) = (identified.encoder, Part::new("classifier"));
         let architecture = Architecture::new(encoder.clone(), None, classifier, identified.in_channels)?;
         let network = Network::build(&architecture, 0, &Device::Cpu)?;
-        let adopted = network
-            .adopt(&tensors, Scope::Encoder)
-            .with_context(|| self.file.display().to_string())?;
+        let adopted = network.adopt(&tensors, Scope::Encoder)?;
         self.encoder = Some(encoder.to_string());
         self.tensors = adopted.taken.len();
         self.others = adopted.left.len();
