@@ -53,11 +53,14 @@ fn trained(architecture: Architecture, size: usize, generator: &mut ChaCha8Rng) 
     };
     let before: Vec<f32> = network.parameters().buffers()[0].1.to_vec1().unwrap();
     let side = size.next_multiple_of(network.graph().stride()).max(64);
-    for _ in 0..3 {
-        let batch = images(generator, 4, side);
-        network
-            .forward(&checkpoint.preprocessing.normalise(&batch).unwrap(), Mode::Train)
-            .unwrap();
+    // Some steps as in training, and then the statistics of what the weights give now: maps as they are after a training, not
+    // ones that shrink from layer to layer.
+    for before in 0..3 {
+        for mode in [Mode::Train, Mode::Recalibrate { before }] {
+            let batch = images(generator, 4, side);
+            let normalised = checkpoint.preprocessing.normalise(&batch).unwrap();
+            network.forward(&normalised, mode).unwrap();
+        }
     }
     let after: Vec<f32> = network.parameters().buffers()[0].1.to_vec1().unwrap();
     assert_ne!(
@@ -115,7 +118,7 @@ fn assert_near(what: &str, found: &[f32], expected: &[f32], scale: f32) {
     assert!(worst <= TOLERANCE, "{what}: {worst:.1e}");
     let spread = expected.iter().fold(f32::MIN, |a, b| a.max(*b)) - expected.iter().fold(f32::MAX, |a, b| a.min(*b));
     assert!(
-        spread > 1e-3,
+        spread > 0.01,
         "{what}: all values are alike ({spread:.1e}), which tests nothing"
     );
 }
