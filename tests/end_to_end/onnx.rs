@@ -125,7 +125,7 @@ fn python_makes_nearly_the_masks_of_predict_where_photographs_are_resized() {
     let Some(python) = python() else { return };
     let (differ, farthest) = compared(&python, &["size=64"]);
     assert!(
-        differ < 1e-3 && farthest < 0.02,
+        differ < 2e-3 && farthest < 0.03,
         "{differ:.1e} of the pixels, by {farthest:.1e}"
     );
 }

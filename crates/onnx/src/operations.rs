@@ -90,12 +90,8 @@ impl Written<'_> {
                 resized(writer, &self.name("bilinear"), self.input(0)?, *factor, attributes)
             }
             Operation::Mean => writer.node(&self.name("mean"), "GlobalAveragePool", &[self.input(0)?], Vec::new()),
-            Operation::Spread => {
-                let side = self.sides()?;
-                // Of a shape that is broadcast with the input's: 1 leaves the batch and the channels as they are.
-                let shape = writer.integers(&format!("shape/1x1x{side}x{side}"), &[1, 1, side, side]);
-                writer.node(&self.name("spread"), "Expand", &[self.input(0)?, &shape], Vec::new())
-            }
+            // `Expand` says it as well, but tract 0.23 cannot simplify one in front of a convolution.
+            Operation::Spread => repeated(writer, &self.name("spread"), self.input(0)?, self.sides()?),
             Operation::Gate => {
                 let name = self.name("gate");
                 let open = writer.node(&format!("{name}/open"), "Sigmoid", &[self.input(1)?], Vec::new());
@@ -131,7 +127,7 @@ impl Written<'_> {
             epsilon,
         );
         let shape = format!("shape/0x{channels}x{side}x{side}");
-        let shape = writer.integers(&shape, &[0, channels as i64, side, side]);
+        let shape = writer.integers(&shape, &[0, channels as i64, side as i64, side as i64]);
         let maps = writer.node(&part("channels"), "Reshape", &[&rows, &shape], Vec::new());
         let [gamma, beta] = layer.affine();
         let gamma = writer.floats(&format!("{name}.weight"), &[channels, 1, 1], &floats(gamma)?);
@@ -152,10 +148,10 @@ impl Written<'_> {
     }
 
     /// Height, and width, of the node's maps.
-    fn sides(&self) -> Result<i64, OnnxError> {
+    fn sides(&self) -> Result<usize, OnnxError> {
         match self.node.value.stride {
             Value::POINT => Err(self.unknown("a node of one number per channel where maps are needed")),
-            stride => Ok((self.side / stride) as i64),
+            stride => Ok(self.side / stride),
         }
     }
 

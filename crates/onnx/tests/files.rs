@@ -5,6 +5,7 @@ use std::path::Path;
 use candle_core::{DType, Device};
 use htl_models::{Architecture, Checkpoint, Network, Part, Preprocessing, PruningRecord};
 use htl_onnx::{ExportParams, OnnxError, export};
+use tract_onnx::prelude::Framework;
 
 fn localizer(width: usize, size: usize) -> (Checkpoint, Network) {
     of(Architecture::unet(width).unwrap(), size)
