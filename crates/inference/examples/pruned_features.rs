@@ -83,8 +83,8 @@ fn network(weights: &PathBuf) -> Result<Network, AnyError> {
         .all()
         .into_iter()
         .filter(|(name, _)| !name.starts_with("encoder."))
-        .map(|(name, var)| (name, var.as_detached_tensor()))
-        .collect();
+        .map(|(name, var)| Ok((name, var.as_detached_tensor().copy()?)))
+        .collect::<Result<_, AnyError>>()?;
     let unused = ["conv_head.", "bn2.", "classifier."];
     for (name, tensor) in loaded {
         if !unused.iter().any(|part| name.starts_with(part)) {
