@@ -195,7 +195,7 @@ impl<'a> GraphBuilder<'a> {
     ) -> Result<Value, ModelError> {
         let stride = input.stride / 2;
         if let Some(skip) = skip
-            && (skip.stride != stride || input.stride % 2 != 0)
+            && (skip.stride != stride || !input.stride.is_multiple_of(2))
         {
             return Err(ModelError::Parts {
                 problem: format!(
