@@ -22,7 +22,7 @@ type AnyError = Box<dyn std::error::Error>;
 /// Side of the images, as the network was trained.
 const SIDE: usize = 224;
 const BATCH: usize = 16;
-const SPARSITIES: [f64; 3] = [0.5, 0.8, 0.9];
+const SPARSITIES: [f64; 6] = [0.1, 0.2, 0.3, 0.5, 0.8, 0.9];
 
 /// Methods, and what share of the sparsity depthwise convolutions get.
 const METHODS: [(&str, f64); 8] = [
@@ -45,7 +45,11 @@ fn main() -> Result<(), AnyError> {
     let network = network(&PathBuf::from(weights))?;
     let batches = batches(&PathBuf::from(data), count)?;
     let dense = features(&network, &batches)?;
-    println!("| method | depthwise | 0.5 | 0.8 | 0.9 |\n| --- | --- | --- | --- | --- |");
+    let columns = SPARSITIES.map(|sparsity| format!(" {sparsity} |")).concat();
+    println!(
+        "| method | depthwise |{columns}\n| --- | --- |{}",
+        " --- |".repeat(SPARSITIES.len())
+    );
     for (method, share) in METHODS {
         let mut row = format!("| `{method}` | {}", if share > 0.0 { "pruned" } else { "dense" });
         for sparsity in SPARSITIES {
@@ -83,8 +87,8 @@ fn network(weights: &PathBuf) -> Result<Network, AnyError> {
         .all()
         .into_iter()
         .filter(|(name, _)| !name.starts_with("encoder."))
-        .map(|(name, var)| (name, var.as_detached_tensor()))
-        .collect();
+        .map(|(name, var)| Ok((name, var.as_detached_tensor().copy()?)))
+        .collect::<Result<_, AnyError>>()?;
     let unused = ["conv_head.", "bn2.", "classifier."];
     for (name, tensor) in loaded {
         if !unused.iter().any(|part| name.starts_with(part)) {

@@ -89,8 +89,14 @@ fn channels(graph: &Graph, before: &Channels, kept: &Kept) -> Channels {
             Operation::Linear(layer) => layer.name(),
             _ => continue,
         };
-        if let Some(along) = kept.get(&(format!("{name}.weight").as_str(), 0)) {
-            channels.insert(name.to_owned(), along.iter().filter(|stays| **stays).count());
+        let weight = format!("{name}.weight");
+        let Some(along) = kept.get(&(weight.as_str(), 0)) else {
+            continue;
+        };
+        let left = along.iter().filter(|stays| **stays).count();
+        // A depthwise layer of a single channel looks like any other, and loses none.
+        if left < along.len() {
+            channels.insert(name.to_owned(), left);
         }
     }
     channels

@@ -125,7 +125,7 @@ mod tests {
         ];
         let error = command.clone().try_get_matches_from(line).unwrap_err().to_string();
         assert!(
-            error.contains("similar values exist") && error.contains("'structured-l2'"),
+            error.contains("similar value") && error.contains("'structured-l1'"),
             "{error}"
         );
     }

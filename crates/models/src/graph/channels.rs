@@ -69,7 +69,7 @@ impl Graph {
                     value
                 }
                 Operation::Linear(layer) => {
-                    let value = lanes.new(node.value.channels);
+                    let value = lanes.made(node.value.channels);
                     axes.push(layer.name(), "weight", 0, &value);
                     axes.push(layer.name(), "weight", 1, &all());
                     axes.push(layer.name(), "bias", 0, &value);
@@ -114,7 +114,7 @@ fn convolve(
         inputs.iter().for_each(|lane| lanes.keep(*lane));
         return lanes.kept(outputs);
     }
-    let value = lanes.new(outputs);
+    let value = lanes.made(outputs);
     axes.push(name, "weight", 0, &value);
     axes.push(name, "weight", 1, &inputs);
     value
@@ -141,7 +141,7 @@ struct Lanes {
 }
 
 impl Lanes {
-    fn new(&mut self, count: usize) -> Vec<usize> {
+    fn made(&mut self, count: usize) -> Vec<usize> {
         let first = self.towards.len();
         self.towards.extend(first..first + count);
         self.stay.resize(first + count, false);
@@ -149,7 +149,7 @@ impl Lanes {
     }
 
     fn kept(&mut self, count: usize) -> Vec<usize> {
-        let lanes = self.new(count);
+        let lanes = self.made(count);
         lanes.iter().for_each(|lane| self.keep(*lane));
         lanes
     }
