@@ -289,8 +289,8 @@ fn groups_are_those_of_the_layers() {
     assert!(names(sum, 1).contains(&pair("encoder.blocks.2.0.conv_pw.weight", 0)));
     // Neither images nor logits.
     assert!(groups.iter().flat_map(|group| &group.members).all(|member| {
-        !(member.parameter == "encoder.conv_stem.weight" && member.axis == 1)
-            && !(member.parameter == "head.weight" && member.axis == 0)
+        (member.parameter.as_str(), member.axis) != ("encoder.conv_stem.weight", 1)
+            && (member.parameter.as_str(), member.axis) != ("head.weight", 0)
             && member.parameter != "head.bias"
     }));
     // Group normalisation of 40 channels, two at a time or not, ties what it normalises.
