@@ -13,8 +13,7 @@ pub enum OnnxError {
     NoProbability,
     /// Images of a size that the network cannot take.
     #[error(
-        "images must have from {least} pixels a side, which one of the network's coarsest pixels stands for, to {most}; found \
-         {found}: choose another size"
+        "images must have from {least} (the network's stride) to {most} pixels a side, found {found}: choose another size"
     )]
     Size {
         /// The side asked for, or the checkpoint's.
