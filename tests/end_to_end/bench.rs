@@ -50,8 +50,12 @@ fn a_training_step_of_the_u_net_is_measured() {
     }
     let refused = ["train-step", "--size", "20"];
     fails_with(
-        &run_htl(&[&["bench"][..], &refused].concat()),
-        &["--size", "multiple of 8", "20"],
+        &run_htl(&["--device", "cpu", "bench", "train-step", "--size", "7"]),
+        &["at least 8", "7, 7]"],
+    );
+    fails_with(
+        &run_htl(&["--device", "cpu", "bench", "train-step", "--encoder", "resnet"]),
+        &["no encoder `resnet`", "resnet18"],
     );
     tool_fails_with(&measured(&refused), &["--size", "multiple of 8", "20"]);
     fails_with(

@@ -327,7 +327,7 @@ fn referral_takes_views_and_components() {
             "--permutations",
             "9",
         ];
-        case.htl(&[&arguments[..], &["--resamples", "20", "--sparsities", "0.5"], more].concat())
+        case.htl(&[&arguments[..], &["--resamples", "100", "--sparsities", "0.5"], more].concat())
     };
     let chosen = ["--refer", "0.5", "--by", "views"];
     succeeds(&refer(

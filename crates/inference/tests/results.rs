@@ -193,7 +193,7 @@ fn populations_are_of_one_architecture() {
     assert_eq!(of(&["classes"]).unwrap().classes.unwrap().ids().len(), 3);
     let said = of(&["a", "wider"]).unwrap_err().to_string();
     assert!(
-        said.contains("wider") && said.contains("width 8") && said.contains("width 4"),
+        said.contains("wider") && said.contains("width=8") && said.contains("width=4"),
         "{said}"
     );
 
