@@ -68,9 +68,6 @@ pub struct Profile {
     /// SHA-256 of these weights; found by [`with_weights`](Self::with_weights), which checks one that is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pretrained_sha256: Option<String>,
-    /// Whether these weights have to be named: none come with the program.
-    #[serde(default)]
-    pub needs_pretrained: bool,
     /// How networks are trained, where that is not as the reference U-Net: keys of `recipe` of a training.
     #[serde(default, skip_serializing_if = "toml::Table::is_empty")]
     pub recipe: toml::Table,
@@ -140,7 +137,7 @@ fn global_magnitude() -> String {
 }
 
 /// Names of the built-in profiles, smallest first.
-pub const PROFILES: [&str; 5] = ["tiny", "smoke", "embedded", "embedded-pretrained", "isic2018"];
+pub const PROFILES: [&str; 4] = ["tiny", "smoke", "embedded", "isic2018"];
 
 impl Profile {
     /// The built-in profile of that name.
@@ -152,7 +149,6 @@ impl Profile {
             "tiny" => Ok(tiny()),
             "smoke" => Ok(smoke()),
             "embedded" => Ok(embedded()),
-            "embedded-pretrained" => Ok(embedded_pretrained()),
             "isic2018" => Ok(isic2018()),
             _ => Err(ExperimentError::NoSuchProfile {
                 name: name.into(),
@@ -207,21 +203,14 @@ impl Profile {
     /// With the hash of the weights that encoders begin with, by which results are told apart.
     ///
     /// # Errors
-    /// [`ExperimentError::Option`] where weights have to be named and are not, cannot be read, or are not those of
-    /// `pretrained_sha256`.
+    /// [`ExperimentError::Option`] where they cannot be read, or are not those of `pretrained_sha256`.
     pub fn with_weights(mut self) -> Result<Self, ExperimentError> {
         let wrong = |reason: String| ExperimentError::Option {
             option: "--pretrained",
             reason,
         };
         let Some(path) = &self.pretrained else {
-            return match self.needs_pretrained {
-                true => Err(wrong(format!(
-                    "the profile {} begins with pretrained weights for the encoder {}, and none come with the program: name the file (`htl weights fetch` gets one)",
-                    self.name, self.encoder
-                ))),
-                false => Ok(self),
-            };
+            return Ok(self);
         };
         let path = std::path::absolute(path).map_err(|error| wrong(format!("{}: {error}", path.display())))?;
         let found = htl_datasets::sha256_file(&path).map_err(|error| wrong(error.to_string()))?;
@@ -376,7 +365,6 @@ fn embedded() -> Profile {
         decoder: unet(),
         pretrained: None,
         pretrained_sha256: None,
-        needs_pretrained: false,
         recipe: toml::Table::new(),
         pruning: global_magnitude(),
         batch: 16,
@@ -400,24 +388,6 @@ fn embedded() -> Profile {
         subset: None,
         own_data_only: false,
         primary: against_strongest(),
-    }
-}
-
-/// The whole method on a pretrained encoder. From such a beginning a third of the steps is enough.
-fn embedded_pretrained() -> Profile {
-    let recipe = [
-        ("encoder_rate", toml::Value::Float(0.3)),
-        ("average", toml::Value::Float(0.98)),
-    ];
-    Profile {
-        name: "embedded-pretrained".into(),
-        size: 96,
-        encoder: "efficientnet-lite0".into(),
-        needs_pretrained: true,
-        recipe: recipe.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
-        image_steps: 2400,
-        fine_tune_steps: 800,
-        ..embedded()
     }
 }
 
