@@ -327,9 +327,9 @@ fn referral_takes_views_and_components() {
             "--permutations",
             "9",
         ];
-        case.htl(&[&arguments[..], &["--resamples", "100", "--sparsities", "0.5"], more].concat())
+        case.htl(&[&arguments[..], &["--resamples", "100"], more].concat())
     };
-    let chosen = ["--refer", "0.5", "--by", "views"];
+    let chosen = ["--refer", "0.5", "--by", "views", "--sparsities", "0.5"];
     succeeds(&refer(
         "flips",
         &[&chosen[..], &["--views", "flips", "--largest-component"]].concat(),
