@@ -7,7 +7,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -116,7 +116,7 @@ pub(super) fn run(
         return Ok(End::Finished);
     }
     // A signal to the whole group may have reached the child before us.
-    if stopping.is_some() || wish() != Wish::GoOn || status.code() == Some(STOPPED) {
+    if stopping.is_some() || wish() != Wish::GoOn || status.code() == Some(STOPPED) || told_to_end(status) {
         return Ok(End::Stopped);
     }
     let tail = tail(&mut file, start).unwrap_or_default();
@@ -153,6 +153,21 @@ pub fn run_to_end(
             message: "it was stopped before its end".into(),
         }),
     }
+}
+
+/// Whether a signal that asks for an end came before the child listened to such signals.
+#[cfg(unix)]
+fn told_to_end(status: ExitStatus) -> bool {
+    use rustix::process::Signal;
+    use std::os::unix::process::ExitStatusExt;
+    let signal = status.signal().and_then(Signal::from_named_raw);
+    signal.is_some_and(|signal| [Signal::TERM, Signal::INT, Signal::USR1].contains(&signal))
+}
+
+/// Where there are no such signals.
+#[cfg(not(unix))]
+fn told_to_end(_: ExitStatus) -> bool {
+    false
 }
 
 /// Tells a child to save what it has and to end.
@@ -304,7 +319,7 @@ mod tests {
     }
 
     /// A child that is asked to end may save what it has; one that is dropped may not; one that says itself that it was
-    /// told to end is believed.
+    /// told to end is believed, and so is one that a signal ended before it could say so.
     #[test]
     fn children_end_as_they_are_told() {
         let folder = tempfile::tempdir().unwrap();
@@ -325,6 +340,13 @@ mod tests {
         assert!(!saved.exists());
         assert!(begin.elapsed() < Duration::from_secs(10));
         assert_eq!(shell("exit 75", go_on, |_, _| ()).unwrap(), End::Stopped);
+        for signal in ["TERM", "INT", "USR1"] {
+            assert_eq!(
+                shell(&format!("kill -{signal} $$"), go_on, |_, _| ()).unwrap(),
+                End::Stopped
+            );
+        }
+        assert!(shell("kill -KILL $$", go_on, |_, _| ()).is_err());
     }
 
     #[test]
