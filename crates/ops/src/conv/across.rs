@@ -2,8 +2,9 @@
 
 use crate::buffer::Buffer;
 use crate::conv::Geometry;
-use crate::conv::direct::{FILL, LINE, Plan, aligned};
+use crate::conv::direct::{FILL, LINE, aligned};
 use crate::conv::micro;
+use crate::conv::strip::Plan;
 use crate::parallel;
 
 /// Output channels in a vector of the kernels across output channels.
@@ -22,76 +23,159 @@ pub(super) fn applies(g: &Geometry) -> bool {
 
 /// The weight gradient with vectors across output channels: no vector of partial sums per weight, and no position wasted,
 /// whatever the image size.
-///
-/// A row is three taps that one step in the padded input separates: a row of a 3x3 window, or one position of three
-/// channels.
 pub(super) fn backward_weight(g: &Geometry, kernels: micro::Across, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     let plan = Plan::forward(g);
     let (in_area, out_area) = (g.h * g.w, g.oh * g.ow);
-    let (per_tile, rows_per_tile, kernel) = if g.cout.div_ceil(LANES).is_multiple_of(2) {
-        (2 * LANES, 4, kernels.two)
-    } else {
-        (LANES, 8, kernels.one)
-    };
     let group = FILL.div_ceil(plan.image() * g.cin).min(g.batch).max(1);
-    let tiles = g.cout.div_ceil(per_tile);
     let taps = g.cin * g.kh * g.kw;
-    let rows = taps.div_ceil(3);
+    let mut sums = Sums::new(kernels, g.cout, taps.div_ceil(3));
     // The last row of three channels may hold channels that do not exist.
-    let channels = if g.kh == 1 { 3 * rows } else { g.cin };
-    let row_blocks = rows.div_ceil(ROWS);
-    let cell = 3 * per_tile;
-    let per_task = ROWS.min(rows.next_multiple_of(rows_per_tile)) * cell;
-    let mut sums = Buffer::<f32>::zeros(tiles * row_blocks * per_task + LINE);
-    let sums = &mut aligned(&mut sums)[..tiles * row_blocks * per_task];
+    let channels = if g.kh == 1 { 3 * sums.rows } else { g.cin };
     // A shorter last group keeps the layout: the length of a plane does not grow with the images.
     let plane = plan.plane(group);
     let mut strip = Buffer::<f32>::stale(channels * plane);
-    let mut turned = Buffer::<f32>::stale(group * tiles * per_tile * out_area + LINE);
-    let turned = aligned(&mut turned);
+    let mut turned = Buffer::<f32>::stale(sums.turned_len(group * out_area));
+    let (step, offset): (usize, &dyn Fn(usize) -> usize) = if g.kh == 1 {
+        (plane, &|r| 3 * r * plane)
+    } else {
+        (1, &|r| r / 3 * plane + r % 3 * plan.pitch())
+    };
+    let offsets = sums.offsets(offset);
+    let (oh, ow) = if g.kh == 1 { (1, out_area) } else { (g.oh, g.ow) };
     for first in (0..g.batch).step_by(group) {
         let images = group.min(g.batch - first);
-        let positions = images * out_area;
         parallel::chunks(&mut strip, plane, |c, strip| {
             let c = c.min(g.cin - 1);
-            plan.fill(&x[(first * g.cin + c) * in_area..], g.cin * in_area, images, strip);
+            plan.fill(c, &x[(first * g.cin + c) * in_area..], g.cin * in_area, images, strip);
         });
-        // Gradients as `[tile][position][output channel of the tile]`.
-        let turned = &mut turned[..positions * tiles * per_tile];
-        parallel::chunks(turned, out_area * per_tile, |i, out| {
+        let turned = sums.turn(
+            &dy[first * g.cout * out_area..],
+            g.cout * out_area,
+            [images, out_area],
+            &mut turned,
+        );
+        let starts = starts(&plan, images, [oh, ow]);
+        sums.add(&strip, step, &offsets, &starts, turned);
+    }
+    sums.write(taps, dw);
+}
+
+/// Where every output position starts in a strip.
+pub(super) fn starts(plan: &Plan, images: usize, [oh, ow]: [usize; 2]) -> Vec<u32> {
+    let mut starts = Vec::with_capacity(images * oh * ow);
+    for row in (0..images).flat_map(|image| (0..oh).map(move |y| image * plan.image() + y * plan.pitch())) {
+        starts.extend(row as u32..(row + ow) as u32);
+    }
+    starts
+}
+
+/// Sums of products of the output's gradient with the input at taps, three of which make a row.
+///
+/// A row is three taps that one step in the padded input separates: a row of a 3x3 window, or one position of three
+/// channels.
+pub(super) struct Sums {
+    kernels: micro::Across,
+    cout: usize,
+    /// Rows of taps.
+    pub rows: usize,
+    /// Output channels of a tile, and the rows that a kernel takes at once.
+    per_tile: usize,
+    at_once: usize,
+    /// `[tile][block of rows][row][3][output channel of the tile]`, from the first cache line on.
+    sums: Buffer<f32>,
+}
+
+impl Sums {
+    /// All zero.
+    pub(super) fn new(kernels: micro::Across, cout: usize, rows: usize) -> Self {
+        let (per_tile, at_once) = if cout.div_ceil(LANES).is_multiple_of(2) {
+            (2 * LANES, 4)
+        } else {
+            (LANES, 8)
+        };
+        let mut sums = Self {
+            kernels,
+            cout,
+            rows,
+            per_tile,
+            at_once,
+            sums: Buffer::stale(0),
+        };
+        sums.sums = Buffer::zeros(sums.tiles() * sums.blocks() * sums.per_task() + LINE);
+        sums
+    }
+
+    fn tiles(&self) -> usize {
+        self.cout.div_ceil(self.per_tile)
+    }
+
+    /// Blocks of rows.
+    fn blocks(&self) -> usize {
+        self.rows.div_ceil(ROWS)
+    }
+
+    fn per_task(&self) -> usize {
+        ROWS.min(self.rows.next_multiple_of(self.at_once)) * 3 * self.per_tile
+    }
+
+    /// Where each row starts in the padded input; rows that fill up a block repeat the last one.
+    pub(super) fn offsets(&self, offset: impl Fn(usize) -> usize) -> Vec<u32> {
+        let rows = 0..self.rows.next_multiple_of(8);
+        rows.map(|r| offset(r.min(self.rows - 1)) as u32).collect()
+    }
+
+    /// Elements that [`turn`](Self::turn) needs for so many positions.
+    pub(super) fn turned_len(&self, positions: usize) -> usize {
+        positions * self.tiles() * self.per_tile + LINE
+    }
+
+    /// Gradients of images (`step` elements apart) as `[tile][position][output channel of the tile]`.
+    pub(super) fn turn<'a>(
+        &self,
+        dy: &[f32],
+        step: usize,
+        [images, area]: [usize; 2],
+        turned: &'a mut [f32],
+    ) -> &'a [f32] {
+        let per_tile = self.per_tile;
+        let turned = &mut aligned(turned)[..images * area * self.tiles() * per_tile];
+        parallel::chunks(turned, area * per_tile, |i, out| {
             let (tile, image) = (i / images, i % images);
             for half in 0..per_tile / LANES {
                 let channel = tile * per_tile + half * LANES;
-                let valid = g.cout.saturating_sub(channel).min(LANES);
-                let from = &dy[((first + image) * g.cout + channel.min(g.cout - 1)) * out_area..];
-                transpose(&kernels, from, out_area, valid, &mut out[half * LANES..], per_tile);
+                let valid = self.cout.saturating_sub(channel).min(LANES);
+                let from = &dy[image * step + channel.min(self.cout - 1) * area..];
+                transpose(&self.kernels, from, area, valid, &mut out[half * LANES..], per_tile);
             }
         });
-        let (strip, turned) = (&*strip, &*turned);
-        let (oh, ow) = if g.kh == 1 { (1, out_area) } else { (g.oh, g.ow) };
-        let mut starts = Vec::with_capacity(positions);
-        for row in (0..images).flat_map(|image| (0..oh).map(move |y| image * plan.image() + y * plan.pitch())) {
-            starts.extend(row as u32..(row + ow) as u32);
-        }
-        let (step, offset): (usize, &(dyn Fn(usize) -> usize + Sync)) = if g.kh == 1 {
-            (plane, &|r| 3 * r * plane)
+        turned
+    }
+
+    /// Adds the products of some positions: `starts` in the strip, gradients as [`turn`](Self::turn) made them.
+    pub(super) fn add(&mut self, strip: &[f32], step: usize, offsets: &[u32], starts: &[u32], turned: &[f32]) {
+        let (per_tile, at_once, blocks, per_task) = (self.per_tile, self.at_once, self.blocks(), self.per_task());
+        let cell = 3 * per_tile;
+        let kernel = if at_once == 4 {
+            self.kernels.two
         } else {
-            (1, &|r| r / 3 * plane + r % 3 * plan.pitch())
+            self.kernels.one
         };
-        let offsets: Vec<u32> = (0..rows.next_multiple_of(8))
-            .map(|r| offset(r.min(rows - 1)) as u32)
-            .collect();
-        parallel::chunks(sums, per_task, |task, sums| {
-            let (tile, block) = (task / row_blocks, task % row_blocks);
-            let rows = block * ROWS..((block + 1) * ROWS).min(rows);
-            let dy = &turned[tile * positions * per_tile..][..positions * per_tile];
+        let (total, count) = (self.rows, self.tiles() * blocks * per_task);
+        let last = (starts.last(), offsets.iter().max());
+        assert!(
+            matches!(last, (Some(&start), Some(&offset)) if start as usize + offset as usize + 2 * step < strip.len())
+        );
+        parallel::chunks(&mut aligned(&mut self.sums)[..count], per_task, |task, sums| {
+            let (tile, block) = (task / blocks, task % blocks);
+            let rows = block * ROWS..((block + 1) * ROWS).min(total);
+            let dy = &turned[tile * starts.len() * per_tile..][..starts.len() * per_tile];
             for (sweep, starts) in starts.chunks(SWEEP).enumerate() {
                 let dy = &dy[sweep * SWEEP * per_tile..][..starts.len() * per_tile];
-                for (i, r) in rows.clone().step_by(rows_per_tile).enumerate() {
-                    let acc = &mut sums[i * rows_per_tile * cell..][..rows_per_tile * cell];
-                    let offsets = &offsets[r..][..rows_per_tile];
-                    // SAFETY: the last start with the last offset and tap lies inside of the strip (`Plan::plane`);
-                    // `dy` holds `per_tile` channels per start, `acc` one tile; AVX-512 exists (`micro::across`).
+                for (i, r) in rows.clone().step_by(at_once).enumerate() {
+                    let acc = &mut sums[i * at_once * cell..][..at_once * cell];
+                    let offsets = &offsets[r..][..at_once];
+                    // SAFETY: the last start with the farthest tap lies inside of the strip, by the assertion; `dy` holds
+                    // `per_tile` channels per start, `acc` one tile; AVX-512 exists (`micro::across`).
                     unsafe {
                         kernel(micro::AcrossTile {
                             dy: dy.as_ptr(),
@@ -107,14 +191,24 @@ pub(super) fn backward_weight(g: &Geometry, kernels: micro::Across, x: &[f32], d
             }
         });
     }
-    let sums = &*sums;
-    parallel::chunks(dw, taps, |oc, row| {
-        let (tile, c) = (oc / per_tile, oc % per_tile);
-        for (t, v) in row.iter_mut().enumerate() {
-            let (block, rest) = (t / (3 * ROWS), t % (3 * ROWS));
-            *v = sums[(tile * row_blocks + block) * per_task + rest * per_tile + c];
-        }
-    });
+
+    /// Writes the sums as `[output channel][tap]`; taps that fill up the last row are left out.
+    pub(super) fn write(&mut self, taps: usize, dw: &mut [f32]) {
+        let (per_tile, blocks, per_task) = (self.per_tile, self.blocks(), self.per_task());
+        let sums = &*aligned(&mut self.sums);
+        parallel::chunks(dw, per_tile * taps, |tile, dw| {
+            for block in 0..blocks {
+                let sums = &sums[(tile * blocks + block) * per_task..][..per_task];
+                let first = block * 3 * ROWS;
+                let count = (3 * ROWS).min(taps - first);
+                for (c, row) in dw.chunks_exact_mut(taps).enumerate() {
+                    for (v, sums) in row[first..][..count].iter_mut().zip(sums.chunks_exact(per_tile)) {
+                        *v = sums[c];
+                    }
+                }
+            }
+        });
+    }
 }
 
 /// `valid` (at most sixteen) planes of `area` elements to `[position][sixteen]`, positions `step` apart, zeros in the rest.

@@ -1,15 +1,14 @@
 //! Direct convolution for stride 1, dilation 1, one group and windows of 1, 3, 5 or 7, in `f32`.
 //!
-//! The input is copied into *strips*: per channel all images of a group, rows `w + padding` apart, the zeros behind one
-//! row being the zeros before the next, and likewise between images. A tap is then a fixed offset from an output
-//! position. Where rows hold whole vectors a vector of positions lies in one row and nothing is wasted; else positions
-//! run on over the zeros between rows, and the results there are dropped.
+//! The input is copied into strips ([`Plan`]), of which a few vectors of positions at a time meet all weights.
 
 use crate::buffer::Buffer;
 use crate::conv::Geometry;
 #[cfg(target_arch = "x86_64")]
 use crate::conv::across;
-use crate::conv::micro::{ForwardTile, Kernels, WeightTile};
+use crate::conv::micro::{ForwardKernels, ForwardTile, Kernels, MOST_VECTORS, WeightTile};
+use crate::conv::pack;
+use crate::conv::strip::Plan;
 use crate::parallel::{self, Shared};
 
 /// Positions, in vectors, whose inputs stay in the second-level cache while all output channels are computed.
@@ -44,289 +43,197 @@ pub(super) fn applies(g: &Geometry) -> bool {
         && (g.h + 2 * g.p.padding).saturating_mul(g.w + 2 * g.p.padding) < 1 << 28
 }
 
-/// A stride-1 convolution from `cin` planes of `h` x `w` to `cout` planes of `oh` x `ow`.
-#[derive(Clone, Copy)]
-pub(super) struct Plan {
-    cin: usize,
-    cout: usize,
-    h: usize,
-    w: usize,
-    oh: usize,
-    ow: usize,
-    window: usize,
-    padding: usize,
-    kernels: Kernels,
+/// Convolves; `packed` are the weights `[block][cin][taps][tile channels]`.
+pub(super) fn run(plan: Plan, x: &[f32], packed: &[f32], batch: usize, y: &mut [f32]) {
+    let Some(kernels) = plan.kernels.forward(plan.window) else {
+        return;
+    };
+    let (in_area, out_area) = (plan.h * plan.w, plan.oh * plan.ow);
+    // Every output is computed alone, so the grouping may depend on the threads.
+    let share = batch.div_ceil(parallel::threads());
+    let plan = plan.beside(share);
+    let group = plan.beside * STRIP.div_ceil(plan.image()).min(share / plan.beside).max(1);
+    let all_starts = plan.starts(group);
+    parallel::chunks(y, group * plan.cout * out_area, |index, y| {
+        let images = y.len() / (plan.cout * out_area);
+        let x = &x[index * group * plan.cin * in_area..][..images * plan.cin * in_area];
+        let short;
+        let starts = if images == group {
+            &all_starts
+        } else {
+            short = plan.starts(images);
+            &short
+        };
+        let plane = plan.plane(images);
+        let mut strip = Buffer::<f32>::stale(plan.cin * plane);
+        for (c, strip) in strip.chunks_exact_mut(plane).enumerate() {
+            plan.fill(c, &x[c * in_area..], plan.cin * in_area, images, strip);
+        }
+        let pass = Pass {
+            plan,
+            kernels,
+            packed,
+            strip: &strip,
+            plane,
+            starts,
+        };
+        if plan.beside > 1 {
+            let area = images.div_ceil(plan.beside) * plan.beside * out_area;
+            let mut together = Buffer::<f32>::stale(plan.cout * area);
+            pass.whole_rows(&mut together, plan.beside * out_area, area);
+            plan.part(&together, area, y);
+        } else if plan.whole_rows() {
+            pass.whole_rows(y, plan.cout * out_area, out_area);
+        } else {
+            pass.run_on(images, y);
+        }
+    });
 }
 
-impl Plan {
-    pub(super) fn forward(g: &Geometry) -> Self {
-        Self {
-            cin: g.cin,
-            cout: g.cout,
-            h: g.h,
-            w: g.w,
-            oh: g.oh,
-            ow: g.ow,
-            window: g.kh,
-            padding: g.p.padding,
-            kernels: Kernels::active(),
-        }
-        .flat()
-    }
+/// One strip with all weights.
+struct Pass<'a> {
+    plan: Plan,
+    kernels: ForwardKernels,
+    packed: &'a [f32],
+    strip: &'a [f32],
+    /// Elements from channel to channel of the strip.
+    plane: usize,
+    /// Where vectors of positions start.
+    starts: &'a [u32],
+}
 
-    /// A window of one position sees no rows: the plane is one row.
-    fn flat(self) -> Self {
-        if self.window > 1 || self.padding > 0 {
-            return self;
-        }
-        let area = self.h * self.w;
-        Self {
-            h: 1,
-            w: area,
-            oh: 1,
-            ow: area,
-            ..self
-        }
-    }
+/// Some vectors of positions, and a block of output channels.
+#[derive(Clone, Copy)]
+struct Piece {
+    first: usize,
+    count: usize,
+    block: usize,
+}
 
-    /// The convolution that carries the output's gradient back to the input.
-    fn backward(g: &Geometry) -> Self {
-        let padding = g.kh - 1 - g.p.padding;
-        let kernels = Kernels::active();
-        Self {
-            cin: g.cout,
-            cout: g.cin,
-            h: g.oh,
-            w: g.ow,
-            oh: g.h,
-            ow: g.w,
-            window: g.kh,
-            padding,
-            kernels,
-        }
-        .flat()
-    }
-
-    /// Elements from row to row of a strip.
-    pub(super) fn pitch(&self) -> usize {
-        self.w + self.padding
-    }
-
-    /// Elements from image to image of a strip.
-    pub(super) fn image(&self) -> usize {
-        (self.h + self.padding) * self.pitch()
-    }
-
-    /// Elements from channel to channel of a strip of `images`, with room for vectors that run over the end.
-    pub(super) fn plane(&self, images: usize) -> usize {
-        let used = images * self.image() + (self.window - 1) * (self.pitch() + 1) + 4 * self.kernels.lanes;
-        // Not a multiple of 4 KiB, so that the same position of different channels does not fall into one cache set.
-        used.next_multiple_of(16) + if used.next_multiple_of(16) % 1024 < 64 { 80 } else { 16 }
-    }
-
-    /// Output rows hold whole vectors.
-    fn whole_rows(&self) -> bool {
-        self.ow.is_multiple_of(self.kernels.lanes)
-    }
-
-    /// Where each vector of output positions of one strip starts.
-    fn starts(&self, images: usize) -> Vec<u32> {
-        let lanes = self.kernels.lanes;
-        let mut starts = Vec::new();
-        if self.whole_rows() {
-            for image in 0..images {
-                for y in 0..self.oh {
-                    let row = image * self.image() + y * self.pitch();
-                    starts.extend((0..self.ow).step_by(lanes).map(|x| (row + x) as u32));
+impl Pass<'_> {
+    /// Calls `visit` for pieces that are all of the result.
+    fn pieces(&self, mut visit: impl FnMut(Piece)) {
+        let blocks = self.plan.cout.div_ceil(self.plan.kernels.channels);
+        for begin in (0..self.starts.len()).step_by(BLOCK) {
+            let end = (begin + BLOCK).min(self.starts.len());
+            for block in 0..blocks {
+                let mut first = begin;
+                while first < end {
+                    // One vector alone waits for its products: of four two and two.
+                    let count = if end - first == 4 {
+                        2
+                    } else {
+                        (end - first).min(MOST_VECTORS)
+                    };
+                    visit(Piece { first, count, block });
+                    first += count;
                 }
             }
-        } else {
-            let used = (images - 1) * self.image() + (self.oh - 1) * self.pitch() + self.ow;
-            starts.extend((0..used).step_by(lanes).map(|at| at as u32));
         }
-        starts
     }
 
-    /// Copies one channel of consecutive images (`step` elements apart) into its plane of a strip.
-    pub(super) fn fill(&self, source: &[f32], step: usize, images: usize, plane: &mut [f32]) {
-        let (p, pitch) = (self.padding, self.pitch());
-        for image in 0..images {
-            let out = &mut plane[image * self.image()..][..self.image()];
-            let rows = source[image * step..][..self.h * self.w].chunks_exact(self.w);
-            out[..p * pitch].fill(0.0);
-            for (out, row) in out[p * pitch..].chunks_exact_mut(pitch).zip(rows) {
-                out[..p].fill(0.0);
-                out[p..].copy_from_slice(row);
-            }
+    /// Computes a piece.
+    ///
+    /// # Safety
+    /// A vector can be written at the first `count` of `out`, and behind them at every channel of a tile, these `out_step` apart.
+    unsafe fn compute(&self, piece: Piece, out: [*mut f32; MOST_VECTORS], out_step: usize) {
+        let Kernels { lanes, channels, .. } = self.plan.kernels;
+        let (pitch, step) = (self.plan.pitch(), self.plan.beside);
+        let weights = self.plan.cin * self.plan.window * self.plan.window * channels;
+        let window = self.plan.window_start(piece.block, self.plan.cout.div_ceil(channels));
+        let mut at = [0; MOST_VECTORS];
+        for (at, &start) in at.iter_mut().zip(&self.starts[piece.first..][..piece.count]) {
+            *at = start as usize + window;
         }
-        plane[images * self.image()..].fill(0.0);
+        debug_assert!(
+            at.iter()
+                .all(|at| at + (self.plan.window - 1) * (pitch + step) + lanes <= self.plane)
+        );
+        debug_assert!((piece.block + 1) * weights <= self.packed.len());
+        // SAFETY: the strip has `cin` planes, each with room for the last vector at the last tap (`Plan::plane`); there are weights
+        // for all blocks; `out` by the caller's promise; the kernels are those of a path the processor has.
+        unsafe {
+            self.kernels[piece.count - 1](ForwardTile {
+                x: self.strip.as_ptr(),
+                at,
+                plane: self.plane,
+                pitch,
+                step,
+                channels: self.plan.cin,
+                weight: self.packed.as_ptr().add(piece.block * weights),
+                out,
+                out_step,
+            });
+        }
     }
 
-    /// Runs of valid outputs within `count` flat positions from `from`: calls `visit(image, output index, position, length)`.
-    fn runs(&self, images: usize, from: usize, count: usize, mut visit: impl FnMut(usize, usize, usize, usize)) {
-        let end = from + count;
-        let mut image = from / self.image();
-        let mut y = from % self.image() / self.pitch();
-        loop {
-            if y >= self.oh {
-                image += 1;
-                y = 0;
-            }
-            let row = image * self.image() + y * self.pitch();
-            if image >= images || row >= end {
+    /// Vectors of whole rows, to `y`: `set` elements from one image (or images side by side) to the next, `area` from channel to
+    /// channel.
+    fn whole_rows(&self, y: &mut [f32], set: usize, area: usize) {
+        let Kernels { lanes, channels, .. } = self.plan.kernels;
+        let per_set = self.plan.oh * self.plan.ow * self.plan.beside / lanes;
+        let mut tile = [0f32; 8 * MOST_VECTORS * 16];
+        self.pieces(|piece| {
+            let to = |i: usize| {
+                let vector = piece.first + i;
+                vector / per_set * set + vector % per_set * lanes + piece.block * channels * area
+            };
+            let to: [usize; MOST_VECTORS] = std::array::from_fn(|i| to(i.min(piece.count - 1)));
+            let valid = (self.plan.cout - piece.block * channels).min(channels);
+            if valid == channels {
+                assert!(to.iter().all(|to| to + (channels - 1) * area + lanes <= y.len()));
+                // SAFETY: in bounds by the assertion.
+                unsafe { self.compute(piece, to.map(|to| y.as_mut_ptr().add(to)), area) };
                 return;
             }
-            let (start, stop) = (row.max(from), (row + self.ow).min(end));
-            if start < stop {
-                visit(image, y * self.ow + start - row, start - from, stop - start);
-            }
-            y += 1;
-        }
-    }
-
-    /// Convolves; `packed` are the weights `[block][cin][taps][tile channels]`.
-    fn run(&self, x: &[f32], packed: &[f32], batch: usize, y: &mut [f32]) {
-        let Some(kernel) = self.kernels.forward(self.window) else {
-            return;
-        };
-        let Kernels {
-            lanes,
-            channels: tile_channels,
-            ..
-        } = self.kernels;
-        let (in_area, out_area) = (self.h * self.w, self.oh * self.ow);
-        // Every output is computed alone, so the grouping may depend on the threads.
-        let share = batch.div_ceil(parallel::threads());
-        let group = STRIP.div_ceil(self.image()).min(share).max(1);
-        let blocks = self.cout.div_ceil(tile_channels);
-        let block_weights = self.cin * self.window * self.window * tile_channels;
-        let all_starts = self.starts(group);
-        parallel::chunks(y, group * self.cout * out_area, |index, y| {
-            let images = y.len() / (self.cout * out_area);
-            let x = &x[index * group * self.cin * in_area..][..images * self.cin * in_area];
-            let short;
-            let starts = if images == group {
-                &all_starts
-            } else {
-                short = self.starts(images);
-                &short
-            };
-            let plane = self.plane(images);
-            let mut strip = Buffer::<f32>::stale(self.cin * plane);
-            for (c, strip) in strip.chunks_exact_mut(plane).enumerate() {
-                self.fill(&x[c * in_area..], self.cin * in_area, images, strip);
-            }
-            let mut tile = [0f32; 8 * 3 * 16];
-            for vectors in starts.chunks(BLOCK) {
-                for block in 0..blocks {
-                    let valid = (self.cout - block * tile_channels).min(tile_channels);
-                    for three in vectors.chunks(3) {
-                        let last = three[three.len() - 1];
-                        let at = [three[0], three.get(1).copied().unwrap_or(last), last].map(|at| at as usize);
-                        debug_assert!(at[2] + (self.window - 1) * (self.pitch() + 1) + lanes <= plane);
-                        debug_assert!((block + 1) * block_weights <= packed.len());
-                        // Whole vectors of existing channels go straight to the result, others by way of `tile`.
-                        let straight = self.whole_rows() && valid == tile_channels;
-                        let (out, out_step) = if straight {
-                            let out = at.map(|start| {
-                                let (image, rest) = (start / self.image(), start % self.image());
-                                let to = rest / self.pitch() * self.ow + rest % self.pitch();
-                                (image * self.cout + block * tile_channels) * out_area + to
-                            });
-                            assert!(
-                                out.iter()
-                                    .all(|to| to + (tile_channels - 1) * out_area + lanes <= y.len())
-                            );
-                            // SAFETY: in bounds by the assertion.
-                            (out.map(|to| unsafe { y.as_mut_ptr().add(to) }), out_area)
-                        } else {
-                            let tile = tile.as_mut_ptr();
-                            // SAFETY: the tile holds three vectors of the widest path per channel.
-                            ([0, lanes, 2 * lanes].map(|to| unsafe { tile.add(to) }), 3 * lanes)
-                        };
-                        // SAFETY: the strip has `cin` planes, each with room for the last vector at the last tap
-                        // (`Plan::plane`); the weights hold `blocks` blocks; `out` is writable for all channels of the
-                        // tile; the kernels are those of a path the processor has.
-                        unsafe {
-                            kernel(ForwardTile {
-                                x: strip.as_ptr(),
-                                at,
-                                plane,
-                                pitch: self.pitch(),
-                                channels: self.cin,
-                                weight: packed.as_ptr().add(block * block_weights),
-                                out,
-                                out_step,
-                            });
-                        }
-                        if straight {
-                            continue;
-                        }
-                        for c in 0..valid {
-                            let row = &tile[c * 3 * lanes..][..3 * lanes];
-                            let channel = block * tile_channels + c;
-                            if self.whole_rows() {
-                                for (i, &start) in three.iter().enumerate() {
-                                    let i = if i == three.len() - 1 { 2 } else { i };
-                                    let start = start as usize;
-                                    let (image, rest) = (start / self.image(), start % self.image());
-                                    let to = rest / self.pitch() * self.ow + rest % self.pitch();
-                                    let out = &mut y[(image * self.cout + channel) * out_area + to..][..lanes];
-                                    out.copy_from_slice(&row[i * lanes..][..lanes]);
-                                }
-                            } else {
-                                self.runs(images, at[0], three.len() * lanes, |image, to, position, count| {
-                                    let out = &mut y[(image * self.cout + channel) * out_area + to..][..count];
-                                    out.copy_from_slice(&row[position..][..count]);
-                                });
-                            }
-                        }
-                    }
+            // SAFETY: the tile has room for all vectors of the widest path.
+            unsafe { self.compute(piece, vectors_of(&mut tile, lanes), MOST_VECTORS * lanes) };
+            for (c, row) in tile.chunks_exact(MOST_VECTORS * lanes).enumerate().take(valid) {
+                for (to, vector) in to.iter().zip(row.chunks_exact(lanes)).take(piece.count) {
+                    y[to + c * area..][..lanes].copy_from_slice(vector);
                 }
             }
         });
     }
+
+    /// Vectors that run on over the ends of rows.
+    fn run_on(&self, images: usize, y: &mut [f32]) {
+        let Kernels { lanes, channels, .. } = self.plan.kernels;
+        let area = self.plan.oh * self.plan.ow;
+        let mut tile = [0f32; 8 * MOST_VECTORS * 16];
+        self.pieces(|piece| {
+            // SAFETY: the tile has room for all vectors of the widest path.
+            unsafe { self.compute(piece, vectors_of(&mut tile, lanes), MOST_VECTORS * lanes) };
+            let from = self.starts[piece.first] as usize;
+            let valid = (self.plan.cout - piece.block * channels).min(channels);
+            self.plan
+                .runs(images, from, piece.count * lanes, |image, to, position, count| {
+                    let first = (image * self.plan.cout + piece.block * channels) * area + to;
+                    for (c, row) in tile.chunks_exact(MOST_VECTORS * lanes).enumerate().take(valid) {
+                        y[first + c * area..][..count].copy_from_slice(&row[position..][..count]);
+                    }
+                });
+        });
+    }
 }
 
-/// Weights as `[block][in][taps][tile channels]`, zeros in the channels that fill up the last block.
-fn pack(
-    weight: impl Fn(usize, usize, usize) -> f32 + Sync + Send,
-    [cout, cin, taps]: [usize; 3],
-    tile: usize,
-) -> Buffer<f32> {
-    let blocks = cout.div_ceil(tile);
-    let mut packed = Buffer::stale(blocks * cin * taps * tile);
-    parallel::chunks(&mut packed, cin * taps * tile, |block, packed| {
-        let first = block * tile;
-        let valid = (cout - first).min(tile);
-        for (ic, packed) in packed.chunks_exact_mut(taps * tile).enumerate() {
-            for (tap, cell) in packed.chunks_exact_mut(tile).enumerate() {
-                let (given, rest) = cell.split_at_mut(valid);
-                for (c, v) in given.iter_mut().enumerate() {
-                    *v = weight(first + c, ic, tap);
-                }
-                rest.fill(0.0);
-            }
-        }
-    });
-    packed
+/// Where the vectors of a tile's first channel are.
+fn vectors_of(tile: &mut [f32; 8 * MOST_VECTORS * 16], lanes: usize) -> [*mut f32; MOST_VECTORS] {
+    let tile = tile.as_mut_ptr();
+    // SAFETY: the tile holds this many vectors of the widest path.
+    std::array::from_fn(|i| unsafe { tile.add(i * lanes) })
 }
 
 pub(super) fn forward(g: &Geometry, x: &[f32], weight: &[f32], y: &mut [f32]) {
     let plan = Plan::forward(g);
-    let taps = g.kh * g.kw;
-    let at = |oc: usize, ic: usize, tap: usize| weight[(oc * g.cin + ic) * taps + tap];
-    let packed = pack(at, [g.cout, g.cin, taps], plan.kernels.channels);
-    plan.run(x, &packed, g.batch, y);
+    let packed = pack::forward(weight, [g.cout, g.cin, g.kh * g.kw], plan.kernels.channels);
+    run(plan, x, &packed, g.batch, y);
 }
 
 pub(super) fn backward_input(g: &Geometry, dy: &[f32], weight: &[f32], dx: &mut [f32]) {
     let plan = Plan::backward(g);
-    let taps = g.kh * g.kw;
-    // The roles of the channels change, and the window is turned by half a turn.
-    let at = |to: usize, from: usize, tap: usize| weight[(from * g.cin + to) * taps + taps - 1 - tap];
-    let packed = pack(at, [g.cin, g.cout, taps], plan.kernels.channels);
-    plan.run(dy, &packed, g.batch, dx);
+    let packed = pack::backward(weight, [g.cout, g.cin, g.kh * g.kw], plan.kernels.channels);
+    run(plan, dy, &packed, g.batch, dx);
 }
 
 pub(super) fn backward_weight(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32]) {
@@ -366,7 +273,7 @@ pub(super) fn backward_weight(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32
             &short
         };
         parallel::chunks(&mut strip, plane, |c, strip| {
-            plan.fill(&x[(first * g.cin + c) * in_area..], g.cin * in_area, images, strip);
+            plan.fill(c, &x[(first * g.cin + c) * in_area..], g.cin * in_area, images, strip);
         });
         let strip = &*strip;
         parallel::chunks(sums, per_task, |task, sums| {

@@ -68,23 +68,28 @@ unsafe impl Vector for Four {
     }
 }
 
-/// What a forward tile reads.
+/// Vectors of positions that a forward tile has at most.
+pub(super) const MOST_VECTORS: usize = 3;
+
+/// What a forward tile reads. Of its vectors of positions there may be fewer than there is room for.
 #[derive(Clone, Copy)]
 pub(super) struct ForwardTile {
     /// First channel of the padded input.
     pub x: *const f32,
-    /// Where the three vectors of positions start.
-    pub at: [usize; 3],
+    /// Where the vectors of positions start.
+    pub at: [usize; MOST_VECTORS],
     /// Elements between channels.
     pub plane: usize,
     /// Elements between rows.
     pub pitch: usize,
+    /// Elements between columns.
+    pub step: usize,
     /// Input channels.
     pub channels: usize,
     /// Weights `[channels][taps][tile channels]`.
     pub weight: *const f32,
-    /// Where the three vectors of the first channel go.
-    pub out: [*mut f32; 3],
+    /// Where the vectors of the first channel go.
+    pub out: [*mut f32; MOST_VECTORS],
     /// Elements between channels of the result.
     pub out_step: usize,
 }
@@ -92,20 +97,26 @@ pub(super) struct ForwardTile {
 /// # Safety
 /// All reads and writes that `tile` describes are in bounds, and `V`'s instructions exist.
 #[inline(always)]
-unsafe fn forward_tile<V: Vector, const C: usize, const K: usize>(tile: ForwardTile) {
+unsafe fn forward_tile<V: Vector, const C: usize, const N: usize, const K: usize>(tile: ForwardTile) {
     // SAFETY: by the caller's promise; offsets follow the layout described at `ForwardTile`.
     unsafe {
-        let mut acc = [[V::zero(); 3]; C];
-        let mut x = tile.at.map(|at| tile.x.add(at));
+        let mut acc = [[V::zero(); N]; C];
+        let mut x = [tile.x; N];
+        for (x, at) in x.iter_mut().zip(tile.at) {
+            *x = x.add(at);
+        }
         let mut weight = tile.weight;
         for _ in 0..tile.channels {
             for ky in 0..K {
                 for kx in 0..K {
-                    let tap = ky * tile.pitch + kx;
-                    let v = [V::load(x[0].add(tap)), V::load(x[1].add(tap)), V::load(x[2].add(tap))];
+                    let tap = ky * tile.pitch + kx * tile.step;
+                    let mut v = [V::zero(); N];
+                    for (v, x) in v.iter_mut().zip(x) {
+                        *v = V::load(x.add(tap));
+                    }
                     for c in 0..C {
                         let w = V::splat(weight.add(c));
-                        for i in 0..3 {
+                        for i in 0..N {
                             acc[c][i] = acc[c][i].add_product(v[i], w);
                         }
                     }
@@ -115,7 +126,7 @@ unsafe fn forward_tile<V: Vector, const C: usize, const K: usize>(tile: ForwardT
             x = x.map(|x| x.add(tile.plane));
         }
         for c in 0..C {
-            for i in 0..3 {
+            for i in 0..N {
                 acc[c][i].store(tile.out[i].add(c * tile.out_step));
             }
         }
@@ -250,17 +261,22 @@ pub(super) struct Kernels {
     pub lanes: usize,
     /// Output channels of a tile.
     pub channels: usize,
-    /// By kernel size: 1, 3, 5, 7.
-    forward: [unsafe fn(ForwardTile); 4],
+    /// By kernel size: 1, 3, 5, 7, and 2.
+    forward: [ForwardKernels; 5],
     pub weight: unsafe fn(WeightTile),
 }
 
+/// Forward kernels for one, two and three vectors of positions.
+pub(super) type ForwardKernels = [unsafe fn(ForwardTile); MOST_VECTORS];
+
 impl Kernels {
-    /// The forward kernel for a square window.
-    pub(super) fn forward(&self, window: usize) -> Option<unsafe fn(ForwardTile)> {
-        (window % 2 == 1)
-            .then(|| self.forward.get(window / 2).copied())
-            .flatten()
+    /// The forward kernels for a square window.
+    pub(super) fn forward(&self, window: usize) -> Option<ForwardKernels> {
+        match window {
+            1 | 3 | 5 | 7 => Some(self.forward[window / 2]),
+            2 => Some(self.forward[4]),
+            _ => None,
+        }
     }
 
     /// The kernels of the active path.
@@ -285,9 +301,9 @@ macro_rules! kernels {
     ($name:ident, $vector:ty, $channels:literal $(, #[$feature:meta])?) => {
         pub(in crate::conv) const $name: Kernels = {
             $(#[$feature])?
-            unsafe fn forward<const K: usize>(tile: ForwardTile) {
+            unsafe fn forward<const N: usize, const K: usize>(tile: ForwardTile) {
                 // SAFETY: the caller's promise; the instructions exist where this function may be called.
-                unsafe { forward_tile::<$vector, $channels, K>(tile) }
+                unsafe { forward_tile::<$vector, $channels, N, K>(tile) }
             }
             $(#[$feature])?
             unsafe fn weight(tile: WeightTile) {
@@ -297,7 +313,13 @@ macro_rules! kernels {
             Kernels {
                 lanes: <$vector as Vector>::LANES,
                 channels: $channels,
-                forward: [forward::<1>, forward::<3>, forward::<5>, forward::<7>],
+                forward: [
+                    [forward::<1, 1>, forward::<2, 1>, forward::<3, 1>],
+                    [forward::<1, 3>, forward::<2, 3>, forward::<3, 3>],
+                    [forward::<1, 5>, forward::<2, 5>, forward::<3, 5>],
+                    [forward::<1, 7>, forward::<2, 7>, forward::<3, 7>],
+                    [forward::<1, 2>, forward::<2, 2>, forward::<3, 2>],
+                ],
                 weight,
             }
         };

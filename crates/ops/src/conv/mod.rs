@@ -4,11 +4,15 @@
 mod across;
 pub(crate) mod depthwise;
 mod direct;
+mod doubled;
 mod general;
 mod micro;
 mod op;
+mod pack;
+mod strip;
 mod transposed;
 
+pub(crate) use doubled::Doubled;
 pub use op::conv2d;
 pub use transposed::{ConvTranspose2dParams, conv_transpose2d};
 

@@ -121,10 +121,13 @@ impl Features {
         let weight = weight.contiguous()?;
         Ok(by_dtype!(self.dtype(), OP, T => {
             let x = self.map::<T>()?;
-            let (block, out) = Block::forward(
-                geometry, &source, activation,
-                x.values.read().get()?, Reading::of(&weight).get()?, Reading::of(&affine).get()?,
-            );
+            let (block, out) = {
+                let (reading, values) = (Reading::of(&weight), x.values.read());
+                let (w, input) = (reading.get::<T>()?, values.get()?);
+                Block::forward(geometry, &source, activation, Reading::of(&affine).get()?, |y| {
+                    conv::forward(&geometry, input, w, y);
+                })
+            };
             let statistics = block.statistics(&weight)?;
             let map = Map::new(Values::Own(out));
             let tracked = [self.is_tracked(), weight.track_op(), affine.track_op()];
@@ -132,15 +135,25 @@ impl Features {
             let node = self.node.apply_op3(&weight, &affine, Node::<T, 3, _>::new("htl-conv-norm", move |[node, w, a]| {
                 let grad = slot.take()?;
                 let (values, ws, affine) = (x.values.read(), Reading::of(w), Reading::of(a));
-                let mut dx = tracked[0].then(|| Buffer::stale(block.geometry.x_len()));
-                let track_weight = if tracked[1] { Some(values.get()?) } else { None };
-                let (ws, affine, grad) = (ws.get()?, affine.get()?, grad.read());
-                let gradients = block.backward(ws, affine, grad.get()?, track_weight, dx.as_deref_mut());
-                Ok([
-                    x.receive(dx, node)?,
-                    like(gradients.weight, w)?,
-                    like(tracked[2].then_some(gradients.affine), a)?,
-                ])
+                let (g, values, ws, grad) = (&block.geometry, values.get()?, ws.get()?, grad.read());
+                let (affine, grad) = (affine.get()?, grad.get()?);
+                let back = block.backward(affine, grad);
+                let (mut dx, mut dw) = (None, None);
+                if tracked[0] || tracked[1] {
+                    let dy = block.convolved(&back, grad);
+                    if tracked[0] {
+                        let mut out = Buffer::stale(g.x_len());
+                        conv::backward_input(g, &dy, ws, &mut out);
+                        dx = Some(out);
+                    }
+                    if tracked[1] {
+                        let mut out = vec![T::default(); g.w_len()];
+                        conv::backward_weight(g, values, &dy, &mut out);
+                        dw = Some(out);
+                    }
+                }
+                let affine = [back.dgamma, back.dbeta].concat();
+                Ok([x.receive(dx, node)?, like(dw, w)?, like(tracked[2].then_some(affine), a)?])
             }))?;
             Ok((Self::new(node, geometry.out_dims(), map), statistics))
         })?)
@@ -208,25 +221,19 @@ pub(super) struct Block<T: Real> {
     y: Buffer<T>,
 }
 
-/// Gradients of weight and affine.
-pub(super) struct BlockGradients<T: Real> {
-    pub(super) weight: Option<Vec<T>>,
-    pub(super) affine: Vec<T>,
-}
-
 impl<T: Real> Block<T> {
+    /// Normalises and activates what `convolve` writes.
     pub(super) fn forward(
         geometry: Geometry,
         source: &Source,
         activation: Activation,
-        x: &[T],
-        weight: &[T],
         affine: &[T],
+        convolve: impl FnOnce(&mut [T]),
     ) -> (Self, Buffer<T>) {
         let g = &geometry;
         let area = g.oh * g.ow;
         let mut y = Buffer::stale(g.y_len());
-        conv::forward(g, x, weight, &mut y);
+        convolve(&mut y);
         let saved = norm::save(source, &y, g.cout, area);
         let (gamma, beta) = affine.split_at(g.cout);
         let mut out = Buffer::stale(y.len());
@@ -250,36 +257,26 @@ impl<T: Real> Block<T> {
         self.saved.statistics(g.batch * g.oh * g.ow, like).map(Some)
     }
 
-    /// Gradients of the weight (if `track_weight` has the input) and of the affine; that of the input is written to `dx`.
-    pub(super) fn backward(
-        &self,
-        weight: &[T],
-        affine: &[T],
-        grad: &[T],
-        track_weight: Option<&[T]>,
-        dx: Option<&mut [T]>,
-    ) -> BlockGradients<T> {
+    /// What the gradient of the result says of the normalisation: gradients of gamma and beta among it.
+    pub(super) fn backward(&self, affine: &[T], grad: &[T]) -> Backward<T> {
         let g = &self.geometry;
         let affine = affine.split_at(g.cout);
-        let area = g.oh * g.ow;
-        let back = Backward::new(&self.y, grad, area, affine, &self.saved, self.batch, self.activation);
-        let mut dw = None;
-        if dx.is_some() || track_weight.is_some() {
-            let mut dy = Buffer::stale(self.y.len());
-            back.input(&self.y, grad, &mut dy);
-            if let Some(dx) = dx {
-                conv::backward_input(g, &dy, weight, dx);
-            }
-            dw = track_weight.map(|x| {
-                let mut dw = vec![T::default(); g.w_len()];
-                conv::backward_weight(g, x, &dy, &mut dw);
-                dw
-            });
-        }
-        BlockGradients {
-            weight: dw,
-            affine: [back.dgamma, back.dbeta].concat(),
-        }
+        Backward::new(
+            &self.y,
+            grad,
+            g.oh * g.ow,
+            affine,
+            &self.saved,
+            self.batch,
+            self.activation,
+        )
+    }
+
+    /// The gradient of what the convolution wrote.
+    pub(super) fn convolved(&self, back: &Backward<T>, grad: &[T]) -> Buffer<T> {
+        let mut dy = Buffer::stale(self.y.len());
+        back.input(&self.y, grad, &mut dy);
+        dy
     }
 }
 

@@ -5,11 +5,10 @@ use candle_core::Tensor;
 use super::Features;
 use super::block::{Block, like, same_padding};
 use super::device;
-use super::map::{Map, Values};
+use super::map::{Map, Values, ValuesReading};
 use super::node::{Node, token};
 use crate::OpsError;
-use crate::buffer::Buffer;
-use crate::conv::Geometry;
+use crate::conv::{Doubled, Geometry};
 use crate::gpu::Affine;
 use crate::norm::{Activation, BatchStatistics, Norm, Source};
 use crate::portable;
@@ -29,7 +28,7 @@ use crate::upsample::Join;
 /// # Errors
 /// As the two operations.
 ///
-/// Matches the two operations, bit for bit.
+/// Matches the two operations; in `f32` to rounding, for there nothing is doubled where that can be avoided.
 pub fn upsample_concat_conv_norm_relu(
     x: &Tensor,
     skip: &Tensor,
@@ -98,14 +97,15 @@ impl Features {
         Ok(by_dtype!(self.dtype(), OP, T => {
             let x = self.map::<T>()?;
             let skip_map = skip.map(Self::map::<T>).transpose()?;
-            let mut joined = Buffer::stale(join.out_len());
-            match &skip_map {
-                Some(skip) => join.forward::<T>(x.values.read().get()?, skip.values.read().get()?, &mut joined),
-                None => join.forward::<T>(x.values.read().get()?, &[], &mut joined),
-            }
-            let reading = Reading::of(&parameters);
-            let (w, affine) = reading.get::<T>()?.split_at(geometry.w_len());
-            let (block, out) = Block::forward(geometry, &source, Activation::Relu, &joined, w, affine);
+            let doubled = Doubled::new(join, geometry);
+            let (block, out) = {
+                let reading = Reading::of(&parameters);
+                let (w, affine) = reading.get::<T>()?.split_at(geometry.w_len());
+                let (low, high) = (x.values.read(), skip_map.as_ref().map(|skip| skip.values.read()));
+                let high = high.as_ref().map(ValuesReading::get).transpose()?.unwrap_or_default();
+                let low = low.get()?;
+                Block::forward(geometry, &source, Activation::Relu, affine, |y| doubled.forward::<T>(low, high, w, y))
+            };
             let statistics = block.statistics(weight)?;
             let map = Map::new(Values::Own(out));
             let slot = map.slot.clone();
@@ -116,28 +116,23 @@ impl Features {
                 let grad = slot.take()?;
                 let reading = Reading::of(p);
                 let (w, affine) = reading.get::<T>()?.split_at(geometry.w_len());
-                let mut dx = tracked.contains(&true).then(|| Buffer::stale(joined.len()));
-                let track_weight = p.track_op().then_some(&*joined);
-                let gradients = block.backward(w, affine, grad.read().get()?, track_weight, dx.as_deref_mut());
-                drop(grad);
-                let mut parts = [None, None];
-                if let Some(dx) = dx {
-                    if tracked[0] {
-                        let mut low = Buffer::stale(join.low_len());
-                        join.backward_low::<T>(&dx, &mut low);
-                        parts[0] = Some(low);
-                    }
-                    if tracked[1] {
-                        let mut high = Buffer::stale(join.skip_len());
-                        join.backward_skip::<T>(&dx, &mut high);
-                        parts[1] = Some(high);
+                let grad = grad.read();
+                let grad = grad.get()?;
+                let back = block.backward(affine, grad);
+                let (mut parts, mut dp) = ([None, None], None);
+                if tracked.contains(&true) || p.track_op() {
+                    let dy = block.convolved(&back, grad);
+                    parts = doubled.backward_input::<T>(&dy, w, tracked);
+                    if p.track_op() {
+                        let (low, high) = (x.values.read(), skip_map.as_ref().map(|skip| skip.values.read()));
+                        let high = high.as_ref().map(ValuesReading::get).transpose()?.unwrap_or_default();
+                        let mut weight = vec![T::default(); geometry.w_len()];
+                        doubled.backward_weight::<T>(low.get()?, high, &dy, &mut weight);
+                        weight.extend(back.dgamma.iter().chain(&back.dbeta));
+                        dp = Some(weight);
                     }
                 }
                 let [low, high] = parts;
-                let dp = gradients.weight.map(|mut weight| {
-                    weight.extend(gradients.affine);
-                    weight
-                });
                 let skipped = skip_map.as_ref().map(|skip| skip.receive(high, skip_node));
                 Ok([x.receive(low, x_node)?, skipped.transpose()?.flatten(), like(dp, p)?])
             }))?;
