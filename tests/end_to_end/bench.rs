@@ -64,17 +64,35 @@ fn a_training_step_of_the_u_net_is_measured() {
     );
 }
 
+/// Every case of `compare` names a network that can be measured; here one with a small image.
 #[test]
-fn a_training_step_of_mobilenet_is_measured() {
-    let network = ["train-step", "--network", "mobilenet-v2"];
-    let sizes = ["--batch", "1", "--size", "32", "--steps", "3"];
-    let row = json(&measured(&[&network[..], &sizes].concat()));
-    assert_times(&row);
-    assert_eq!(row["network"], "mobilenet-v2");
-    assert!(row["width"].is_null(), "{row}");
-    for flag in ["--end-to-end", "--by-operation"] {
-        tool_fails_with(&measured(&[&network[..], &[flag]].concat()), &[flag, "unet"]);
-    }
+fn passes_of_evaluation_are_measured() {
+    let options = [
+        "--encoder",
+        "mobilenet-v2",
+        "--batch",
+        "1",
+        "--size",
+        "32",
+        "--steps",
+        "3",
+    ];
+    let evaluated = json(&run_htl(
+        &[&["--device", "cpu", "bench", "evaluate-step"][..], &options].concat(),
+    ));
+    assert_times(&evaluated);
+    assert!(
+        evaluated["network"]
+            .as_str()
+            .is_some_and(|name| name.starts_with("mobilenet-v2"))
+    );
+    let trained = json(&run_htl(
+        &[&["--device", "cpu", "bench", "train-step"][..], &options].concat(),
+    ));
+    assert!(
+        positive(&evaluated["ms_min"]) < positive(&trained["ms_min"]),
+        "{evaluated} {trained}"
+    );
 }
 
 /// Steps fed by the batch pipeline, and a step's operations one by one, stand beside the step alone.
@@ -168,7 +186,7 @@ fn both_sides_are_compared_and_written_whole() {
         .args([
             "compare",
             "--only",
-            "mobilenet",
+            "mobilenet-v2-unet-8x128-evaluate",
             "--steps",
             "1",
             "--repeat",
@@ -227,7 +245,7 @@ fn xtask_calls_the_tool() {
         .arg(htl_bench())
         .args(["--only", "no-such-case", "--htl"])
         .arg(htl()));
-    tool_fails_with(&output, &["unet-8x128-w16", "mobilenet-v2-8x128"]);
+    tool_fails_with(&output, &["unet-8x128-w16", "mobilenet-v2-unet-8x128"]);
     let output = run(Command::new(xtask())
         .args(["bench", "--tool"])
         .arg(htl_bench())

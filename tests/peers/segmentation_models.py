@@ -5,7 +5,7 @@ decoder of segmentation_models_pytorch, loss binary cross entropy, AdamW.
     pip install -r requirements.txt
     OMP_NUM_THREADS=2 python3 segmentation_models.py --encoder efficientnet-lite0 --batch 8 --size 128 --steps 10
 
-The decoder has 16 channels at full size, as `--decoder "unet width=16"`. What trains alike is compared in `crates/models/tests/peers.rs`.
+The decoder has 16 channels at full size. What trains alike is compared in `crates/models/tests/peers.rs`.
 """
 import sys
 
@@ -23,8 +23,9 @@ def main():
     at = sys.argv.index("--encoder")
     encoder = sys.argv[at + 1]
     del sys.argv[at:at + 2]
-    build = lambda _: smp.Unet(ENCODERS[encoder], encoder_weights=None, classes=1)
-    training_step.main(f"{encoder} + unet", build, functional.binary_cross_entropy_with_logits)
+    build = lambda arguments: smp.Unet(ENCODERS[encoder], encoder_weights=None, classes=1,
+                                       decoder_channels=[arguments.width << level for level in (4, 3, 2, 1, 0)])
+    training_step.main(f"{encoder} + unet", build, functional.binary_cross_entropy_with_logits, width=16)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The measurement that `unet.py` and `mobilenet_v2.py` share: one optimiser step on random data.
+"""The measurement that `unet.py` and `segmentation_models.py` share: one optimiser step on random data, or one pass of evaluation.
 
 A step is forward, loss, backward, AdamW (learning rate 1e-3), loss read back: after each step on the CPU, after each block of
 steps on a GPU, as `htl bench train-step` does. On the CPU each mode runs in a process of its own, since threads and how they
@@ -44,6 +44,7 @@ def main(network, build, loss_of, **sizes):
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--dtype", choices=["f32", "tf32", "bf16"], default="f32")
     parser.add_argument("--compile", choices=["default", "reduce-overhead"], help="torch.compile in this mode")
+    parser.add_argument("--evaluate", action="store_true", help="forward passes in evaluation mode in the place of steps")
     for name, default in {"batch": 8, "size": 128, "steps": 10, **sizes}.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     arguments = parser.parse_args()
@@ -70,7 +71,11 @@ def measure(arguments, layout, build, loss_of):
     forward = torch.compile(model, mode=arguments.compile) if arguments.compile else model
     optimiser = torch.optim.AdamW(model.parameters(), 1e-3, fused=on_cuda)
 
-    def step():
+    @torch.inference_mode()
+    def evaluate():
+        return forward(x).mean()
+
+    def train():
         optimiser.zero_grad(set_to_none=True)
         with torch.autocast(arguments.device, torch.bfloat16, enabled=arguments.dtype == "bf16"):
             output = forward(x)
@@ -79,6 +84,8 @@ def measure(arguments, layout, build, loss_of):
         optimiser.step()
         return loss
 
+    step = evaluate if arguments.evaluate else train
+    model.train(not arguments.evaluate)
     if not on_cuda:
         times = [timed(step, 1) for _ in range(arguments.steps)]
         memory = {"threads": torch.get_num_threads(), "wait": os.environ.get("OMP_WAIT_POLICY", "default").lower()}

@@ -1,5 +1,4 @@
-//! What htl's speed is measured on: single operations with the least work they take, and a network whose weight lies elsewhere
-//! than the U-Net's.
+//! What htl's speed is measured on: single operations with the least work they take.
 //!
 //! The program `htl-bench` of this package measures them, and PyTorch beside them; `benches/operations.rs` does in divan's
 //! way.
@@ -13,7 +12,5 @@
 //! # Ok::<(), candle_core::Error>(())
 //! ```
 mod cases;
-mod mobilenet;
 
 pub use cases::{BATCH, Conv, Filter, Kind, OPERATIONS, Operation, Prepared, Work, find};
-pub use mobilenet::MobileNetV2;

@@ -111,6 +111,20 @@ pub enum ModelError {
         /// What was found instead, and what to do.
         problem: String,
     },
+    /// Published weights that are not on this machine, at least not where they were looked for.
+    #[error(
+        "no weights `{name}` here, neither {} nor {}: `htl weights fetch {name}` gets them, HTL_WEIGHTS names another folder, or give a file",
+        fetched.display(),
+        imported.display()
+    )]
+    NotFetched {
+        /// Their name.
+        name: &'static str,
+        /// Where they lie once they are fetched.
+        fetched: PathBuf,
+        /// Where they lie once they are imported.
+        imported: PathBuf,
+    },
     /// A checkpoint whose tensors are not those of its architecture.
     #[error("{path}: the tensors are those of another network than its architecture says: {problem}", path = path.display())]
     CheckpointMismatch {

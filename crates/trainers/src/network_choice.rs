@@ -12,8 +12,8 @@ pub struct NetworkChoice {
     pub encoder: String,
     /// The decoder likewise: `unet`, `deeplabv3plus width=64`.
     pub decoder: String,
-    /// Weights that the encoder begins with, a file that `htl weights` reads; without it it begins at random. Images are then
-    /// normalised as these weights want it.
+    /// Weights that the encoder begins with, a file that `htl weights` reads (for `htl train` also a name of `htl weights list`);
+    /// without it it begins at random. Images are then normalised as these weights want it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pretrained: Option<PathBuf>,
     /// The SHA-256 that this file has to have.

@@ -28,48 +28,77 @@ const METHOD_OF_STEPS: &str = "Rounds alternate ours and the peer; every mode of
     several. The peer is its fastest mode that ran in all rounds. Memory is the largest resident size less what was \
     resident before the network was built (ours) or after the import of PyTorch.";
 
-/// A network and its sizes.
+/// A network, what is done with it, and sizes.
 #[derive(Clone, Copy, Debug, Serialize)]
 struct Case {
     name: &'static str,
-    #[serde(skip)]
-    script: &'static str,
-    /// The U-Net is measured by `htl bench train-step`, what is not in the product by this program.
-    network: &'static str,
+    /// Of the network.
+    encoder: &'static str,
+    pass: Pass,
     batch: usize,
     size: usize,
-    /// Of the U-Net's first block.
-    width: Option<usize>,
+    /// Of the plain encoder and of the decoder at full size.
+    width: usize,
 }
 
-/// The network that `htl bench train-step` times.
-const UNET: &str = "unet";
+/// What is timed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Pass {
+    TrainStep,
+    Evaluate,
+}
 
 const fn unet(name: &'static str, batch: usize, size: usize, width: usize) -> Case {
     Case {
         name,
-        script: "unet.py",
-        network: UNET,
+        encoder: "plain",
+        pass: Pass::TrainStep,
         batch,
         size,
-        width: Some(width),
+        width,
     }
 }
 
-const CASES: [Case; 5] = [
+const fn of(name: &'static str, encoder: &'static str, pass: Pass) -> Case {
+    Case {
+        name,
+        encoder,
+        pass,
+        batch: 8,
+        size: 128,
+        width: 16,
+    }
+}
+
+const CASES: [Case; 11] = [
     unet("unet-8x128-w16", 8, 128, 16),
     unet("unet-8x96-w24", 8, 96, 24),
     unet("unet-4x256-w16", 4, 256, 16),
     unet("unet-16x64-w8", 16, 64, 8),
-    Case {
-        name: "mobilenet-v2-8x128",
-        script: "mobilenet_v2.py",
-        network: "mobilenet-v2",
-        batch: 8,
-        size: 128,
-        width: None,
-    },
+    of("lite0-unet-8x128", "efficientnet-lite0", Pass::TrainStep),
+    of("mobilenet-v2-unet-8x128", "mobilenet-v2", Pass::TrainStep),
+    of("resnet18-unet-8x128", "resnet18", Pass::TrainStep),
+    of("unet-8x128-evaluate", "plain", Pass::Evaluate),
+    of("lite0-unet-8x128-evaluate", "efficientnet-lite0", Pass::Evaluate),
+    of("mobilenet-v2-unet-8x128-evaluate", "mobilenet-v2", Pass::Evaluate),
+    of("resnet18-unet-8x128-evaluate", "resnet18", Pass::Evaluate),
 ];
+
+impl Case {
+    /// The peer's script, and what it takes beside sizes.
+    fn script(&self) -> (&'static str, Vec<&'static str>) {
+        let mut options = match self.pass {
+            Pass::TrainStep => Vec::new(),
+            Pass::Evaluate => vec!["--evaluate"],
+        };
+        if self.encoder == "plain" {
+            return ("unet.py", options);
+        }
+        options.extend(["--encoder", self.encoder]);
+        ("segmentation_models.py", options)
+    }
+}
 
 /// What `compare` takes.
 #[derive(Debug, clap::Args)]
@@ -209,26 +238,29 @@ impl Bench<'_> {
         command
     }
 
-    /// A training step of ours: the U-Net's is the product's.
-    fn step(&self, threads: usize, network: &str, sizes: &[&str]) -> Command {
-        if network != UNET {
-            return self.own(threads, &[&["train-step", "--network", network][..], sizes].concat());
-        }
+    /// A step of ours.
+    fn step(&self, threads: usize, case: Case, sizes: &[&str]) -> Command {
         let mut command = Command::new(&self.args.htl);
+        let pass = match case.pass {
+            Pass::TrainStep => "train-step",
+            Pass::Evaluate => "evaluate-step",
+        };
         command
-            .args(["--device", &self.device, "bench", "train-step"])
+            .args(["--device", &self.device, "bench", pass, "--encoder", case.encoder])
             .args(sizes)
             .env("RAYON_NUM_THREADS", threads.to_string());
         command
     }
 
     fn case(&mut self, case: Case) -> Result<Summary> {
-        let numbers = [case.batch, case.size, self.args.steps].map(|number| number.to_string());
-        let mut sizes = vec!["--batch", &numbers[0], "--size", &numbers[1], "--steps", &numbers[2]];
-        let width = case.width.map(|width| width.to_string());
-        if let Some(width) = &width {
-            sizes.extend(["--width", width]);
-        }
+        let numbers = [case.batch, case.size, self.args.steps, case.width].map(|number| number.to_string());
+        let names = ["--batch", "--size", "--steps", "--width"];
+        let sizes: Vec<&str> = names
+            .into_iter()
+            .zip(&numbers)
+            .flat_map(|(name, number)| [name, number])
+            .collect();
+        let (script, options) = case.script();
         let mut modes = match &self.peer {
             Some(_) => peer::modes(self.cores),
             None => Vec::new(),
@@ -241,12 +273,12 @@ impl Bench<'_> {
             for contestant in ours.chain(modes.iter().copied().map(Contestant::Peer)) {
                 let command = match (contestant, &self.peer) {
                     (Contestant::Peer(mode), Some(peer)) => {
-                        let mut command = peer.command(case.script, mode);
-                        command.args(&sizes);
+                        let mut command = peer.command(script, mode);
+                        command.args(&options).args(&sizes);
                         command
                     }
                     (Contestant::Peer(_), None) => continue,
-                    (Contestant::Ours(threads), _) => self.step(threads, case.network, &sizes),
+                    (Contestant::Ours(threads), _) => self.step(threads, case, &sizes),
                 };
                 let (printed, load) = self.measure(command)?;
                 let measurement = Measurement::new(contestant, round, printed, load)?;
@@ -295,7 +327,7 @@ fn last_line(stdout: &[u8]) -> Result<Value> {
     Ok(serde_json::from_str(line.context("it printed nothing")?)?)
 }
 
-const HEADER: &str = "case                 ours ms   peer ms  ratio (rounds)            1 thread: ours  peer  ratio   memory ratio  peer's mode";
+const HEADER: &str = "case                              ours ms   peer ms  ratio (rounds)            1 thread: ours  peer  ratio   memory ratio  peer's mode";
 
 fn line(name: &str, summary: &Summary) -> String {
     let number = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.1}"));
@@ -310,7 +342,7 @@ fn line(name: &str, summary: &Summary) -> String {
         None => "-".into(),
     };
     format!(
-        "{name:<20} {:>7.1} {:>9}  {:<24} {:>15.1} {:>6}  {:<6}  {:<12}  {}",
+        "{name:<33} {:>7.1} {:>9}  {:<24} {:>15.1} {:>6}  {:<6}  {:<12}  {}",
         summary.ours.ms_per_step,
         number(summary.peer.as_ref().map(|peer| peer.ms_per_step)),
         ratio(summary.ratio),

@@ -1,9 +1,8 @@
-//! One optimiser step of a network, and where its time goes.
+//! One optimiser step of the reference U-Net, and where its time goes.
 
 use anyhow::ensure;
-use candle_core::{DType, Device, Tensor};
-use clap::{Args, ValueEnum};
-use htl_bench::MobileNetV2;
+use candle_core::{Device, Tensor};
+use clap::Args;
 use htl_device::{Clock, PeakMemory, StepTimes};
 use htl_models::{Architecture, Mode, Network, Parameters};
 use htl_ops::{
@@ -15,15 +14,12 @@ use serde::Serialize;
 use super::{end_to_end, parts};
 
 /// `htl-bench train-step`: forward, loss, backward, AdamW; the loss is read back after each step, on a GPU after each block of
-/// them. `htl bench train-step` measures the U-Net's alone.
+/// them. `htl bench train-step` measures the step alone, of any network.
 #[derive(Args)]
 pub struct TrainStep {
-    /// unet (loss: binary cross entropy) or mobilenet-v2 (its features; loss: mean of their squares)
-    #[arg(long, default_value = "unet", hide_possible_values = true)]
-    network: Choice,
     #[arg(long, default_value_t = 8)]
     batch: usize,
-    /// Side of the images in pixels; a multiple of 8 for the U-Net
+    /// Side of the images in pixels; a multiple of 8
     #[arg(long, default_value_t = 128)]
     size: usize,
     /// Channels of the U-Net's first block
@@ -42,24 +38,14 @@ pub struct TrainStep {
     by_operation: bool,
 }
 
-#[derive(Clone, Copy, ValueEnum, Serialize)]
-#[serde(rename_all = "kebab-case")]
-enum Choice {
-    Unet,
-    #[value(name = "mobilenet-v2")]
-    #[serde(rename = "mobilenet-v2")]
-    MobileNetV2,
-}
-
 #[derive(Serialize)]
 struct Row {
-    network: Choice,
+    network: &'static str,
     device: &'static str,
     batch: usize,
     size: usize,
     /// Of the U-Net's first block.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    width: Option<usize>,
+    width: usize,
     dtype: Precision,
     threads: usize,
     /// Those whose time counts.
@@ -126,15 +112,6 @@ impl TrainStep {
             self.batch >= 1 && self.steps >= 1 && self.size >= 1,
             "--batch, --steps and --size must be at least 1"
         );
-        let row = match self.network {
-            Choice::Unet => self.unet(device)?,
-            Choice::MobileNetV2 => self.mobilenet_v2(device)?,
-        };
-        println!("{}", serde_json::to_string(&row)?);
-        Ok(())
-    }
-
-    fn unet(&self, device: &Device) -> anyhow::Result<Row> {
         ensure!(
             self.size.is_multiple_of(8),
             "--size must be a multiple of 8, found {}",
@@ -172,19 +149,8 @@ impl TrainStep {
             };
             row.more.by_operation = Some(parts::measure(&network, device, self.dtype, sizes)?);
         }
-        Ok(row)
-    }
-
-    fn mobilenet_v2(&self, device: &Device) -> anyhow::Result<Row> {
-        ensure!(!self.end_to_end, "--end-to-end is for --network unet");
-        ensure!(!self.by_operation, "--by-operation is for --network unet");
-        let peak = PeakMemory::watch(device);
-        let mut network = MobileNetV2::new(0, DType::F32, device)?;
-        network.set_precision(self.dtype);
-        let mut trained = Trained::new(network.parameters(), |images, _| {
-            Ok(network.forward(images, Mode::Train)?.sqr()?.mean_all()?)
-        })?;
-        self.measured(&mut trained, device, &peak)
+        println!("{}", serde_json::to_string(&row)?);
+        Ok(())
     }
 
     /// Steps on random images and masks.
@@ -201,11 +167,11 @@ impl TrainStep {
         let clock = Clock::of(device, self.steps);
         let times = clock.time(device, self.batch, |_| trained.step(&images, &masks))?;
         Ok(Row {
-            network: self.network,
+            network: "unet",
             device: htl_device::name(device),
             batch: self.batch,
             size: self.size,
-            width: matches!(self.network, Choice::Unet).then_some(self.width),
+            width: self.width,
             dtype: self.dtype,
             threads: rayon::current_num_threads(),
             steps: clock.steps(),

@@ -10,6 +10,8 @@ use htl_experiment::design::Selection;
 use htl_experiment::engine::{StopAt, missing_library};
 use htl_experiment::{Engine, PROFILES, Precision, Profile, Reproduce, usual_jobs};
 
+use super::weights::located;
+
 /// Exit code of what was stopped before its end and can continue: nothing is wrong. `EX_TEMPFAIL` of `sysexits.h`.
 pub const TRY_AGAIN: u8 = 75;
 
@@ -45,8 +47,8 @@ pub struct PlaceArgs {
     /// Data folder; the images that come with the repository if left out
     #[arg(long)]
     data: Option<PathBuf>,
-    /// Weights that encoders begin with (`htl weights`)
-    #[arg(long, value_name = "FILE")]
+    /// Weights that encoders begin with: a file, or a name of `htl weights list` that was fetched
+    #[arg(long, value_name = "FILE|NAME")]
     pretrained: Option<PathBuf>,
     /// Output folder; out/NAME if left out, by the name of the profile or campaign
     #[arg(long)]
@@ -110,6 +112,7 @@ impl PlaceArgs {
         if let Some(pretrained) = &self.pretrained {
             profile.pretrained = Some(pretrained.clone());
         }
+        profile.pretrained = profile.pretrained.as_deref().map(located).transpose()?;
         let (data, data_name) = self.data_folder(&profile)?;
         let out = match &self.out {
             Some(out) => out.clone(),

@@ -9,7 +9,7 @@ use htl_trainers::{
 };
 use htl_vocabulary::file;
 
-use super::{choices, experiment::TRY_AGAIN, print};
+use super::{choices, experiment::TRY_AGAIN, print, weights::located};
 use crate::{progress::Progress, signals::raise_on_signals};
 
 /// `htl train`.
@@ -78,6 +78,7 @@ impl Train {
                 return Ok(ExitCode::SUCCESS);
             }
         };
+        config.network.pretrained = config.network.pretrained.as_deref().map(located).transpose()?;
         let config = config.check()?;
         let stop = StopFlag::default();
         raise_on_signals(&stop.shared()).context("cannot install signal handlers")?;

@@ -19,6 +19,7 @@
 //! ```
 mod adopt;
 mod identify;
+mod locate;
 mod names;
 mod pickle;
 mod published;
@@ -31,6 +32,7 @@ mod write;
 
 pub use adopt::{Adopted, Misshapen, Scope};
 pub use identify::{Identified, identify};
+pub use locate::locate;
 pub use published::{Member, PUBLISHED, Published, published};
 pub use read::{member, read};
 pub use write::{Naming, write};

@@ -1,26 +1,18 @@
 //! `htl bench`: how fast this machine trains and predicts.
 
 mod forward;
+mod step;
 
-use anyhow::ensure;
-use candle_core::{Device, Tensor};
-use clap::{Args, Subcommand};
-use htl_device::{Clock, PeakMemory, StepTimes};
-use htl_models::{Mode, Network};
-use htl_ops::{
-    Precision,
-    optim::{AdamW, AdamWParams},
-};
-use htl_trainers::NetworkChoice;
-use serde::Serialize;
-
-use crate::commands::print;
+use candle_core::Device;
+use clap::Subcommand;
 
 /// `htl bench`.
 #[derive(Subcommand)]
 pub enum Bench {
     /// One optimiser step of a localizer on random data, as one line of JSON
-    TrainStep(TrainStep),
+    TrainStep(step::Step),
+    /// The same with forward passes in evaluation mode in the place of steps
+    EvaluateStep(step::Step),
     /// Forward passes of one or several checkpoints in turn on random data, each as one line of JSON
     Forward(forward::Forward),
 }
@@ -28,108 +20,9 @@ pub enum Bench {
 impl Bench {
     pub fn run(self, device: &Device) -> anyhow::Result<()> {
         match self {
-            Self::TrainStep(step) => step.run(device),
+            Self::TrainStep(step) => step.train(device),
+            Self::EvaluateStep(step) => step.evaluate(device),
             Self::Forward(forward) => forward.run(device),
         }
-    }
-}
-
-/// `htl bench train-step`: forward, binary cross entropy, backward, AdamW; the loss is read back after each step, on a GPU
-/// after each block of them.
-#[derive(Args)]
-pub struct TrainStep {
-    #[arg(long, default_value_t = 8)]
-    batch: usize,
-    /// Side of the images in pixels
-    #[arg(long, default_value_t = 128)]
-    size: usize,
-    /// Channels of the plain encoder and of the U-Net decoder at full size
-    #[arg(long, default_value_t = 16)]
-    width: usize,
-    /// As `network.encoder` of a training: a name of `htl models list`, and settings behind it
-    #[arg(long, default_value = "plain")]
-    encoder: String,
-    /// As `network.decoder` of a training
-    #[arg(long, default_value = "unet")]
-    decoder: String,
-    #[arg(long, default_value_t = 10)]
-    steps: usize,
-    /// f32, tf32 or bf16; the last two need CUDA
-    #[arg(long, default_value = "f32")]
-    dtype: Precision,
-}
-
-#[derive(Serialize)]
-struct Row {
-    network: String,
-    device: &'static str,
-    batch: usize,
-    size: usize,
-    width: usize,
-    dtype: Precision,
-    threads: usize,
-    /// Those whose time counts.
-    steps: usize,
-    /// On a GPU, the steps that are timed together; its times are means of such blocks.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    block: Option<usize>,
-    #[serde(flatten)]
-    times: StepTimes,
-    /// See [`PeakMemory`].
-    peak_bytes: Option<u64>,
-}
-
-impl TrainStep {
-    fn run(self, device: &Device) -> anyhow::Result<()> {
-        let name = htl_device::name(device);
-        ensure!(
-            self.dtype == Precision::F32 || device.is_cuda(),
-            "--dtype {} needs --device cuda, but the device is {name}",
-            self.dtype
-        );
-        ensure!(
-            self.batch >= 1 && self.steps >= 1,
-            "--batch and --steps must be at least 1"
-        );
-        let peak = PeakMemory::watch(device);
-        let choice = NetworkChoice {
-            encoder: self.encoder,
-            decoder: self.decoder,
-            ..NetworkChoice::default()
-        };
-        let architecture = choice.localizer(self.width)?;
-        let mut network = Network::build(&architecture, 0, device)?;
-        network.set_precision(self.dtype);
-        let mut optimizer = AdamW::new(network.parameters().trainable().to_vec(), AdamWParams::default())?;
-        // Drawn by the CPU, for one distribution on all devices.
-        let images =
-            Tensor::randn(0f32, 1.0, (self.batch, 3, self.size, self.size), &Device::Cpu)?.to_device(device)?;
-        let masks = Tensor::rand(0f32, 1.0, (self.batch, 1, self.size, self.size), &Device::Cpu)?
-            .round()?
-            .to_device(device)?;
-        let clock = Clock::of(device, self.steps);
-        let times = clock.time(device, self.batch, |_| -> anyhow::Result<Tensor> {
-            let logits = network.forward(&images, Mode::Train)?;
-            let loss = htl_ops::bce_with_logits(&logits, &masks, None)?.mean_all()?;
-            optimizer.step(&htl_ops::backward(&loss)?, 1e-3)?;
-            Ok(loss.detach())
-        })?;
-        let row = Row {
-            network: match choice == NetworkChoice::default() {
-                true => "unet".to_owned(),
-                false => architecture.to_string(),
-            },
-            device: name,
-            batch: self.batch,
-            size: self.size,
-            width: self.width,
-            dtype: self.dtype,
-            threads: rayon::current_num_threads(),
-            steps: clock.steps(),
-            block: clock.block(),
-            times,
-            peak_bytes: peak.bytes(),
-        };
-        print(&serde_json::to_string(&row)?)
     }
 }

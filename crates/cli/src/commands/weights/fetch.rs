@@ -18,9 +18,9 @@ pub struct Fetch {
     /// Names in `htl weights list`
     #[arg(required = true, value_name = "NAME")]
     names: Vec<String>,
-    /// The folder for the files
+    /// The folder for the files; if left out, where names of weights are looked up: HTL_WEIGHTS, or `weights`
     #[arg(long)]
-    out: PathBuf,
+    out: Option<PathBuf>,
 }
 
 impl Fetch {
@@ -28,10 +28,11 @@ impl Fetch {
         // A misspelt name is told before anything is fetched.
         let rows = self.names.iter().map(|name| weights::published(name));
         let rows = rows.collect::<Result<Vec<&Published>, _>>()?;
-        let _alone = held(&self.out)?;
+        let out = self.out.unwrap_or_else(super::folder);
+        let _alone = held(&out)?;
         for row in rows {
-            let sha256 = fetch_one(row, &self.out)?;
-            print(&format!("{sha256}  {}", self.out.join(row.file).display()))?;
+            let sha256 = fetch_one(row, &out)?;
+            print(&format!("{sha256}  {}", out.join(row.file).display()))?;
         }
         Ok(())
     }

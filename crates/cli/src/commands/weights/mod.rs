@@ -6,9 +6,21 @@ mod import;
 mod list;
 mod verify;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use htl_models::weights::locate;
+
+/// Where weights are kept: the folder that HTL_WEIGHTS names, or `weights` where we stand.
+fn folder() -> PathBuf {
+    std::env::var_os("HTL_WEIGHTS").map_or_else(|| "weights".into(), PathBuf::from)
+}
+
+/// The file of weights that is meant, a path or a name of `htl weights list`.
+pub fn located(named: &Path) -> anyhow::Result<PathBuf> {
+    Ok(locate(named, &folder())?)
+}
 
 /// `htl weights`.
 #[derive(Subcommand)]
