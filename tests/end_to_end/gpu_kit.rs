@@ -63,7 +63,12 @@ fn a_kit_for_the_cpu_runs_all_parts() {
     command
         .env("OUT", &out)
         .env("WORK", folder.path().join("work"))
-        .envs([("DEVICE", "cpu"), ("LIMIT", "300"), ("CASES", "4:f32 4:bf16")])
+        .envs([
+            ("DEVICE", "cpu"),
+            ("LIMIT", "300"),
+            ("CASES", "4:f32 4:bf16 mobilenet-v2:f32"),
+        ])
+        .envs([("JOB", "4:f32"), ("JOB_BATCH", "1"), ("JOB_SIZE", "16")])
         .envs([("BATCH", "1"), ("SIZE", "16"), ("STEPS", "2"), ("ROUNDS", "1")])
         .envs([("PROFILE", "tiny"), ("ONLY", "supervised")])
         .env("DATA", root().join("data-manifest/embedded"));
@@ -81,9 +86,12 @@ fn a_kit_for_the_cpu_runs_all_parts() {
         "agreement of trainings and predictions: passed",
         "bench: passed",
         "| 4 | f32 | ",
+        "| mobilenet-v2 | f32 | ",
         "| block-3-4-at16 | ",
         "Fed by its batch pipeline, width 4 in f32: ",
         "skipped on cpu: tf32 and bf16",
+        "jobs: passed",
+        "| 4 | no | ",
         "isic2018: passed",
     ] {
         assert!(summary.contains(line), "no `{line}` in\n{summary}");
@@ -118,7 +126,12 @@ fn steps_are_compared_with_pytorchs() {
     let part = r#"{"name": "block", "forward_ms": 0.5, "forward_floor_ms": 0.25, "backward_ms": 1.0, "backward_floor_ms": 0.5}"#;
     let parts =
         format!(r#"{{"copy_gbs": 4000, "product_gflops": 5e5, "ms": 1.5, "floor_ms": 0.75, "operations": [{part}]}}"#);
-    let htl = program(place, "htl", r#"echo '{"ms_per_step": 2.0, "peak_bytes": 1073741824}'"#);
+    let answer = r#"echo '{"ms_per_step": 2.0, "peak_bytes": 1073741824}'"#;
+    let htl = program(
+        place,
+        "htl",
+        &format!("echo \"$@\" >> {}/asked\n{answer}", place.display()),
+    );
     let more = format!(
         "case $* in\n*end-to-end) echo '{{\"ms_per_step\": 2.0, \"end_to_end\": {{\"ms_per_step\": 2.1, \"over_step_alone\": 1.05}}}}';;\n\
          *by-operation) echo '{{\"ms_per_step\": 2.0, \"by_operation\": {parts}}}';;\nesac"
@@ -133,7 +146,9 @@ fn steps_are_compared_with_pytorchs() {
         \x20   if word == '--layout':\n\
         \x20       ms = 3.0 if compiled else {'default': 6.0, 'channels_last': 5.0}[words[at + 1]]\n\
         \x20       print(json.dumps({'layout': words[at + 1], 'compile': compiled, 'ms_per_step': ms, 'peak_bytes': 1610612736}))\n";
-    must(fs::write(place.join("unet.py"), peer));
+    for twin in ["unet.py", "segmentation_models.py"] {
+        must(fs::write(place.join(twin), peer));
+    }
     let measured = |seconds: &str| {
         let mut command = script("bench.py");
         command
@@ -144,7 +159,8 @@ fn steps_are_compared_with_pytorchs() {
             .arg(&tool)
             .arg("--peers")
             .arg(place)
-            .args(["--device", "cuda", "--cases", "32:bf16", "32:tf32", "--batch", "4"])
+            .args(["--device", "cuda", "--cases", "32:bf16", "resnet18:bf16", "32:tf32"])
+            .args(["--batch", "4"])
             .args(["--size", "64", "--steps", "10", "--rounds", "2", "--seconds", seconds])
             .arg("--out")
             .arg(place.join("bench.json"))
@@ -164,7 +180,10 @@ fn steps_are_compared_with_pytorchs() {
     // A mode that fails is named once and not tried again; ours stands alone then.
     let notes = report["notes"].to_string();
     assert_eq!(notes.matches("no tf32 today").count(), 3, "{notes}");
-    assert!(report["cases"][1]["ratio"].is_null(), "{report}");
+    assert_eq!(report["cases"][1]["network"], "resnet18");
+    assert_eq!(report["cases"][1]["ratio"], 1.5);
+    assert!(read(&place.join("asked")).contains("train-step --encoder resnet18 --batch 4"));
+    assert!(report["cases"][2]["ratio"].is_null(), "{report}");
     let table = read(&place.join("bench.md"));
     let row = "| 32 | bf16 | 2.00 | 2000 | 5.00 | 3.00 | 1.50 (1.50 to 1.50) | channels_last, compiled (default) | 1.00 | 1.50 |";
     assert!(table.contains(row), "{table}");
@@ -181,6 +200,57 @@ fn steps_are_compared_with_pytorchs() {
     // Too little time for anything: that is no result, and what was left out is said.
     assert!(!measured("1").status.success());
     assert!(read(&place.join("bench.md")).contains("left out for want of time"));
+}
+
+/// A stand-in for a GPU that several share, and for MPS: what stands in the table, and that the daemon is told to end.
+#[test]
+fn trainings_at_one_time_are_counted() {
+    if !python() {
+        return;
+    }
+    let folder = must(tempfile::tempdir());
+    let place = folder.path();
+    let answer = "[ -n \"$CUDA_MPS_PIPE_DIRECTORY\" ] && ms=2.0 || ms=4.0\necho \"{\\\"ms_per_step\\\": $ms}\"";
+    let htl = program(place, "htl", answer);
+    let told = format!("if [ \"$1\" != -d ]; then cat > {}/told; fi", place.display());
+    program(place, "nvidia-cuda-mps-control", &told);
+    let path = std::env::var("PATH").unwrap_or_default();
+    let mut command = script("jobs.py");
+    command
+        .env("PATH", format!("{}:{path}", place.display()))
+        .arg("--htl")
+        .arg(htl)
+        .args([
+            "--case",
+            "24:bf16",
+            "--batch",
+            "32",
+            "--size",
+            "192",
+            "--steps",
+            "5",
+            "--seconds",
+            "60",
+        ])
+        .arg("--out")
+        .arg(place.join("jobs.json"))
+        .arg("--table")
+        .arg(place.join("jobs.md"));
+    succeeds(&run(&mut command));
+    let table = read(&place.join("jobs.md"));
+    for row in [
+        "| 1 | no | 4.00 to 4.00 | 8000 | 1.00 |",
+        "| 4 | no | 4.00 to 4.00 | 32000 | 4.00 |",
+        "| 4 | yes | 2.00 to 2.00 | 64000 | 8.00 |",
+    ] {
+        assert!(table.contains(row), "no `{row}` in\n{table}");
+    }
+    assert_eq!(read(&place.join("told")), "quit\n");
+    // One that fails is named, and nothing is made of it.
+    program(place, "htl", "echo 'no memory left' >&2; exit 1");
+    let output = run(&mut command);
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stdout).contains("no memory left"));
 }
 
 /// The comparison of commands accepts what is equal and finds what is not.

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Times a training step of the reference U-Net, `htl bench train-step` and `unet.py` of PyTorch in turn, as long as time allows.
+"""Times a training step of U-Nets, `htl bench train-step` and PyTorch's twins (`unet.py`, `segmentation_models.py`) in turn, as long
+as time allows.
 
-Every measurement is a process of its own. Round by round each case (a width and the numbers computed in) is measured with
+Every measurement is a process of its own. Round by round each case (a network and the numbers computed in) is measured with
 htl and with PyTorch's eager modes; after the first round come steps fed by the batch pipeline and a step's operations one by
 one (both by htl-bench), in the numbers named last, and PyTorch's compiled modes. The JSON is written after each measurement.
 """
@@ -26,8 +27,9 @@ def arguments():
     parser.add_argument("--htl", required=True)
     parser.add_argument("--bench", required=True, help="the program htl-bench")
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--peers", required=True, help="the folder of unet.py")
-    parser.add_argument("--cases", nargs="+", required=True, metavar="WIDTH:NUMBERS")
+    parser.add_argument("--peers", required=True, help="the folder of the twins")
+    parser.add_argument("--cases", nargs="+", required=True, metavar="NETWORK:NUMBERS",
+                        help="the width of the reference U-Net, or an encoder by htl's name under a decoder of width 16")
     for name in ("batch", "size", "steps", "rounds"):
         parser.add_argument(f"--{name}", type=int, required=True)
     parser.add_argument("--seconds", type=float, required=True)
@@ -43,7 +45,8 @@ def jobs(cases, rounds, peer):
         for case in cases:
             order += [(case, number, "htl")] + [(case, number, "eager")] * peer
         if number == 1:
-            order += [(case, number, kind) for kind in ("fed", "parts") for case in cases if case[1] == cases[-1][1]]
+            order += [(case, number, kind) for kind in ("fed", "parts") for case in cases
+                      if case[1] == cases[-1][1] and case[0].isdigit()]
         # What compiles takes longest, and counts most where a GPU waits least.
         compiled = {1: ["default"], 2: ["default", "reduce-overhead"]}.get(number, [])
         for kind in compiled * peer:
@@ -53,14 +56,17 @@ def jobs(cases, rounds, peer):
 
 
 def command(a, case, kind):
-    width, numbers = case
-    sizes = ["--batch", a.batch, "--size", a.size, "--width", width, "--steps", a.steps, "--dtype", numbers]
+    network, numbers = case
+    plain = network.isdigit()
+    encoder = [] if plain else ["--encoder", network]
+    sizes = ["--batch", a.batch, "--size", a.size, "--width", network if plain else 16, "--steps", a.steps, "--dtype", numbers]
     if kind == "htl":
-        line = [a.htl, "--device", a.device, "bench", "train-step", *sizes]
+        line = [a.htl, "--device", a.device, "bench", "train-step", *encoder, *sizes]
     elif kind in EXTRA:
         line = [a.bench, "--device", a.device, "train-step", *sizes, EXTRA[kind]]
     else:
-        line = [sys.executable, os.path.join(a.peers, "unet.py"), "--device", a.device, *sizes]
+        twin = "unet.py" if plain else "segmentation_models.py"
+        line = [sys.executable, os.path.join(a.peers, twin), "--device", a.device, *encoder, *sizes]
         # Compiled code is fastest with channels last, as tensor cores want them.
         layouts = LAYOUTS if kind == "eager" else ["channels_last"]
         line += [word for layout in layouts for word in ("--layout", layout)]
@@ -96,7 +102,7 @@ def summary(case, rows):
         rounds[who(row), row["round"]].append(row["printed"]["ms_per_step"])
     middle = {name: median(values) for name, values in times.items()}
     peers = sorted((name for name in middle if name != "htl"), key=middle.get)
-    found = {"width": case[0], "dtype": case[1], "ms_per_step": middle, "measurements": {n: len(v) for n, v in times.items()}}
+    found = {"network": case[0], "dtype": case[1], "ms_per_step": middle, "measurements": {n: len(v) for n, v in times.items()}}
     found["peak_bytes"] = {name: median(v) if None not in v else None for name, v in memory.items()}
     if "htl" in middle and peers:
         fastest = peers[0]
@@ -115,10 +121,10 @@ def table(a, report):
 
     lines = [
         "",
-        f"U-Net, {a.batch} images of {a.size} x {a.size}, {a.device}; median ms per step; a ratio is PyTorch's fastest over htl's,"
+        f"U-Nets (a number: the reference, of that width), {a.batch} images of {a.size} x {a.size}, {a.device}; median ms per step; a ratio is PyTorch's fastest over htl's,"
         " its range over rounds behind it.",
         "",
-        "| width | numbers | htl | images/s | PyTorch eager | compiled | ratio | fastest mode | htl GiB | PyTorch GiB |",
+        "| network | numbers | htl | images/s | PyTorch eager | compiled | ratio | fastest mode | htl GiB | PyTorch GiB |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in report["cases"]:
@@ -129,7 +135,7 @@ def table(a, report):
         if "ratio" in row:
             ratio = f"{row['ratio']:.2f} ({row['ratio_rounds'][0]:.2f} to {row['ratio_rounds'][1]:.2f})"
         gib = [memory.get(name) and memory[name] / 2**30 for name in ("htl", row.get("fastest_peer"))]
-        cells = [row["width"], row["dtype"], number(ours, ".2f"), number(ours and a.batch / ours * 1e3, ".0f")]
+        cells = [row["network"], row["dtype"], number(ours, ".2f"), number(ours and a.batch / ours * 1e3, ".0f")]
         cells += [number(least("eager"), ".2f"), number(least("compiled"), ".2f"), ratio, row.get("fastest_peer", "-")]
         cells += [number(value, ".2f") for value in gib]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
@@ -165,7 +171,7 @@ def parts(found):
 def main():
     a = arguments()
     end = time.monotonic() + a.seconds
-    cases = [(int(width), numbers) for width, numbers in (case.split(":") for case in a.cases)]
+    cases = [tuple(case.split(":")) for case in a.cases]
     report = {"device": a.device, "batch": a.batch, "size": a.size, "steps": a.steps, "cases": [], "fed": [], "operations": [],
               "notes": [], "rows": []}
     if a.device != "cuda" and any(numbers != "f32" for _, numbers in cases):
@@ -191,7 +197,7 @@ def main():
         took[kind] = time.monotonic() - start
         if why:
             broken.add((case, kind))
-            report["notes"].append(f"FAILED: {kind}, width {case[0]}, {case[1]}: {why}")
+            report["notes"].append(f"FAILED: {kind}, {case[0]}, {case[1]}: {why}")
         for one in printed:
             if kind == "fed":
                 report["fed"].append({"case": case, **one["end_to_end"]})

@@ -2,10 +2,11 @@
 # What a machine with a GPU is asked, of a kit that `cargo xtask gpu-kit` made: bash, Python and, for CUDA, the driver are
 # enough there; no Rust and no network.
 #
-#   ./run.sh [agreement | bench | isic2018 | campaign | all]
+#   ./run.sh [agreement | bench | jobs | isic2018 | campaign | all]
 #
 #   agreement   operations, a training and predictions on the GPU against the CPU
-#   bench       a training step beside PyTorch's, where this Python has it, and its operations one by one
+#   bench       training steps beside PyTorch's, where this Python has it, and operations one by one; what matters first first
+#   jobs        images a second of one, two and four trainings at one time
 #   isic2018    as much of `htl reproduce --profile isic2018` as the time allows; where it stopped, the same command goes on
 #   campaign    campaigns of docs/campaigns, side by side, as far as the time allows; not part of all
 #   all         one after the other (left out: all)
@@ -17,14 +18,15 @@
 #   PYTHON  python3; the folders of its packages `nvidia` are where CUDA's libraries are looked for
 #   WORK    folder to unpack and compute in; kept, so that a second call goes on: /tmp/htl-gpu-kit
 #   HTL, HTL_BENCH, AGREEMENT, DATA, EMBEDDED, PEERS   what the kit has in it
-#   CASES, BATCH, SIZE, STEPS, ROUNDS              of bench: 32:f32 32:tf32 ... (width:numbers), 16, 256, 40, 3
+#   CASES, BATCH, SIZE, STEPS, ROUNDS   of bench: 32:bf16 resnet18:bf16 ... (width or encoder:numbers), 16, 256, 40, 3
+#   JOB, JOB_BATCH, JOB_SIZE            of jobs: 24:bf16, 32, 192 (f32 on the CPU); its steps are those of bench
 #   PROFILE, ONLY, SEEDS, PRECISION                of isic2018: isic2018, supervised, 1, f32
 #   CAMPAIGNS   of campaign, each file:device:jobs:side:options, the last as of `htl campaign`: size:$DEVICE:4:192:
 set -u
 part=${1:-all}
 case $part in
-  agreement | bench | isic2018 | campaign | all) ;;
-  *) echo "unknown part '$part': choose agreement, bench, isic2018, campaign or all" >&2; exit 2 ;;
+  agreement | bench | jobs | isic2018 | campaign | all) ;;
+  *) echo "unknown part '$part': choose agreement, bench, jobs, isic2018, campaign or all" >&2; exit 2 ;;
 esac
 
 kit=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -125,12 +127,22 @@ agreement() {
 
 bench() {
   local seconds
-  seconds=$(budget 40)
+  seconds=$(budget 35)
   timeout -k 5 $((seconds + 20)) "$PYTHON" "$kit/bench.py" --htl "$HTL" --bench "$HTL_BENCH" --device "$DEVICE" --peers "$PEERS" \
-    --cases ${CASES:-32:f32 32:tf32 32:bf16 64:f32 64:tf32 64:bf16} --batch "${BATCH:-16}" --size "${SIZE:-256}" \
+    --cases ${CASES:-32:bf16 resnet18:bf16 efficientnet-lite0:bf16 32:f32 64:bf16 32:tf32 resnet18:f32 64:f32} --batch "${BATCH:-16}" --size "${SIZE:-256}" \
     --steps "${STEPS:-40}" --rounds "${ROUNDS:-3}" --seconds "$seconds" --out "$OUT/bench.json" --table "$WORK/bench.md"
   outcome bench $? bench.json
   [ -f "$WORK/bench.md" ] && cat "$WORK/bench.md" >> "$summary"
+}
+
+jobs() {
+  local numbers=bf16
+  [ "$DEVICE" = cpu ] && numbers=f32
+  timeout -k 5 "$(($(budget 12) + 20))" "$PYTHON" "$kit/jobs.py" --htl "$HTL" --device "$DEVICE" --case "${JOB:-24:$numbers}" \
+    --batch "${JOB_BATCH:-32}" --size "${JOB_SIZE:-192}" --steps "${STEPS:-40}" --seconds "$(budget 12)" \
+    --out "$OUT/jobs.json" --table "$WORK/jobs.md"
+  outcome jobs $? jobs.json
+  [ -f "$WORK/jobs.md" ] && cat "$WORK/jobs.md" >> "$summary"
 }
 
 isic2018() {
@@ -180,6 +192,7 @@ campaign() {
 if [ "$part" = all ]; then
   agreement
   bench
+  jobs
   isic2018
 else
   "$part"

@@ -43,8 +43,17 @@ const SPLITS: &str = "data-manifest/development.csv";
 const CAMPAIGNS: &str = "docs/campaigns";
 
 /// Files of the repository that are the kit's own.
-const SCRIPTS: [&str; 3] = ["tests/gpu/run.sh", "tests/gpu/bench.py", "tests/gpu/agree.py"];
-const PEERS: [&str; 2] = ["tests/peers/training_step.py", "tests/peers/unet.py"];
+const SCRIPTS: [&str; 4] = [
+    "tests/gpu/run.sh",
+    "tests/gpu/bench.py",
+    "tests/gpu/jobs.py",
+    "tests/gpu/agree.py",
+];
+const PEERS: [&str; 3] = [
+    "tests/peers/training_step.py",
+    "tests/peers/unet.py",
+    "tests/peers/segmentation_models.py",
+];
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {

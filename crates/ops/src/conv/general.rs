@@ -169,6 +169,9 @@ pub(super) fn backward_input<T: Real>(g: &Geometry, dy: &[T], weight: &[T], dx: 
 pub(super) fn backward_weight<T: Real>(g: &Geometry, x: &[T], dy: &[T], dw: &mut [T]) {
     let s = sizes(g);
     let per_image = g.w_len();
+    if g.p.groups == 1 && per_image > s.k * s.area {
+        return backward_many_weights(g, &s, x, dy, dw);
+    }
     // One partial gradient per image, added in image order: the same bits for any number of threads.
     let mut partial = Buffer::<T>::stale(g.batch * per_image);
     parallel::chunks(&mut partial, s.cog * s.k, |i, out| {
@@ -198,4 +201,23 @@ pub(super) fn backward_weight<T: Real>(g: &Geometry, x: &[T], dy: &[T], dw: &mut
     for image in partial[per_image..].chunks(per_image) {
         dw.iter_mut().zip(image).for_each(|(a, &b)| *a += b);
     }
+}
+
+/// Output channels of a task.
+const ROWS: usize = 32;
+
+/// The same where there are more weights than unfolded positions: all images are unfolded, and there is one gradient.
+fn backward_many_weights<T: Real>(g: &Geometry, s: &Sizes, x: &[T], dy: &[T], dw: &mut [T]) {
+    let mut columns = Buffer::<T>::stale(g.batch * s.k * s.area);
+    parallel::chunks(&mut columns, s.k * s.area, |i, columns| {
+        unfold(g, s.cig, &x[i * s.in_group..][..s.in_group], columns);
+    });
+    parallel::chunks(dw, ROWS * s.k, |task, out| {
+        let rows = out.len() / s.k;
+        for (image, columns) in columns.chunks_exact(s.k * s.area).enumerate() {
+            let grad = &dy[image * s.out_group + task * ROWS * s.area..][..rows * s.area];
+            let columns = (columns, [1, s.area]);
+            matmul([rows, s.k, s.area], out, image > 0, (grad, [s.area, 1]), columns);
+        }
+    });
 }
