@@ -91,6 +91,47 @@ fn signals_save_the_state_and_ask_to_be_run_again() {
     }
 }
 
+/// Several seeds in one call are single trainings, each in its folder; a second call finds them done.
+#[test]
+fn seeds_are_single_trainings() {
+    let place = tempfile::tempdir().unwrap();
+    let root = place.path();
+    data_folder(&root.join("data"));
+    let data = root.join("data");
+    let config = format!(
+        "setting = \"supervised\"\ndata = {data:?}\nsize = 16\nwidth = 2\nbatch = 2\nimage_steps = 40\nseed = 3\n"
+    );
+    fs::write(root.join("config.toml"), config).unwrap();
+    let call = |out: &str, more: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_htl"))
+            .args(["--device", "cpu", "train", "--config"])
+            .arg(root.join("config.toml"))
+            .arg("--out")
+            .arg(root.join(out))
+            .args(more)
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), said)
+    };
+    assert_eq!(call("alone", &[]).0, Some(0));
+    let (code, said) = call("several", &["--seeds", "2..4"]);
+    assert_eq!(code, Some(0), "{said}");
+    for seed in ["seed-2", "seed-3"] {
+        assert!(said.contains(&format!("{seed}/checkpoint.safetensors")), "{said}");
+    }
+    let checkpoint = |folder: &str| fs::read(root.join(folder).join("checkpoint.safetensors")).unwrap();
+    assert!(checkpoint("alone") == checkpoint("several/seed-3"));
+    assert!(checkpoint("several/seed-2") != checkpoint("several/seed-3"));
+    let (code, said) = call("several", &["--seeds", "2..4"]);
+    assert!(
+        code == Some(0) && said.matches("nothing trained").count() == 2,
+        "{said}"
+    );
+    let (code, said) = call("several", &["--seeds", "4..4"]);
+    assert!(code == Some(2) && said.contains("such as 0..4"), "{said}");
+}
+
 /// Of two trainings into one folder the second is refused, and says so; the first ends as if it had been alone. What a killed
 /// one held is free at once.
 #[test]

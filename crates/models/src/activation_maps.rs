@@ -183,3 +183,91 @@ fn largest(row: &[f64]) -> usize {
     let better = |best: usize, (class, logit): (usize, &f64)| if *logit > row[best] { class } else { best };
     row.iter().enumerate().fold(0, better)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Architecture, Part};
+
+    fn classifier(encoder: Part) -> Network {
+        let architecture = Architecture::classifier(encoder, 3).unwrap();
+        Network::build_with_dtype(&architecture, 5, DType::F64, &Device::Cpu).unwrap()
+    }
+
+    fn images(height: usize, width: usize) -> Tensor {
+        let wave = |i: usize| (i as f64 * 0.013).sin() + (i as f64 * 0.71).cos();
+        let values: Vec<f64> = (0..2 * 3 * height * width).map(wave).collect();
+        Tensor::from_vec(values, (2, 3, height, width), &Device::Cpu).unwrap()
+    }
+
+    fn near(a: &Tensor, b: &Tensor, tolerance: f64) {
+        assert_eq!(a.dims(), b.dims());
+        let most = (a - b).unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap();
+        let most = most.to_scalar::<f64>().unwrap();
+        assert!(most < tolerance, "{most}");
+    }
+
+    /// Behind the last maps is a mean and a linear layer: gradients are weights over positions, and Grad-CAM is the class activation
+    /// map without what is below 0.
+    #[test]
+    fn grad_cam_of_the_last_maps_is_the_class_activation_map() {
+        for (encoder, stride, size) in [
+            (Part::new("plain").with("width", 2), 8, [24, 16]),
+            (Part::new("mobilenet-v2"), 32, [40, 64]),
+        ] {
+            let (network, images) = (classifier(encoder), images(size[0], size[1]));
+            for class in 0..3 {
+                let found = network.grad_cam(&images, ClassChoice::Class(class), stride).unwrap();
+                let maps = network.class_activation_maps(&images).unwrap();
+                let maps = maps.narrow(1, class, 1).unwrap().contiguous().unwrap().relu().unwrap();
+                near(&found, &network.as_localization(&maps, &images).unwrap(), 1e-9);
+            }
+        }
+    }
+
+    /// Elsewhere the weight of a channel is what the logit gains where all of the channel rises, by differences.
+    #[test]
+    fn grad_cam_of_other_maps_weighs_channels_by_what_they_do() {
+        let (network, images) = (classifier(Part::new("plain").with("width", 2)), images(16, 16));
+        let graph = network.graph();
+        let nodes = &graph.nodes()[..graph.deepest().node()];
+        let level = nodes
+            .iter()
+            .rev()
+            .map(|node| node.value)
+            .find(|value| value.stride == 4);
+        let level = level.unwrap();
+        let maps = network.values(&images, &[level], Mode::Evaluate).unwrap().remove(0);
+        let (classes, _) = network.linear().unwrap();
+        let logit = |maps: &Tensor| {
+            let logits = network
+                .values_from(&images, (level, maps), &[classes])
+                .unwrap()
+                .remove(0);
+            logits.narrow(1, 1, 1).unwrap()
+        };
+        let (_, channels, height, width) = maps.dims4().unwrap();
+        let mut sum = maps.zeros_like().unwrap().narrow(1, 0, 1).unwrap();
+        for channel in 0..channels {
+            let one: Vec<f64> = (0..channels)
+                .map(|c| f64::from(u8::from(c == channel)) * 1e-5)
+                .collect();
+            let step = Tensor::from_vec(one, (1, channels, 1, 1), &Device::Cpu).unwrap();
+            let [up, down] = [maps.broadcast_add(&step), maps.broadcast_sub(&step)].map(|maps| logit(&maps.unwrap()));
+            let weight = ((up - down).unwrap() / (2e-5 * (height * width) as f64)).unwrap();
+            let weight = weight.reshape((2, 1, 1, 1)).unwrap();
+            sum = (sum + maps.narrow(1, channel, 1).unwrap().broadcast_mul(&weight).unwrap()).unwrap();
+        }
+        let expected = network.as_localization(&sum.relu().unwrap(), &images).unwrap();
+        near(
+            &network.grad_cam(&images, ClassChoice::Class(1), 4).unwrap(),
+            &expected,
+            1e-6,
+        );
+        let message = network
+            .grad_cam(&images, ClassChoice::Class(1), 3)
+            .unwrap_err()
+            .to_string();
+        assert!(message.contains("no maps of stride 3"), "{message}");
+    }
+}

@@ -1,8 +1,13 @@
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
-use anyhow::Context;
-use candle_core::Device;
+use anyhow::{Context, bail};
+use candle_core::{Device, DeviceLocation};
 use clap::Args;
+use htl_device::Choice;
 use htl_trainers::{
     Outcome, StopFlag, TrainConfig, TrainError,
     observe::{EpochLog, Observer, Observers, Started, TensorBoard},
@@ -25,6 +30,12 @@ pub struct Train {
     /// The folder for checkpoint, state and history; an unfinished training there is resumed
     #[arg(long, required_unless_present = "print_config")]
     out: Option<PathBuf>,
+    /// Trains with each of these seeds, into `seed-A` and so on below --out; 0..4 are 0, 1, 2 and 3
+    ///
+    /// On a GPU of NVIDIA's all at one time, in this process, each on a stream of its own; elsewhere one after the other. The results are those
+    /// of single trainings.
+    #[arg(long, value_name = "A..B", value_parser = seeds, conflicts_with = "print_config")]
+    seeds: Option<Range<u64>>,
     /// Prints the configuration with every key explained, and trains nothing; without --config, that of the defaults
     #[arg(long)]
     print_config: bool,
@@ -48,6 +59,19 @@ fn after_help() -> String {
         + &choices::list("Forms of attention (`attention.form`):", forms)
         + "Ctrl-C, SIGTERM and SIGUSR1 end the training at its next step: it saves its state and exits with 75. The same\n\
            command continues it, with the same result as without the interruption."
+}
+
+/// The seeds from one number to before another.
+fn seeds(text: &str) -> Result<Range<u64>, String> {
+    let ends = text
+        .split_once("..")
+        .and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+    match ends {
+        Some((first, end)) if first < end && end - first <= 1000 => Ok(first..end),
+        _ => Err(format!(
+            "`{text}` is not two numbers such as 0..4, the second larger by 1 to 1000"
+        )),
+    }
 }
 
 /// Says where a training goes on that was interrupted.
@@ -79,25 +103,70 @@ impl Train {
             }
         };
         config.network.pretrained = config.network.pretrained.as_deref().map(located).transpose()?;
-        let config = config.check()?;
         let stop = StopFlag::default();
         raise_on_signals(&stop.shared()).context("cannot install signal handlers")?;
-        let progress = Progress::new("train");
-        let log = progress.is_hidden().then(|| EpochLog::new(std::io::stderr()));
-        let mut observers = Observers::new().with(Continued).with(progress);
-        if let Some(log) = log {
-            observers = observers.with(log);
+        let training = Training {
+            config,
+            tensorboard: self.tensorboard,
+            stop,
+        };
+        let told = match self.seeds {
+            Some(seeds) => training.with_seeds(seeds, device, &out)?,
+            None => {
+                let progress = Progress::new("train");
+                let log = progress.is_hidden().then(|| EpochLog::new(std::io::stderr()));
+                let mut observers = Observers::new().with(Continued).with(progress);
+                if let Some(log) = log {
+                    observers = observers.with(log);
+                }
+                vec![training.run(None, device, &out, observers)?]
+            }
+        };
+        for told in &told {
+            match told {
+                Told::Finished(line) => print(line)?,
+                Told::Stopped(line) => eprintln!("{line}"),
+            }
         }
-        if let Some(folder) = self.tensorboard {
+        match told.iter().any(|told| matches!(told, Told::Stopped(_))) {
+            true => Ok(ExitCode::from(TRY_AGAIN)),
+            false => Ok(ExitCode::SUCCESS),
+        }
+    }
+}
+
+/// What there is to say of a training at its end.
+enum Told {
+    Finished(String),
+    Stopped(String),
+}
+
+/// One configuration.
+struct Training {
+    config: TrainConfig,
+    tensorboard: Option<PathBuf>,
+    stop: StopFlag,
+}
+
+impl Training {
+    /// Trains, with this seed in the place of the configuration's if there is one.
+    fn run(&self, seed: Option<u64>, device: &Device, out: &Path, observers: Observers) -> anyhow::Result<Told> {
+        let mut config = self.config.clone();
+        config.seed = seed.unwrap_or(config.seed);
+        let config = config.check()?;
+        let mut observers = observers;
+        if let Some(folder) = &self.tensorboard {
             let setting = htl_trainers::settings().find(|setting| setting.key == config.setting);
             let measure = setting.map_or("quality", |setting| setting.validated_by);
+            let folder = seed.map_or_else(|| folder.clone(), |seed| folder.join(seed_folder(seed)));
             observers = observers.with(TensorBoard::new(folder, measure));
         }
-        let outcome = htl_trainers::train(&config, device, &out, &mut observers, &stop)?;
+        let outcome = htl_trainers::train(&config, device, out, &mut observers, &self.stop)?;
         match &outcome {
             Outcome::Stopped { step, steps } => {
-                eprintln!("stopped after step {step} of {steps}, state saved: run the same command to continue");
-                return Ok(ExitCode::from(TRY_AGAIN));
+                return Ok(Told::Stopped(format!(
+                    "stopped after step {step} of {steps}, state saved: run the same command to continue"
+                )));
             }
             Outcome::AlreadyFinished(_) => {
                 print(&format!(
@@ -111,12 +180,46 @@ impl Train {
             Some(quality) => format!("validation quality {quality:.4}"),
             None => "no validation image has a label that the setting may use, so its quality is not known".into(),
         };
-        print(&format!(
+        Ok(Told::Finished(format!(
             "{quality}, checkpoint {}",
             out.join(file::CHECKPOINT).display()
-        ))?;
-        Ok(ExitCode::SUCCESS)
+        )))
     }
+
+    /// Trains with each seed into a folder of its own.
+    fn with_seeds(&self, seeds: Range<u64>, device: &Device, out: &Path) -> anyhow::Result<Vec<Told>> {
+        let one = |seed: u64, device: &Device| {
+            let observers = Observers::new().with(Continued);
+            self.run(Some(seed), device, &out.join(seed_folder(seed)), observers)
+                .with_context(|| format!("seed {seed}"))
+        };
+        let DeviceLocation::Cuda { gpu_id } = device.location() else {
+            let mut told = Vec::new();
+            for seed in seeds {
+                told.push(one(seed, device)?);
+                if matches!(told.last(), Some(Told::Stopped(_))) {
+                    break;
+                }
+            }
+            return Ok(told);
+        };
+        std::thread::scope(|scope| {
+            // A device that is opened once more has a stream of its own.
+            let one = &one;
+            let train = |seed| scope.spawn(move || one(seed, &Choice::Cuda(gpu_id).open()?));
+            let running: Vec<_> = seeds.map(train).collect();
+            let ended = running.into_iter().map(|thread| match thread.join() {
+                Ok(told) => told,
+                Err(_) => bail!("a training ended in a panic; its message is above"),
+            });
+            ended.collect()
+        })
+    }
+}
+
+/// The folder of a seed's training.
+fn seed_folder(seed: u64) -> String {
+    format!("seed-{seed}")
 }
 
 #[cfg(test)]
@@ -137,6 +240,15 @@ mod tests {
         let settings = htl_trainers::settings().map(|setting| setting.about);
         let forms = htl_trainers::attention_forms().map(|(_, about)| about);
         assert!(settings.chain(forms).all(|about| help.contains(about)), "{help}");
+    }
+
+    #[test]
+    fn seeds_are_two_numbers() {
+        assert_eq!(seeds("0..4"), Ok(0..4));
+        assert_eq!(seeds("7..8"), Ok(7..8));
+        for wrong in ["4", "4..4", "5..4", "0..=4", "a..b", "..4", "0..1001"] {
+            assert!(seeds(wrong).unwrap_err().contains("such as 0..4"), "{wrong}");
+        }
     }
 
     /// What the experiment's rows say of a training, such as its setting and its form of attention, is known here.

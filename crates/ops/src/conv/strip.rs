@@ -92,7 +92,7 @@ impl Plan {
     /// The same with images side by side, where that makes whole rows of short ones and spares more than it costs; of so many
     /// images at a time.
     pub(super) fn beside(self, images: usize) -> Self {
-        // Few channels are convolved before they are put in order.
+        // With few channels the arithmetic costs less than putting images in order.
         if self.whole_rows() || self.window == 1 || self.cin < 24 {
             return self;
         }
