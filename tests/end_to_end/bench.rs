@@ -213,6 +213,34 @@ fn both_sides_are_compared_and_written_whole() {
     assert!(case["ratio"]["void"].is_boolean());
 }
 
+/// A Python that has PyTorch and not what a case needs besides.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_case_without_its_peer_is_measured_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = must(tempfile::tempdir());
+    let python = folder.path().join("python");
+    let script = "#!/bin/sh\ntest \"$1\" = -c && { echo 9.9; exit; }\necho 'no module named smp' >&2; exit 1\n";
+    must(std::fs::write(&python, script));
+    must(std::fs::set_permissions(
+        &python,
+        std::fs::Permissions::from_mode(0o755),
+    ));
+    let output = run(Command::new(htl_bench())
+        .args(["compare", "--only", "16x64", "--steps", "1", "--repeat", "2"])
+        .args(["--patience", "0", "--attempts", "1"])
+        .args(["--htl".as_ref(), htl().as_os_str()])
+        .args(["--python".as_ref(), python.as_os_str()]));
+    let report = json(&output);
+    assert!(
+        stderr(&output).contains("unet-16x64-w8: no peer"),
+        "{}",
+        stderr(&output)
+    );
+    positive(&report["cases"][0]["ours"]["ms_per_step"]);
+    assert!(report["cases"][0]["ratio"].is_null());
+}
+
 #[test]
 fn without_pytorch_ours_is_still_measured() {
     let output = run(Command::new(htl_bench())

@@ -68,7 +68,12 @@ fn a_kit_for_the_cpu_runs_all_parts() {
             ("LIMIT", "300"),
             ("CASES", "4:f32 4:bf16 mobilenet-v2:f32"),
         ])
-        .envs([("JOB", "4:f32"), ("JOB_BATCH", "1"), ("JOB_SIZE", "16")])
+        .envs([
+            ("JOB", "4:f32"),
+            ("JOB_BATCH", "1"),
+            ("JOB_SIZE", "16"),
+            ("JOB_STEPS", "2"),
+        ])
         .envs([("BATCH", "1"), ("SIZE", "16"), ("STEPS", "2"), ("ROUNDS", "1")])
         .envs([("PROFILE", "tiny"), ("ONLY", "supervised")])
         .env("DATA", root().join("data-manifest/embedded"));

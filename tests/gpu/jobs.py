@@ -3,7 +3,8 @@
 started at one time; the same once more under NVIDIA's MPS, where its daemon can be started.
 
 All processes of a row train for the same number of steps. Images a second are those of all processes at their median step, so
-that starting and compiling do not count.
+that starting and trying out algorithms do not count: there have to be steps enough for that to be little of the time. The JSON is written after
+each row.
 """
 import argparse
 import json
@@ -49,7 +50,10 @@ def together(a, count, environment, seconds):
         if process.returncode != 0:
             why = f"ended with {process.returncode}: {err.strip()[-400:]}"
             continue
-        printed.append(json.loads(out.splitlines()[-1]))
+        try:
+            printed.append(json.loads(out.splitlines()[-1]))
+        except (IndexError, ValueError):
+            why = f"printed {out[-200:]!r}"
     if why:
         return None, why
     steps = [row["ms_per_step"] for row in printed]
@@ -65,13 +69,21 @@ class Mps:
         self.control = shutil.which("nvidia-cuda-mps-control")
         self.runs = False
         if self.control:
-            done = subprocess.run([self.control, "-d"], env=self.environment, capture_output=True, timeout=20)
-            self.runs = done.returncode == 0
+            self.runs = self.call("-d")
         return self
+
+    def call(self, *words, told=None):
+        """Whether the control program does that. The daemon keeps what it is given for output, so that is nothing."""
+        nothing = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        try:
+            done = subprocess.run([self.control, *words], input=told, text=True, env=self.environment, timeout=10, **nothing)
+        except (OSError, subprocess.SubprocessError):
+            return False
+        return done.returncode == 0
 
     def __exit__(self, *_):
         if self.runs:
-            subprocess.run([self.control], input="quit\n", text=True, env=self.environment, capture_output=True, timeout=20)
+            self.call(told="quit\n")
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -88,6 +100,13 @@ def table(a, report):
     return "\n".join(lines + [""] + [f"- {note}" for note in report["notes"]]) + "\n"
 
 
+def written(a, report):
+    for path, text in ((a.out, json.dumps(report, indent=1) + "\n"), (a.table, table(a, report))):
+        with open(path + ".part", "w") as file:
+            file.write(text)
+        os.replace(path + ".part", path)
+
+
 def main():
     a = arguments()
     end = time.monotonic() + a.seconds
@@ -101,17 +120,19 @@ def main():
                 report["notes"].append(f"{count} processes{' under MPS' if mps else ''}: {why}")
             else:
                 report["rows"].append({"mps": mps, **row})
+            written(a, report)
 
     measure(COUNTS, False, dict(os.environ))
-    with Mps() as mps:
-        if mps.runs:
-            # One process has nobody to share with.
-            measure(COUNTS[1:], True, mps.environment)
-        else:
-            report["notes"].append("no MPS here")
-    for path, text in ((a.out, json.dumps(report, indent=1) + "\n"), (a.table, table(a, report))):
-        with open(path, "w") as file:
-            file.write(text)
+    if a.device == "cpu":
+        report["notes"].append("skipped on cpu: MPS")
+    else:
+        with Mps() as mps:
+            if mps.runs:
+                # One process has nobody to share with.
+                measure(COUNTS[1:], True, mps.environment)
+            else:
+                report["notes"].append("no MPS here")
+    written(a, report)
     print(table(a, report), end="")
     raise SystemExit(0 if report["rows"] else 1)
 

@@ -19,7 +19,7 @@
 #   WORK    folder to unpack and compute in; kept, so that a second call goes on: /tmp/htl-gpu-kit
 #   HTL, HTL_BENCH, AGREEMENT, DATA, EMBEDDED, PEERS   what the kit has in it
 #   CASES, BATCH, SIZE, STEPS, ROUNDS   of bench: 32:bf16 resnet18:bf16 ... (width or encoder:numbers), 16, 256, 40, 3
-#   JOB, JOB_BATCH, JOB_SIZE            of jobs: 24:bf16, 32, 192 (f32 on the CPU); its steps are those of bench
+#   JOB, JOB_BATCH, JOB_SIZE, JOB_STEPS   of jobs: 24:bf16 (f32 on the CPU), 32, 192, 600
 #   PROFILE, ONLY, SEEDS, PRECISION                of isic2018: isic2018, supervised, 1, f32
 #   CAMPAIGNS   of campaign, each file:device:jobs:side:options, the last as of `htl campaign`: size:$DEVICE:4:192:
 set -u
@@ -138,8 +138,9 @@ bench() {
 jobs() {
   local numbers=bf16
   [ "$DEVICE" = cpu ] && numbers=f32
+  rm -f "$WORK/jobs.md" "$OUT/jobs.json"
   timeout -k 5 "$(($(budget 12) + 20))" "$PYTHON" "$kit/jobs.py" --htl "$HTL" --device "$DEVICE" --case "${JOB:-24:$numbers}" \
-    --batch "${JOB_BATCH:-32}" --size "${JOB_SIZE:-192}" --steps "${STEPS:-40}" --seconds "$(budget 12)" \
+    --batch "${JOB_BATCH:-32}" --size "${JOB_SIZE:-192}" --steps "${JOB_STEPS:-600}" --seconds "$(budget 12)" \
     --out "$OUT/jobs.json" --table "$WORK/jobs.md"
   outcome jobs $? jobs.json
   [ -f "$WORK/jobs.md" ] && cat "$WORK/jobs.md" >> "$summary"

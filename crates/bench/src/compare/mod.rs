@@ -270,7 +270,7 @@ impl Bench<'_> {
             let mut threads = vec![self.cores, 1];
             threads.dedup();
             let ours = threads.into_iter().map(Contestant::Ours);
-            for contestant in ours.chain(modes.iter().copied().map(Contestant::Peer)) {
+            for contestant in ours.chain(modes.clone().into_iter().map(Contestant::Peer)) {
                 let command = match (contestant, &self.peer) {
                     (Contestant::Peer(mode), Some(peer)) => {
                         let mut command = peer.command(script, mode);
@@ -280,7 +280,16 @@ impl Bench<'_> {
                     (Contestant::Peer(_), None) => continue,
                     (Contestant::Ours(threads), _) => self.step(threads, case, &sizes),
                 };
-                let (printed, load) = self.measure(command)?;
+                let (printed, load) = match (contestant, self.measure(command)) {
+                    (_, Ok(measured)) => measured,
+                    (Contestant::Ours(_), Err(error)) => return Err(error),
+                    (Contestant::Peer(_), Err(error)) => {
+                        eprintln!("{}: no peer: {error:#}", case.name);
+                        modes.clear();
+                        all.retain(|one| matches!(one.contestant, Contestant::Ours(_)));
+                        break;
+                    }
+                };
                 let measurement = Measurement::new(contestant, round, printed, load)?;
                 eprintln!(
                     "{}, round {round}: {contestant}: {:.1} ms{}",

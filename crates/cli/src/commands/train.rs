@@ -110,35 +110,26 @@ impl Train {
             tensorboard: self.tensorboard,
             stop,
         };
-        let told = match self.seeds {
+        let end = match self.seeds {
             Some(seeds) => training.with_seeds(seeds, device, &out)?,
-            None => {
-                let progress = Progress::new("train");
-                let log = progress.is_hidden().then(|| EpochLog::new(std::io::stderr()));
-                let mut observers = Observers::new().with(Continued).with(progress);
-                if let Some(log) = log {
-                    observers = observers.with(log);
-                }
-                vec![training.run(None, device, &out, observers)?]
-            }
+            None => training.run(None, device, &out)?,
         };
-        for told in &told {
-            match told {
-                Told::Finished(line) => print(line)?,
-                Told::Stopped(line) => eprintln!("{line}"),
-            }
-        }
-        match told.iter().any(|told| matches!(told, Told::Stopped(_))) {
-            true => Ok(ExitCode::from(TRY_AGAIN)),
-            false => Ok(ExitCode::SUCCESS),
+        match end {
+            End::Finished => Ok(ExitCode::SUCCESS),
+            End::Stopped => Ok(ExitCode::from(TRY_AGAIN)),
         }
     }
 }
 
-/// What there is to say of a training at its end.
-enum Told {
-    Finished(String),
-    Stopped(String),
+/// Trainings that share a GPU at one time.
+const AT_ONE_TIME: usize = 8;
+
+/// How trainings ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Finished,
+    /// Before they were done, with their state saved.
+    Stopped,
 }
 
 /// One configuration.
@@ -149,12 +140,21 @@ struct Training {
 }
 
 impl Training {
-    /// Trains, with this seed in the place of the configuration's if there is one.
-    fn run(&self, seed: Option<u64>, device: &Device, out: &Path, observers: Observers) -> anyhow::Result<Told> {
+    /// Trains, with this seed in the place of the configuration's if there is one, and says how it ended.
+    fn run(&self, seed: Option<u64>, device: &Device, out: &Path) -> anyhow::Result<End> {
         let mut config = self.config.clone();
         config.seed = seed.unwrap_or(config.seed);
         let config = config.check()?;
-        let mut observers = observers;
+        let mut observers = Observers::new().with(Continued);
+        // Bars of trainings at one time would write over each other.
+        if seed.is_none() || !device.is_cuda() {
+            let progress = Progress::new(&seed.map_or_else(|| "train".to_owned(), seed_folder));
+            let log = progress.is_hidden().then(|| EpochLog::new(std::io::stderr()));
+            observers = observers.with(progress);
+            if let Some(log) = log {
+                observers = observers.with(log);
+            }
+        }
         if let Some(folder) = &self.tensorboard {
             let setting = htl_trainers::settings().find(|setting| setting.key == config.setting);
             let measure = setting.map_or("quality", |setting| setting.validated_by);
@@ -162,11 +162,11 @@ impl Training {
             observers = observers.with(TensorBoard::new(folder, measure));
         }
         let outcome = htl_trainers::train(&config, device, out, &mut observers, &self.stop)?;
+        let whose = seed.map_or_else(String::new, |seed| format!("seed {seed}: "));
         match &outcome {
             Outcome::Stopped { step, steps } => {
-                return Ok(Told::Stopped(format!(
-                    "stopped after step {step} of {steps}, state saved: run the same command to continue"
-                )));
+                eprintln!("{whose}stopped after step {step} of {steps}, state saved: run the same command to continue");
+                return Ok(End::Stopped);
             }
             Outcome::AlreadyFinished(_) => {
                 print(&format!(
@@ -180,40 +180,52 @@ impl Training {
             Some(quality) => format!("validation quality {quality:.4}"),
             None => "no validation image has a label that the setting may use, so its quality is not known".into(),
         };
-        Ok(Told::Finished(format!(
-            "{quality}, checkpoint {}",
+        print(&format!(
+            "{whose}{quality}, checkpoint {}",
             out.join(file::CHECKPOINT).display()
-        )))
+        ))?;
+        Ok(End::Finished)
     }
 
     /// Trains with each seed into a folder of its own.
-    fn with_seeds(&self, seeds: Range<u64>, device: &Device, out: &Path) -> anyhow::Result<Vec<Told>> {
+    fn with_seeds(&self, seeds: Range<u64>, device: &Device, out: &Path) -> anyhow::Result<End> {
         let one = |seed: u64, device: &Device| {
-            let observers = Observers::new().with(Continued);
-            self.run(Some(seed), device, &out.join(seed_folder(seed)), observers)
+            self.run(Some(seed), device, &out.join(seed_folder(seed)))
                 .with_context(|| format!("seed {seed}"))
         };
         let DeviceLocation::Cuda { gpu_id } = device.location() else {
-            let mut told = Vec::new();
             for seed in seeds {
-                told.push(one(seed, device)?);
-                if matches!(told.last(), Some(Told::Stopped(_))) {
-                    break;
+                if one(seed, device)? == End::Stopped {
+                    return Ok(End::Stopped);
                 }
             }
-            return Ok(told);
+            return Ok(End::Finished);
         };
-        std::thread::scope(|scope| {
+        let seeds: Vec<u64> = seeds.collect();
+        for seeds in seeds.chunks(AT_ONE_TIME) {
             // A device that is opened once more has a stream of its own.
-            let one = &one;
-            let train = |seed| scope.spawn(move || one(seed, &Choice::Cuda(gpu_id).open()?));
-            let running: Vec<_> = seeds.map(train).collect();
-            let ended = running.into_iter().map(|thread| match thread.join() {
-                Ok(told) => told,
-                Err(_) => bail!("a training ended in a panic; its message is above"),
-            });
-            ended.collect()
-        })
+            let devices = seeds.iter().map(|_| Choice::Cuda(gpu_id).open());
+            let devices = devices.collect::<Result<Vec<Device>, _>>()?;
+            let ends = std::thread::scope(|scope| {
+                let one = &one;
+                let running = seeds.iter().zip(&devices);
+                let running: Vec<_> = running
+                    .map(|(seed, device)| scope.spawn(move || one(*seed, device)))
+                    .collect();
+                let ends = running
+                    .into_iter()
+                    .zip(seeds)
+                    .map(|(thread, seed)| match thread.join() {
+                        Ok(end) => end,
+                        Err(_) => bail!("the training with seed {seed} ended in a panic; its message is above"),
+                    });
+                ends.collect::<anyhow::Result<Vec<End>>>()
+            })?;
+            if ends.contains(&End::Stopped) {
+                return Ok(End::Stopped);
+            }
+        }
+        Ok(End::Finished)
     }
 }
 

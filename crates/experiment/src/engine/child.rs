@@ -20,6 +20,9 @@ use crate::error::io;
 /// How long a child that was asked to end may take to save what it has.
 const GRACE: Duration = Duration::from_secs(60);
 
+/// Within which time a signal reaches all of a group.
+const AT_ONCE: Duration = Duration::from_secs(5);
+
 /// Exit code of a program that was told to end and saved its state: not done, but nothing is wrong.
 pub(super) const STOPPED: i32 = 75;
 
@@ -115,8 +118,13 @@ pub(super) fn run(
     if status.success() {
         return Ok(End::Finished);
     }
-    // A signal to the whole group may have reached the child before us.
-    if stopping.is_some() || wish() != Wish::GoOn || status.code() == Some(STOPPED) || told_to_end(status) {
+    // A signal to the whole group may have reached the child before us, and before the child listened to signals.
+    let told = || stopping.is_some() || wish() != Wish::GoOn;
+    let begin = Instant::now();
+    while asks_to_end(status) && !told() && begin.elapsed() < AT_ONCE {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    if told() || status.code() == Some(STOPPED) {
         return Ok(End::Stopped);
     }
     let tail = tail(&mut file, start).unwrap_or_default();
@@ -155,9 +163,9 @@ pub fn run_to_end(
     }
 }
 
-/// Whether a signal that asks for an end came before the child listened to such signals.
+/// Whether a signal ended it that asks for an end.
 #[cfg(unix)]
-fn told_to_end(status: ExitStatus) -> bool {
+fn asks_to_end(status: ExitStatus) -> bool {
     use rustix::process::Signal;
     use std::os::unix::process::ExitStatusExt;
     let signal = status.signal().and_then(Signal::from_named_raw);
@@ -166,7 +174,7 @@ fn told_to_end(status: ExitStatus) -> bool {
 
 /// Where there are no such signals.
 #[cfg(not(unix))]
-fn told_to_end(_: ExitStatus) -> bool {
+fn asks_to_end(_: ExitStatus) -> bool {
     false
 }
 
@@ -319,7 +327,7 @@ mod tests {
     }
 
     /// A child that is asked to end may save what it has; one that is dropped may not; one that says itself that it was
-    /// told to end is believed, and so is one that a signal ended before it could say so.
+    /// told to end is believed; so is a signal that came to the child before it came to us.
     #[test]
     fn children_end_as_they_are_told() {
         let folder = tempfile::tempdir().unwrap();
@@ -340,12 +348,23 @@ mod tests {
         assert!(!saved.exists());
         assert!(begin.elapsed() < Duration::from_secs(10));
         assert_eq!(shell("exit 75", go_on, |_, _| ()).unwrap(), End::Stopped);
+        // A signal that reaches the child first, and one that reaches nobody else.
         for signal in ["TERM", "INT", "USR1"] {
+            let begin = Instant::now();
+            let soon = || {
+                if begin.elapsed() > Duration::from_millis(300) {
+                    Wish::End
+                } else {
+                    Wish::GoOn
+                }
+            };
             assert_eq!(
-                shell(&format!("kill -{signal} $$"), go_on, |_, _| ()).unwrap(),
+                shell(&format!("kill -{signal} $$"), soon, |_, _| ()).unwrap(),
                 End::Stopped
             );
         }
+        let message = shell("kill -TERM $$", go_on, |_, _| ()).unwrap_err().to_string();
+        assert!(message.contains("SIGTERM"), "{message}");
         assert!(shell("kill -KILL $$", go_on, |_, _| ()).is_err());
     }
 

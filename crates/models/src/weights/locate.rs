@@ -10,12 +10,12 @@ use crate::ModelError;
 /// [`ModelError::UnknownPart`] for a word that is no such name, [`ModelError::NotFetched`] if its file is not there.
 pub fn locate(named: &Path, folder: &Path) -> Result<PathBuf, ModelError> {
     let word = named.to_str().filter(|word| !word.contains(['/', '\\', '.']));
-    let (Some(word), false) = (word, named.exists()) else {
+    let (Some(word), false) = (word, named.is_file()) else {
         return Ok(named.to_owned());
     };
     let row = published(word)?;
     let files = [folder.join(row.file), folder.join(format!("{word}.safetensors"))];
-    if let Some(found) = files.iter().find(|file| file.exists()) {
+    if let Some(found) = files.iter().find(|file| file.is_file()) {
         return Ok(found.clone());
     }
     let [fetched, imported] = files;

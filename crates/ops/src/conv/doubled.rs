@@ -6,7 +6,9 @@
 //! transposed convolutions, Shi et al., CVPR 2016.)
 
 use crate::buffer::Buffer;
-use crate::conv::direct::{self, FILL};
+use crate::conv::direct;
+#[cfg(target_arch = "x86_64")]
+use crate::conv::direct::FILL;
 use crate::conv::micro::Kernels;
 use crate::conv::strip::{Plan, Role};
 use crate::conv::{Geometry, backward_input, backward_weight, forward, pack};
@@ -163,9 +165,10 @@ impl Doubled {
     fn add_phases(&self, low: &[f32], weight: &[f32], y: &mut [f32]) {
         let (j, cout) = (&self.join, self.geometry.cout);
         // A block of output channels belongs to one phase.
-        let room = cout.next_multiple_of(Kernels::active().channels);
+        let plan = self.plan(Role::ToPhases, j.low, 4 * cout);
+        let room = cout.next_multiple_of(plan.kernels.channels);
+        let plan = Plan { cout: 4 * room, ..plan };
         let phased = phase_weights(weight, [cout, j.low], room);
-        let plan = self.plan(Role::ToPhases, j.low, 4 * room);
         let packed = pack::forward(&phased, [4 * room, j.low, 4], plan.kernels.channels);
         let area = j.h * j.w;
         let mut phases = Buffer::<f32>::stale(j.batch * 4 * room * area);
