@@ -348,8 +348,8 @@ mod tests {
         assert!(!saved.exists());
         assert!(begin.elapsed() < Duration::from_secs(10));
         assert_eq!(shell("exit 75", go_on, |_, _| ()).unwrap(), End::Stopped);
-        // A signal that reaches the child first, and one that reaches nobody else.
-        for signal in ["TERM", "INT", "USR1"] {
+        // A signal that reaches the child first, and one that reaches nobody else. (Not INT: what runs in the background ignores it.)
+        for signal in ["TERM", "USR1"] {
             let begin = Instant::now();
             let soon = || {
                 if begin.elapsed() > Duration::from_millis(300) {
