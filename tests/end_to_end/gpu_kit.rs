@@ -74,7 +74,7 @@ fn a_kit_for_the_cpu_runs_all_parts() {
             ("JOB_SIZE", "16"),
             ("JOB_STEPS", "2"),
         ])
-        .envs([("BATCH", "1"), ("SIZE", "16"), ("STEPS", "2"), ("ROUNDS", "1")])
+        .envs([("BATCH", "1"), ("SIZE", "32"), ("STEPS", "2"), ("ROUNDS", "1")])
         .envs([("PROFILE", "tiny"), ("ONLY", "supervised")])
         .env("DATA", root().join("data-manifest/embedded"));
     let output = run(&mut command);
@@ -92,7 +92,7 @@ fn a_kit_for_the_cpu_runs_all_parts() {
         "bench: passed",
         "| 4 | f32 | ",
         "| mobilenet-v2 | f32 | ",
-        "| block-3-4-at16 | ",
+        "| block-3-4-at32 | ",
         "Fed by its batch pipeline, width 4 in f32: ",
         "skipped on cpu: tf32 and bf16",
         "jobs: passed",
