@@ -52,6 +52,39 @@ fn campaign(text: &str, folder: &Path) -> Command {
     command
 }
 
+/// Weights of the command line are those that trainings begin with; a form may do without.
+#[test]
+fn weights_are_those_of_the_command_line() {
+    let folder = must(tempfile::tempdir());
+    let place = folder.path();
+    let config = "setting = \"supervised\"\nsize = 16\nwidth = 4\nimage_steps = 16\nbatch = 8\n";
+    let data = root().join("data-manifest/embedded");
+    must(fs::write(
+        place.join("first.toml"),
+        format!("{config}data = \"{}\"\n", data.display()),
+    ));
+    let first = place.join("first");
+    succeeds(&run(Command::new(htl())
+        .args(["--device", "cpu", "train", "--config"])
+        .arg(place.join("first.toml"))
+        .arg("--out")
+        .arg(&first)));
+    let text = "setting = \"supervised\"\n[profile]\nbase = \"tiny\"\nimage_steps = 64\n[screen]\nseeds = 1\n\
+        [[form]]\nname = \"scratch\"\n[form.train.network]\npretrained = \"$own\"\npretrained_sha256 = \"$own\"\n";
+    let weights = first.join("checkpoint.safetensors");
+    succeeds(&run(campaign(text, place).arg("--pretrained").arg(&weights)));
+    let stages = must(fs::read_dir(place.join("out/stages"))).flatten();
+    let mut begun = Vec::new();
+    for stage in stages {
+        let name = stage.file_name().to_string_lossy().into_owned();
+        if let Ok(config) = fs::read_to_string(stage.path().join("config.toml")) {
+            begun.push((name.contains("scratch"), config.contains("pretrained_sha256")));
+        }
+    }
+    begun.sort_unstable();
+    assert_eq!(begun, [(false, true), (true, false)]);
+}
+
 /// Both phases in one command; the table says who was screened and who was confirmed, on other images and seeds. The same
 /// command again finds everything done and makes the same table; looks at test images are counted.
 #[test]

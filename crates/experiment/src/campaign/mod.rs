@@ -29,7 +29,7 @@ use crate::{ExperimentError, Profile};
 pub struct Campaign {
     /// Name of the file.
     pub name: String,
-    /// Size of trainings, in a profile's fields.
+    /// Size of trainings, in a profile's fields; a run's own profile is what counts ([`run_phase`]).
     pub profile: Profile,
     /// Everything else.
     pub file: CampaignFile,

@@ -32,6 +32,11 @@ pub fn run_phase<E: From<ExperimentError>>(
     run: &Reproduce,
     check: impl Fn(&CampaignOutline) -> Result<(), E>,
 ) -> Result<PhaseMade, E> {
+    // With what a command line gave: weights, say.
+    let campaign = &Campaign {
+        profile: run.profile.clone(),
+        ..campaign.clone()
+    };
     let place = Workplace::open(run)?;
     let (_, extras) = data::survey(&run.profile, place.data(), &run.data_name)?;
     if !(campaign.setting().possible)(&extras) {

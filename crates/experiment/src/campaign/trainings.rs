@@ -150,7 +150,7 @@ impl<'a> Trainings<'a> {
         let keys = dotted(&with_defaults(train)).unwrap_or_default();
         keys.into_iter().fold(config, |config, (key, value)| {
             match (key.as_str(), self.meaning(value)) {
-                (_, Value::Text(word)) if word == OWN => config,
+                (key, Value::Text(word)) if word == OWN => config.without(key),
                 ("image_steps", Value::Integer(steps)) => config.image_steps(usize::try_from(steps).unwrap_or(0)),
                 (key, value) => config.with(key, value),
             }

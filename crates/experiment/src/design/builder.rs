@@ -38,7 +38,7 @@ impl Config {
     }
 
     /// Leaves a key out.
-    fn without(mut self, key: &str) -> Self {
+    pub fn without(mut self, key: &str) -> Self {
         self.keys.retain(|(name, _)| name != key);
         self
     }
