@@ -4,7 +4,7 @@ use anyhow::ensure;
 use candle_core::{Device, Tensor};
 use clap::Args;
 use htl_device::{Clock, PeakMemory, StepTimes};
-use htl_models::{Architecture, Mode, Network, Parameters};
+use htl_models::{Architecture, Mode, Network};
 use htl_ops::{
     Precision,
     optim::{AdamW, AdamWParams},
@@ -82,19 +82,20 @@ struct EndToEnd {
 }
 
 /// A network being trained: images and targets in, the detached loss out.
-struct Trained<L> {
-    loss: L,
+struct Trained {
+    network: Network,
     optimizer: AdamW,
 }
 
-impl<L: Fn(&Tensor, &Tensor) -> anyhow::Result<Tensor>> Trained<L> {
-    fn new(parameters: &Parameters, loss: L) -> anyhow::Result<Self> {
-        let optimizer = AdamW::new(parameters.trainable().to_vec(), AdamWParams::default())?;
-        Ok(Self { loss, optimizer })
+impl Trained {
+    fn new(network: Network) -> anyhow::Result<Self> {
+        let optimizer = AdamW::new(network.parameters().trainable().to_vec(), AdamWParams::default())?;
+        Ok(Self { network, optimizer })
     }
 
     fn step(&mut self, images: &Tensor, targets: &Tensor) -> anyhow::Result<Tensor> {
-        let loss = (self.loss)(images, targets)?;
+        let logits = self.network.forward(images, Mode::Train)?;
+        let loss = htl_ops::bce_with_logits(&logits, targets, None)?.mean_all()?;
         self.optimizer.step(&htl_ops::backward(&loss)?, 1e-3)?;
         Ok(loss.detach())
     }
@@ -121,10 +122,7 @@ impl TrainStep {
         let architecture = Architecture::unet(self.width)?;
         let mut network = Network::build(&architecture, 0, device)?;
         network.set_precision(self.dtype);
-        let mut trained = Trained::new(network.parameters(), |images, targets| {
-            let logits = network.forward(images, Mode::Train)?;
-            Ok(htl_ops::bce_with_logits(&logits, targets, None)?.mean_all()?)
-        })?;
+        let mut trained = Trained::new(network)?;
         let mut row = self.measured(&mut trained, device, &peak)?;
         if self.end_to_end {
             let clock = Clock::of(device, self.steps);
@@ -147,17 +145,14 @@ impl TrainStep {
                 width: self.width,
                 steps: self.steps,
             };
-            row.more.by_operation = Some(parts::measure(&network, device, self.dtype, sizes)?);
+            row.more.by_operation = Some(parts::measure(&trained.network, device, self.dtype, sizes)?);
         }
         println!("{}", serde_json::to_string(&row)?);
         Ok(())
     }
 
     /// Steps on random images and masks.
-    fn measured<L>(&self, trained: &mut Trained<L>, device: &Device, peak: &PeakMemory) -> anyhow::Result<Row>
-    where
-        L: Fn(&Tensor, &Tensor) -> anyhow::Result<Tensor>,
-    {
+    fn measured(&self, trained: &mut Trained, device: &Device, peak: &PeakMemory) -> anyhow::Result<Row> {
         // Drawn by the CPU, for one distribution on all devices.
         let images =
             Tensor::randn(0f32, 1.0, (self.batch, 3, self.size, self.size), &Device::Cpu)?.to_device(device)?;

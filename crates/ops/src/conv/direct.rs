@@ -57,13 +57,7 @@ pub(super) fn run(plan: Plan, x: &[f32], packed: &[f32], batch: usize, y: &mut [
     parallel::chunks(y, group * plan.cout * out_area, |index, y| {
         let images = y.len() / (plan.cout * out_area);
         let x = &x[index * group * plan.cin * in_area..][..images * plan.cin * in_area];
-        let short;
-        let starts = if images == group {
-            &all_starts
-        } else {
-            short = plan.starts(images);
-            &short
-        };
+        let starts = plan.starts_of(images, group, &all_starts);
         let plane = plan.plane(images);
         let mut strip = Buffer::<f32>::stale(plan.cin * plane);
         for (c, strip) in strip.chunks_exact_mut(plane).enumerate() {
@@ -75,7 +69,7 @@ pub(super) fn run(plan: Plan, x: &[f32], packed: &[f32], batch: usize, y: &mut [
             packed,
             strip: &strip,
             plane,
-            starts,
+            starts: &starts,
         };
         if plan.beside > 1 {
             let area = images.div_ceil(plan.beside) * plan.beside * out_area;
@@ -265,13 +259,7 @@ pub(super) fn backward_weight(g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32
     let mut strip = Buffer::<f32>::stale(g.cin * plane);
     for first in (0..g.batch).step_by(group) {
         let images = group.min(g.batch - first);
-        let short;
-        let starts = if images == group {
-            &all_starts
-        } else {
-            short = plan.starts(images);
-            &short
-        };
+        let starts = plan.starts_of(images, group, &all_starts);
         parallel::chunks(&mut strip, plane, |c, strip| {
             plan.fill(c, &x[(first * g.cin + c) * in_area..], g.cin * in_area, images, strip);
         });

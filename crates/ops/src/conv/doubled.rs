@@ -26,6 +26,12 @@ pub(crate) struct Doubled {
     geometry: Geometry,
 }
 
+/// The output's gradient, as it is and, where there are phases, as those.
+pub(crate) struct Gradient<'a, T> {
+    dy: &'a [T],
+    phases: Option<Buffer<f32>>,
+}
+
 impl Doubled {
     pub(crate) fn new(join: Join, geometry: Geometry) -> Self {
         Self { join, geometry }
@@ -60,18 +66,30 @@ impl Doubled {
         forward(g, &self.joined(low, skip), weight, y);
     }
 
+    /// The output's gradient, for the two passes that need it.
+    pub(crate) fn gradient<'a, T: Real>(&self, dy: &'a [T]) -> Gradient<'a, T> {
+        let phases = T::as_f32(dy).filter(|_| self.has_phases()).map(|dy| self.phases(dy));
+        Gradient { dy, phases }
+    }
+
     /// Gradients of both maps, those that are wanted.
-    pub(crate) fn backward_input<T: Real>(&self, dy: &[T], weight: &[T], wanted: [bool; 2]) -> [Option<Buffer<T>>; 2] {
+    pub(crate) fn backward_input<T: Real>(
+        &self,
+        gradient: &Gradient<'_, T>,
+        weight: &[T],
+        wanted: [bool; 2],
+    ) -> [Option<Buffer<T>>; 2] {
         let j = &self.join;
+        let dy = gradient.dy;
         let [mut low, mut skip] = [None, None];
-        if self.has_phases()
+        if let Some(phases) = &gradient.phases
             && let (Some(dy32), Some(weight)) = (T::as_f32(dy), T::as_f32(weight))
         {
             let [of_low, of_skip] = self.part_weight(weight);
             if wanted[0] {
                 let mut gradient = Buffer::stale(j.low_len());
                 if let Some(gradient) = T::as_f32_mut(&mut gradient) {
-                    self.low_gradient(dy32, &of_low, gradient);
+                    self.low_gradient(phases, &of_low, gradient);
                 }
                 low = Some(gradient);
             }
@@ -98,9 +116,10 @@ impl Doubled {
     }
 
     /// Gradient of the weight, every element of `dw` written.
-    pub(crate) fn backward_weight<T: Real>(&self, low: &[T], skip: &[T], dy: &[T], dw: &mut [T]) {
+    pub(crate) fn backward_weight<T: Real>(&self, low: &[T], skip: &[T], gradient: &Gradient<'_, T>, dw: &mut [T]) {
+        let dy = gradient.dy;
         #[cfg(target_arch = "x86_64")]
-        if self.has_phases()
+        if let Some(phases) = &gradient.phases
             && self.join.low >= 8
             && across::applies(&self.geometry)
             && let Some(kernels) = micro::across()
@@ -108,7 +127,7 @@ impl Doubled {
             && let Some(dw) = T::as_f32_mut(dw)
         {
             let g = &self.geometry;
-            let of_low = self.low_weight_gradient(kernels, low, dy);
+            let of_low = self.low_weight_gradient(kernels, low, phases);
             let mut of_skip = Buffer::<f32>::stale(g.cout * self.join.skip * 9);
             if self.join.skip > 0 {
                 backward_weight::<f32>(&self.of_skip(), skip, dy, &mut of_skip);
@@ -212,20 +231,19 @@ impl Doubled {
     }
 
     /// The gradient of the small map.
-    fn low_gradient(&self, dy: &[f32], weight: &[f32], gradient: &mut [f32]) {
+    fn low_gradient(&self, phases: &[f32], weight: &[f32], gradient: &mut [f32]) {
         let (j, cout) = (&self.join, self.geometry.cout);
         let phased = phase_weights(weight, [cout, j.low], cout);
         let plan = self.plan(Role::FromPhases, 4 * cout, j.low);
         let packed = pack::backward(&phased, [4 * cout, j.low, 4], plan.kernels.channels);
-        direct::run(plan, &self.phases(dy), &packed, j.batch, gradient);
+        direct::run(plan, phases, &packed, j.batch, gradient);
     }
 
     /// The gradient of the small map's weights, `[out][in][9]`.
     #[cfg(target_arch = "x86_64")]
-    fn low_weight_gradient(&self, kernels: micro::Across, low: &[f32], dy: &[f32]) -> Buffer<f32> {
+    fn low_weight_gradient(&self, kernels: micro::Across, low: &[f32], phases: &[f32]) -> Buffer<f32> {
         let (j, cout) = (&self.join, self.geometry.cout);
         let area = j.h * j.w;
-        let phases = self.phases(dy);
         let plan = self.plan(Role::ToPhases, j.low, 4 * cout);
         let group = FILL.div_ceil(plan.image() * j.low).min(j.batch).max(1);
         let plane = plan.plane(group);
@@ -352,15 +370,16 @@ mod tests {
             forward(&g, &joined, &weight64, &mut y64);
             near(&y, &y64);
 
-            let found = doubled.backward_input(&dy, &weight, [true, skip > 0]);
-            let expected = doubled.backward_input(&dy64, &weight64, [true, skip > 0]);
+            let (gradient, gradient64) = (doubled.gradient(&dy), doubled.gradient(&dy64));
+            let found = doubled.backward_input(&gradient, &weight, [true, skip > 0]);
+            let expected = doubled.backward_input(&gradient64, &weight64, [true, skip > 0]);
             for (found, expected) in found.iter().flatten().zip(expected.iter().flatten()) {
                 assert_eq!(found.len(), expected.len());
                 near(found, expected);
             }
 
             let (mut dw, mut dw64) = (vec![0.0; g.w_len()], vec![0.0; g.w_len()]);
-            doubled.backward_weight(&x, &s, &dy, &mut dw);
+            doubled.backward_weight(&x, &s, &gradient, &mut dw);
             backward_weight(&g, &joined, &dy64, &mut dw64);
             near(&dw, &dw64);
         }

@@ -5,6 +5,8 @@
 //! that lie side by side, element by element. Else positions run on over the zeros between rows, and the results there are
 //! dropped.
 
+use std::borrow::Cow;
+
 use crate::conv::Geometry;
 use crate::conv::micro::Kernels;
 
@@ -156,6 +158,14 @@ impl Plan {
                 phase / 2 * self.pitch() + phase % 2 * self.beside
             }
             _ => 0,
+        }
+    }
+
+    /// The same of a last group of fewer images, else `all`, those of a whole `group`.
+    pub(super) fn starts_of<'a>(&self, images: usize, group: usize, all: &'a [u32]) -> Cow<'a, [u32]> {
+        match images == group {
+            true => Cow::Borrowed(all),
+            false => Cow::Owned(self.starts(images)),
         }
     }
 

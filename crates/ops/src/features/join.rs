@@ -122,12 +122,13 @@ impl Features {
                 let (mut parts, mut dp) = ([None, None], None);
                 if tracked.contains(&true) || p.track_op() {
                     let dy = block.convolved(&back, grad);
-                    parts = doubled.backward_input::<T>(&dy, w, tracked);
+                    let gradient = doubled.gradient::<T>(&dy);
+                    parts = doubled.backward_input::<T>(&gradient, w, tracked);
                     if p.track_op() {
                         let (low, high) = (x.values.read(), skip_map.as_ref().map(|skip| skip.values.read()));
                         let high = high.as_ref().map(ValuesReading::get).transpose()?.unwrap_or_default();
                         let mut weight = vec![T::default(); geometry.w_len()];
-                        doubled.backward_weight::<T>(low.get()?, high, &dy, &mut weight);
+                        doubled.backward_weight::<T>(low.get()?, high, &gradient, &mut weight);
                         weight.extend(back.dgamma.iter().chain(&back.dbeta));
                         dp = Some(weight);
                     }
