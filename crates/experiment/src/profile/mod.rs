@@ -1,5 +1,7 @@
 //! How large an experiment is.
 
+mod built_in;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +11,8 @@ use htl_vocabulary::{LARGEST_BATCH, LARGEST_SIDE, arm, readable, setting};
 use serde::{Deserialize, Serialize};
 
 use crate::ExperimentError;
+use built_in::built_in;
+pub use built_in::PROFILES;
 
 /// Training precision.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,25 +140,16 @@ fn global_magnitude() -> String {
     "global-magnitude".into()
 }
 
-/// Names of the built-in profiles, smallest first.
-pub const PROFILES: [&str; 4] = ["tiny", "smoke", "embedded", "isic2018"];
-
 impl Profile {
     /// The built-in profile of that name.
     ///
     /// # Errors
     /// [`ExperimentError::NoSuchProfile`]; the message lists those that exist.
     pub fn named(name: &str) -> Result<Self, ExperimentError> {
-        match name {
-            "tiny" => Ok(tiny()),
-            "smoke" => Ok(smoke()),
-            "embedded" => Ok(embedded()),
-            "isic2018" => Ok(isic2018()),
-            _ => Err(ExperimentError::NoSuchProfile {
-                name: name.into(),
-                known: PROFILES.map(String::from).to_vec(),
-            }),
-        }
+        built_in(name).ok_or_else(|| ExperimentError::NoSuchProfile {
+            name: name.into(),
+            known: PROFILES.map(String::from).to_vec(),
+        })
     }
 
     /// A profile from a TOML file: any field of a profile, and `base`, the built-in profile that the others come from
@@ -342,104 +337,6 @@ impl Profile {
             )?;
         }
         Ok(())
-    }
-}
-
-/// HTL attention against the strongest of its controls, in every setting.
-fn against_strongest() -> BTreeMap<String, Contrast> {
-    let settings = setting::SETTINGS.iter();
-    settings
-        .map(|setting| {
-            let contrast = Contrast::new(arm::HTL.key, setting.strongest_control.key);
-            (setting.key.to_owned(), contrast)
-        })
-        .collect()
-}
-
-fn embedded() -> Profile {
-    Profile {
-        name: "embedded".into(),
-        size: 64,
-        width: 8,
-        encoder: plain(),
-        decoder: unet(),
-        pretrained: None,
-        pretrained_sha256: None,
-        recipe: toml::Table::new(),
-        pruning: global_magnitude(),
-        batch: 16,
-        image_steps: 7200,
-        fine_tune_steps: 1500,
-        learning_rate: 3e-3,
-        fine_tune_rate: 2e-3,
-        supervised_seeds: 5,
-        cross_fit_seeds: 4,
-        semi_seeds: 3,
-        weak_seeds: 5,
-        label_free_seeds: 5,
-        candidates: vec![0.5, 0.6, 0.7, 0.8, 0.9, 0.95],
-        tolerance: 0.02,
-        curve: vec![0.3, 0.5, 0.6, 0.7, 0.8, 0.9],
-        top: 0.2,
-        attention_weight: 20.,
-        labelled_share: 0.2,
-        validate_every: 5,
-        precision: Precision::F32,
-        subset: None,
-        own_data_only: false,
-        primary: against_strongest(),
-    }
-}
-
-fn smoke() -> Profile {
-    Profile {
-        name: "smoke".into(),
-        size: 48,
-        batch: 8,
-        image_steps: 240,
-        fine_tune_steps: 64,
-        learning_rate: 1e-3,
-        fine_tune_rate: 1e-3,
-        supervised_seeds: 1,
-        cross_fit_seeds: 1,
-        semi_seeds: 1,
-        weak_seeds: 1,
-        label_free_seeds: 1,
-        candidates: vec![0.5, 0.8],
-        ..embedded()
-    }
-}
-
-fn tiny() -> Profile {
-    Profile {
-        name: "tiny".into(),
-        size: 16,
-        width: 4,
-        // Enough to find something: of networks that find nothing, nobody is harder than anybody.
-        image_steps: 640,
-        fine_tune_steps: 160,
-        learning_rate: 3e-3,
-        fine_tune_rate: 3e-3,
-        candidates: vec![0.5],
-        curve: vec![0.3, 0.6],
-        subset: Some([16, 4, 6]),
-        ..smoke()
-    }
-}
-
-fn isic2018() -> Profile {
-    Profile {
-        name: "isic2018".into(),
-        size: 192,
-        width: 24,
-        batch: 32,
-        image_steps: 53_760,
-        fine_tune_steps: 13_440,
-        learning_rate: 1e-3,
-        fine_tune_rate: 5e-4,
-        semi_seeds: 5,
-        own_data_only: true,
-        ..embedded()
     }
 }
 
