@@ -83,18 +83,35 @@ fn runs_of(height: usize, width: usize, pixels: &[u8]) -> Vec<Run> {
     let mut runs = Vec::new();
     for row in 0..height {
         let line = &pixels[row * width..(row + 1) * width];
-        let mut at = 0;
-        while let Some(gap) = line[at..].iter().position(|&pixel| pixel != 0) {
-            let left = at + gap;
-            let right = line[left..]
-                .iter()
-                .position(|&pixel| pixel == 0)
-                .map_or(width, |length| left + length);
+        let mut at = unset(line);
+        while at < width {
+            let (left, right) = (at, at + set(&line[at..]));
             runs.push(Run { row, left, right });
-            at = right;
+            at = right + unset(&line[right..]);
         }
     }
     runs
+}
+
+/// How many pixels at the beginning are not set.
+fn unset(line: &[u8]) -> usize {
+    let none = |block: &[u8; BLOCK]| block.iter().fold(0, |all, &pixel| all | pixel) == 0;
+    leading(line, none, |pixel| pixel == 0)
+}
+
+/// How many pixels at the beginning are set.
+fn set(line: &[u8]) -> usize {
+    let all = |block: &[u8; BLOCK]| block.iter().fold(u8::MAX, |least, &pixel| least.min(pixel)) != 0;
+    leading(line, all, |pixel| pixel != 0)
+}
+
+/// Pixels that a vector instruction looks at together.
+const BLOCK: usize = 16;
+
+fn leading(line: &[u8], block: impl Fn(&[u8; BLOCK]) -> bool, pixel: impl Fn(u8) -> bool) -> usize {
+    let blocks = line.as_chunks().0.iter().take_while(|&found| block(found));
+    let whole = blocks.count() * BLOCK;
+    whole + line[whole..].iter().take_while(|&&found| pixel(found)).count()
 }
 
 /// Boxes of the 4-connected regions of pixels that are not set and do not reach the border, in reading order of their first pixels.
@@ -239,8 +256,8 @@ mod tests {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             u8::from(state >> 16 < share * 655)
         };
-        for share in [5, 20, 35, 45, 60, 90, 100] {
-            for (height, width) in [(1, 1), (1, 9), (9, 1), (13, 17), (24, 8)] {
+        for share in [1, 5, 20, 35, 45, 60, 90, 97, 100] {
+            for (height, width) in [(1, 1), (1, 9), (9, 1), (13, 17), (24, 8), (5, 101)] {
                 let pixels: Vec<u8> = (0..height * width).map(|_| draw(share)).collect();
                 let mut labels = Vec::new();
                 let found = label(height, width, &pixels, &mut labels);

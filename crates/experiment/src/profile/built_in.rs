@@ -77,16 +77,16 @@ fn embedded_pretrained() -> Profile {
         decoder: "fpn".into(),
         pretrained: Some("lite0".into()),
         batch: 8,
-        image_steps: 1200,
-        fine_tune_steps: 400,
+        image_steps: 960,
+        fine_tune_steps: 320,
         supervised_seeds: 3,
         cross_fit_seeds: 2,
         semi_seeds: 3,
         weak_seeds: 3,
         label_free_seeds: 3,
         // From a half on, nothing of this encoder is left before fine-tuning.
-        candidates: vec![0.2, 0.3, 0.5, 0.7],
-        curve: vec![0.1, 0.2, 0.3, 0.4, 0.5],
+        candidates: vec![0.2, 0.4, 0.6],
+        curve: vec![0.1, 0.2, 0.3, 0.4],
         ..embedded()
     }
 }

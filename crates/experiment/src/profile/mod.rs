@@ -11,8 +11,8 @@ use htl_vocabulary::{LARGEST_BATCH, LARGEST_SIDE, arm, readable, setting};
 use serde::{Deserialize, Serialize};
 
 use crate::ExperimentError;
-use built_in::built_in;
 pub use built_in::PROFILES;
+use built_in::built_in;
 
 /// Training precision.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,7 +4,7 @@ use candle_core::Tensor;
 
 use super::Features;
 use super::map::{Map, Values};
-use super::node::Node;
+use super::node::{Node, token};
 use crate::OpsError;
 use crate::buffer::Buffer;
 use crate::conv::{self, Conv2dParams, Geometry};
@@ -121,16 +121,20 @@ impl Features {
         let weight = weight.contiguous()?;
         Ok(by_dtype!(self.dtype(), OP, T => {
             let x = self.map::<T>()?;
-            let (block, out) = {
+            let tracked = [self.is_tracked(), weight.track_op(), affine.track_op()];
+            let made = {
                 let (reading, values) = (Reading::of(&weight), x.values.read());
                 let (w, input) = (reading.get::<T>()?, values.get()?);
-                Block::forward(geometry, &source, activation, Reading::of(&affine).get()?, |y| {
+                let affine = Reading::of(&affine);
+                Block::forward(geometry, &source, activation, affine.get()?, tracked, |y| {
                     conv::forward(&geometry, input, w, y);
                 })
             };
-            let statistics = block.statistics(&weight)?;
-            let map = Map::new(Values::Own(out));
-            let tracked = [self.is_tracked(), weight.track_op(), affine.track_op()];
+            let statistics = made.statistics(&weight)?;
+            let map = Map::new(Values::Own(made.out));
+            let Some(block) = made.block else {
+                return Ok((Self::new(token::<T>(&self.node)?, geometry.out_dims(), map), statistics));
+            };
             let slot = map.slot.clone();
             let node = self.node.apply_op3(&weight, &affine, Node::<T, 3, _>::new("htl-conv-norm", move |[node, w, a]| {
                 let grad = slot.take()?;
@@ -210,7 +214,7 @@ impl Features {
     }
 }
 
-/// What one block computes and keeps, whatever its inputs come from.
+/// What one block keeps for its backward pass, whatever its inputs come from.
 pub(super) struct Block<T: Real> {
     geometry: Geometry,
     activation: Activation,
@@ -221,40 +225,55 @@ pub(super) struct Block<T: Real> {
     y: Buffer<T>,
 }
 
+/// What the forward pass of a block gives.
+pub(super) struct Made<T: Real> {
+    pub out: Buffer<T>,
+    /// Nothing where no gradient is wanted.
+    pub block: Option<Block<T>>,
+    batch: Option<(Saved, usize)>,
+}
+
+impl<T: Real> Made<T> {
+    /// Those of the batch, if it was normalised by them.
+    pub(super) fn statistics(&self, like: &Tensor) -> candle_core::Result<Option<BatchStatistics>> {
+        let batch = self.batch.as_ref();
+        batch.map(|(saved, count)| saved.statistics(*count, like)).transpose()
+    }
+}
+
 impl<T: Real> Block<T> {
-    /// Normalises and activates what `convolve` writes.
-    pub(super) fn forward(
+    /// Normalises and activates what `convolve` writes: in place, unless some input is `tracked`.
+    pub(super) fn forward<const N: usize>(
         geometry: Geometry,
         source: &Source,
         activation: Activation,
         affine: &[T],
+        tracked: [bool; N],
         convolve: impl FnOnce(&mut [T]),
-    ) -> (Self, Buffer<T>) {
+    ) -> Made<T> {
         let g = &geometry;
         let area = g.oh * g.ow;
         let mut y = Buffer::stale(g.y_len());
         convolve(&mut y);
         let saved = norm::save(source, &y, g.cout, area);
         let (gamma, beta) = affine.split_at(g.cout);
+        let affine = saved.affine(gamma, beta);
+        let batch = source.is_batch().then(|| (saved.clone(), g.batch * area));
+        if !tracked.contains(&true) {
+            norm::apply_in_place(&mut y, &affine, area, activation);
+            let block = None;
+            return Made { out: y, block, batch };
+        }
         let mut out = Buffer::stale(y.len());
-        norm::apply(&y, &saved.affine(gamma, beta), area, activation, &mut out);
-        let batch = source.is_batch();
-        let block = Self {
+        norm::apply(&y, &affine, area, activation, &mut out);
+        let block = Some(Self {
             geometry,
             activation,
             saved,
-            batch,
+            batch: batch.is_some(),
             y,
-        };
-        (block, out)
-    }
-
-    pub(super) fn statistics(&self, like: &Tensor) -> candle_core::Result<Option<BatchStatistics>> {
-        let g = &self.geometry;
-        if !self.batch {
-            return Ok(None);
-        }
-        self.saved.statistics(g.batch * g.oh * g.ow, like).map(Some)
+        });
+        Made { out, block, batch }
     }
 
     /// What the gradient of the result says of the normalisation: gradients of gamma and beta among it.
@@ -285,4 +304,73 @@ pub(super) fn like<T: Real>(gradient: Option<Vec<T>>, parameter: &Tensor) -> can
     gradient
         .map(|gradient| Tensor::from_vec(gradient, parameter.shape(), parameter.device()))
         .transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{DType, Device, Var};
+
+    fn numbers(shape: &[usize], seed: usize) -> Tensor {
+        let count = shape.iter().product();
+        let scramble = |i: usize| ((i * 7919 + seed * 104_729 + 13) % 1009) as f32 / 100.0 - 5.0;
+        Tensor::from_vec((0..count).map(scramble).collect(), shape, &Device::Cpu).unwrap()
+    }
+
+    fn bits(tensor: &Tensor) -> Vec<u32> {
+        let values = tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        values.into_iter().map(f32::to_bits).collect()
+    }
+
+    /// In place where nobody wants a gradient, beside it where somebody does: the same numbers.
+    #[test]
+    fn tracking_changes_no_number() {
+        let (x, skip) = (numbers(&[3, 4, 7, 5], 1), numbers(&[3, 2, 14, 10], 2));
+        let weight = numbers(&[9, 4, 3, 3], 4);
+        let joined = numbers(&[9, 6, 3, 3], 5);
+        let (gamma, beta) = (numbers(&[9], 6), numbers(&[9], 7));
+        let var = Tensor::full(30f32, 9, &Device::Cpu).unwrap();
+        let running = Norm::Running {
+            mean: Tensor::zeros(9, DType::F32, &Device::Cpu).unwrap(),
+            var,
+            eps: 1e-5,
+        };
+        for norm in [running, Norm::Batch { eps: 1e-5 }] {
+            for activation in [Activation::None, Activation::Relu, Activation::Relu6] {
+                let run = |weight: &Tensor| {
+                    conv_norm(&x, weight, &gamma, &beta, &norm, Conv2dParams::same(3), activation).unwrap()
+                };
+                let (plain, statistics) = run(&weight);
+                let (tracked, expected) = run(&Var::from_tensor(&weight).unwrap());
+                assert!(!plain.track_op() && tracked.track_op());
+                assert_eq!(bits(&plain), bits(&tracked));
+                let means = [statistics, expected].map(|s| s.map(|s| [bits(&s.mean), bits(&s.var)]));
+                assert_eq!(means[0], means[1]);
+            }
+            let run = |joined: &Tensor| {
+                crate::upsample_concat_conv_norm_relu(&x, &skip, joined, &gamma, &beta, &norm).unwrap()
+            };
+            let (plain, tracked) = (run(&joined).0, run(&Var::from_tensor(&joined).unwrap()).0);
+            assert!(!plain.track_op() && tracked.track_op());
+            assert_eq!(bits(&plain), bits(&tracked));
+        }
+    }
+
+    /// A number that is none is not hidden by an activation.
+    #[test]
+    fn nan_stays_nan() {
+        let x = Tensor::full(f32::NAN, (1, 1, 4, 4), &Device::Cpu).unwrap();
+        let one = Tensor::ones(1, DType::F32, &Device::Cpu).unwrap();
+        let weight = Tensor::ones((1, 1, 1, 1), DType::F32, &Device::Cpu).unwrap();
+        let norm = Norm::Running {
+            mean: one.clone(),
+            var: one.clone(),
+            eps: 0.0,
+        };
+        for activation in [Activation::None, Activation::Relu, Activation::Relu6] {
+            let (y, _) = conv_norm(&x, &weight, &one, &one, &norm, Conv2dParams::default(), activation).unwrap();
+            let values = y.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            assert!(values.iter().all(|v| v.is_nan()), "{activation:?}");
+        }
+    }
 }

@@ -98,18 +98,24 @@ impl Features {
             let x = self.map::<T>()?;
             let skip_map = skip.map(Self::map::<T>).transpose()?;
             let doubled = Doubled::new(join, geometry);
-            let (block, out) = {
+            let tracked = [self.is_tracked(), skip.is_some_and(Self::is_tracked)];
+            let made = {
                 let reading = Reading::of(&parameters);
                 let (w, affine) = reading.get::<T>()?.split_at(geometry.w_len());
                 let (low, high) = (x.values.read(), skip_map.as_ref().map(|skip| skip.values.read()));
                 let high = high.as_ref().map(ValuesReading::get).transpose()?.unwrap_or_default();
                 let low = low.get()?;
-                Block::forward(geometry, &source, Activation::Relu, affine, |y| doubled.forward::<T>(low, high, w, y))
+                let any = [tracked[0], tracked[1], parameters.track_op()];
+                Block::forward(geometry, &source, Activation::Relu, affine, any, |y| {
+                    doubled.forward::<T>(low, high, w, y);
+                })
             };
-            let statistics = block.statistics(weight)?;
-            let map = Map::new(Values::Own(out));
+            let statistics = made.statistics(weight)?;
+            let map = Map::new(Values::Own(made.out));
+            let Some(block) = made.block else {
+                return Ok((Self::new(token::<T>(&self.node)?, geometry.out_dims(), map), statistics));
+            };
             let slot = map.slot.clone();
-            let tracked = [self.is_tracked(), skip.is_some_and(Self::is_tracked)];
             // An element stands for the skip connection where there is none.
             let skip_node = skip.map_or_else(|| token::<T>(&self.node), |skip| Ok(skip.node.clone()))?;
             let node = self.node.apply_op3(&skip_node, &parameters, Node::<T, 3, _>::new("htl-upsample-concat-conv-norm-relu", move |[x_node, skip_node, p]| {

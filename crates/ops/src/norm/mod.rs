@@ -181,31 +181,23 @@ impl Saved {
 }
 
 vectorised! {
-    fn affine_none<T: Real>(y: &[T], scale: T, shift: T, out: &mut [T]) {
+    /// `out = scale * y + shift`, kept within bounds; NaN stays NaN.
+    fn affine_within<T: Real>(y: &[T], affine: [T; 2], bounds: [T; 2], out: &mut [T]) {
         for (o, &v) in out.iter_mut().zip(y) {
-            *o = v * scale + shift;
+            let z = v * affine[0] + affine[1];
+            let z = if z < bounds[0] { bounds[0] } else { z };
+            *o = if z > bounds[1] { bounds[1] } else { z };
         }
     }
 }
 
 vectorised! {
-    fn affine_relu<T: Real>(y: &[T], scale: T, shift: T, out: &mut [T]) {
-        let zero = T::default();
-        for (o, &v) in out.iter_mut().zip(y) {
-            // In this order NaN stays NaN.
-            let z = v * scale + shift;
-            *o = if z < zero { zero } else { z };
-        }
-    }
-}
-
-vectorised! {
-    fn affine_relu6<T: Real>(y: &[T], scale: T, shift: T, out: &mut [T]) {
-        let (zero, six) = (T::default(), T::from_f64(6.0));
-        for (o, &v) in out.iter_mut().zip(y) {
-            let z = v * scale + shift;
-            let z = if z < zero { zero } else { z };
-            *o = if z > six { six } else { z };
+    /// The same in place.
+    fn make_affine_within<T: Real>(y: &mut [T], affine: [T; 2], bounds: [T; 2]) {
+        for v in y {
+            let z = *v * affine[0] + affine[1];
+            let z = if z < bounds[0] { bounds[0] } else { z };
+            *v = if z > bounds[1] { bounds[1] } else { z };
         }
     }
 }
@@ -262,15 +254,16 @@ pub(crate) fn batch_moments<T: Real>(y: &[T], channels: usize, area: usize) -> (
 
 /// `out = activation(scale * y + shift)`.
 pub(crate) fn apply<T: Real>(y: &[T], affine: &[[T; 2]], area: usize, activation: Activation, out: &mut [T]) {
+    let bounds = bounds(activation);
     parallel::chunks(out, area, |i, out| {
-        let y = &y[i * area..][..area];
-        let [scale, shift] = affine[i % affine.len()];
-        match activation {
-            Activation::None => affine_none(y, scale, shift, out),
-            Activation::Relu => affine_relu(y, scale, shift, out),
-            Activation::Relu6 => affine_relu6(y, scale, shift, out),
-        }
+        affine_within(&y[i * area..][..area], affine[i % affine.len()], bounds, out);
     });
+}
+
+/// `y = activation(scale * y + shift)`.
+pub(crate) fn apply_in_place<T: Real>(y: &mut [T], affine: &[[T; 2]], area: usize, activation: Activation) {
+    let bounds = bounds(activation);
+    parallel::chunks(y, area, |i, y| make_affine_within(y, affine[i % affine.len()], bounds));
 }
 
 /// Gradients of gamma and beta, and what the input's gradient needs.
