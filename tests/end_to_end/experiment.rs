@@ -159,6 +159,12 @@ fn what_makes_no_sense_is_refused() {
         &run_htl(&["reproduce", "--profile", "isic2018", "--out", &out]),
         &["--data"],
     );
+    let mut without_weights = Command::new(htl());
+    without_weights.args(["reproduce", "--profile", "embedded-pretrained", "--out", &out]);
+    fails_with(
+        &run(without_weights.env("HTL_WEIGHTS", folder.path())),
+        &["no weights `lite0`", "htl weights fetch lite0"],
+    );
     misused(
         &run_htl(&["reproduce", "--profile", "tiny", "--seeds", "0", "--out", &out]),
         &["--seeds"],

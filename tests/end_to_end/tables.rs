@@ -1,4 +1,4 @@
-//! The tables of the documentation are the registries, and the README's results the committed ones.
+//! The tables of the documentation are the registries, and the results in it the committed ones.
 //! `UPDATE_TABLES=1 cargo test --workspace --test tables`, which `cargo xtask readme --write` calls, writes them.
 
 use std::fs;
@@ -181,8 +181,11 @@ fn tables_are_the_registries() {
     }
 }
 
-/// Committed results of the embedded profile.
-const RESULTS: &str = "tests/baselines/embedded-results.json";
+/// Committed results, and where their tables stand.
+const RESULTS: [[&str; 2]; 2] = [
+    ["tests/baselines/embedded-results.json", "README.md"],
+    ["tests/baselines/embedded-pretrained-results.json", "docs/pretrained.md"],
+];
 const BEGIN: &str = "<!-- results:begin (cargo xtask readme --write) -->";
 const END: &str = "<!-- results:end -->";
 
@@ -194,20 +197,22 @@ fn with_results(text: &str, table: &str) -> Option<String> {
 }
 
 #[test]
-fn results_in_the_readme_are_the_committed_ones() {
-    let path = root().join("README.md");
-    let found = must(fs::read_to_string(&path));
-    let results = must(htl_report::Results::read(&root().join(RESULTS)));
-    let Some(expected) = with_results(&found, &htl_report::markdown_table(&results)) else {
-        panic!("README.md has no lines `{BEGIN}` and `{END}`");
-    };
-    if std::env::var_os("UPDATE_TABLES").is_some() {
-        must(fs::write(&path, &expected));
-    } else {
-        assert!(
-            found == expected,
-            "the results in README.md are not those of {RESULTS}: run `cargo xtask readme --write`"
-        );
+fn results_in_the_documentation_are_the_committed_ones() {
+    for [results, file] in RESULTS {
+        let path = root().join(file);
+        let found = must(fs::read_to_string(&path));
+        let committed = must(htl_report::Results::read(&root().join(results)));
+        let Some(expected) = with_results(&found, &htl_report::markdown_table(&committed)) else {
+            panic!("{file} has no lines `{BEGIN}` and `{END}`");
+        };
+        if std::env::var_os("UPDATE_TABLES").is_some() {
+            must(fs::write(&path, &expected));
+        } else {
+            assert!(
+                found == expected,
+                "the results in {file} are not those of {results}: run `cargo xtask readme --write`"
+            );
+        }
     }
 }
 

@@ -1,5 +1,5 @@
 //! `cargo xtask readme`: keeps the tables of the documentation equal to what they are tables of: the registries, and the committed
-//! results of the embedded run. The test `tables` compares and writes them; this command commits results first.
+//! results of the embedded runs. The test `tables` compares and writes them; this command commits results first.
 
 use crate::workspace::{cargo, root};
 use anyhow::{Context, Result, bail};
@@ -7,11 +7,9 @@ use htl_vocabulary::{Results, write_whole};
 use std::fs;
 use std::path::PathBuf;
 
-/// Committed results, relative to the root.
-const RESULTS: &str = "tests/baselines/embedded-results.json";
-
-/// The profile whose results the README shows.
-const PROFILE: &str = "embedded";
+/// Profiles whose results the documentation shows; they are committed as `NAME-results.json` in this folder.
+const PROFILES: [&str; 2] = ["embedded", "embedded-pretrained"];
+const BASELINES: &str = "tests/baselines";
 
 /// What `readme` takes.
 #[derive(Debug, clap::Args)]
@@ -23,7 +21,7 @@ pub struct Args {
     /// Writes the tables
     #[arg(long)]
     write: bool,
-    /// Commits these results (a results.json of the embedded profile) first, then writes
+    /// Commits these results (a results.json of the embedded or embedded-pretrained profile) first, then writes
     #[arg(long)]
     from: Option<PathBuf>,
 }
@@ -35,15 +33,16 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<()> {
     if let Some(from) = &args.from {
         let results = Results::read(from)?;
-        if results.profile != PROFILE {
+        let profile = &results.profile;
+        if !PROFILES.contains(&profile.as_str()) {
             bail!(
-                "{} is of the profile {}, not {PROFILE}",
+                "{} is of the profile {profile}, not {}",
                 from.display(),
-                results.profile
+                PROFILES.join(" or ")
             );
         }
         let bytes = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
-        write_whole(&root().join(RESULTS), bytes)?;
+        write_whole(&root().join(BASELINES).join(format!("{profile}-results.json")), bytes)?;
     }
     let mut command = cargo();
     // The whole workspace: what its other tests were built with is used again.

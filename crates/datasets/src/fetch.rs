@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use htl_vocabulary::write_whole;
 use serde::{Deserialize, Serialize};
 use ureq::http::{Response, StatusCode};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
 use crate::{DatasetError, sha256_file};
@@ -101,6 +102,20 @@ pub fn fetch(
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     write_whole(&record, format!("{}  {name}\n", found.sha256)).map_err(DatasetError::NotWritten)?;
     Ok(found)
+}
+
+/// Whom this machine trusts, as its browsers and pip do: networks of hospitals and companies often have an authority of their own.
+/// `SSL_CERT_FILE` and `SSL_CERT_DIR` name others; Mozilla's list stands in where there is none.
+fn authorities() -> RootCerts {
+    let found = rustls_native_certs::load_native_certs().certs;
+    let found: Vec<_> = found
+        .iter()
+        .map(|found| Certificate::from_der(found).to_owned())
+        .collect();
+    match found.is_empty() {
+        true => RootCerts::WebPki,
+        false => RootCerts::new_with_certs(&found),
+    }
 }
 
 /// A file's name with something behind it.
@@ -221,6 +236,7 @@ impl Download<'_> {
         let agent: Agent = Agent::config_builder()
             .http_status_as_error(false)
             .https_only(self.url.starts_with("https://"))
+            .tls_config(TlsConfig::builder().root_certs(authorities()).build())
             .timeout_resolve(Some(Duration::from_secs(30)))
             .timeout_connect(Some(Duration::from_secs(30)))
             .timeout_recv_response(Some(Duration::from_secs(60)))

@@ -39,7 +39,7 @@ impl CampaignCommand {
     pub fn run(self, device: Choice) -> anyhow::Result<ExitCode> {
         let begin = Instant::now();
         let campaign = Campaign::read(&self.file)?;
-        let mut run = self.place.run_of(campaign.profile.clone(), device)?;
+        let mut run = self.place.run_of(campaign.profile()?, device)?;
         self.engine.put_to(&mut run, begin)?;
         match self.phases(&campaign, &run) {
             Ok(()) => {

@@ -6,6 +6,7 @@ use super::change::{Change, scores_of};
 use super::scenario::{DATA, Scenario};
 use super::trainings::Trainings;
 use super::{Campaign, Phase};
+use crate::Profile;
 use crate::design;
 use crate::design::builder::{Builder, Curve};
 use crate::design::lists::Lists;
@@ -20,10 +21,16 @@ pub struct CampaignOutline {
     pub scenarios: Vec<ScenarioResults>,
 }
 
-/// Plans a phase of a campaign on data that have, or do not have, a `metadata.csv`.
-pub fn plan_phase(campaign: &Campaign, phase: &Phase, base: Base, metadata: bool) -> CampaignOutline {
+/// Plans a phase of a campaign with trainings of a profile's size, on data that have, or do not have, a `metadata.csv`.
+pub fn plan_phase(
+    campaign: &Campaign,
+    profile: &Profile,
+    phase: &Phase,
+    base: Base,
+    metadata: bool,
+) -> CampaignOutline {
     let mut plan = Plan::new(base);
-    let subset = design::subset(&mut plan, &campaign.profile);
+    let subset = design::subset(&mut plan, profile);
     let data = subset.map_or(Value::Data(String::new()), |subset| subset.file(""));
     let scenarios = campaign.scenarios();
     let scenarios = scenarios.iter().enumerate();
@@ -32,6 +39,7 @@ pub fn plan_phase(campaign: &Campaign, phase: &Phase, base: Base, metadata: bool
             let arms = arms(campaign, phase, at, scenario.planted().is_some());
             let ground = Ground {
                 campaign,
+                profile,
                 phase,
                 data: data.clone(),
                 metadata,
@@ -45,6 +53,7 @@ pub fn plan_phase(campaign: &Campaign, phase: &Phase, base: Base, metadata: bool
 /// What scenarios are planned on.
 struct Ground<'a> {
     campaign: &'a Campaign,
+    profile: &'a Profile,
     phase: &'a Phase,
     data: Value,
     metadata: bool,
@@ -52,7 +61,7 @@ struct Ground<'a> {
 
 impl Ground<'_> {
     fn scenario(&self, plan: &mut Plan, scenario: &Scenario, arms: Vec<Wanted>) -> ScenarioResults {
-        let profile = &self.campaign.profile;
+        let profile = self.profile;
         let prefix = &scenario.name;
         let planted = scenario.planted().map(|planted| {
             let native = Native::Plant {

@@ -29,8 +29,6 @@ use crate::{ExperimentError, Profile};
 pub struct Campaign {
     /// Name of the file.
     pub name: String,
-    /// Size of trainings, in a profile's fields; a run's own profile is what counts ([`run_phase`]).
-    pub profile: Profile,
     /// Everything else.
     pub file: CampaignFile,
 }
@@ -76,9 +74,18 @@ impl Campaign {
         let file: CampaignFile = toml::from_str(&text).map_err(|error| wrong(readable(&error.to_string())))?;
         let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
         let name = name.unwrap_or_else(|| "campaign".into());
-        let profile = Profile::from_table(&name, file.profile().clone()).map_err(|error| wrong(error.to_string()))?;
         file.check().map_err(wrong)?;
-        Ok(Self { name, profile, file })
+        let campaign = Self { name, file };
+        campaign.profile().map_err(|error| wrong(error.to_string()))?;
+        Ok(campaign)
+    }
+
+    /// The size of trainings that the file asks for.
+    ///
+    /// # Errors
+    /// What [`Profile::from_table`] refuses; nothing that [`read`](Self::read) let pass.
+    pub fn profile(&self) -> Result<Profile, ExperimentError> {
+        Profile::from_table(&self.name, self.file.profile().clone())
     }
 
     /// The setting's row.

@@ -32,11 +32,6 @@ pub fn run_phase<E: From<ExperimentError>>(
     run: &Reproduce,
     check: impl Fn(&CampaignOutline) -> Result<(), E>,
 ) -> Result<PhaseMade, E> {
-    // With what a command line gave: weights, say.
-    let campaign = &Campaign {
-        profile: run.profile.clone(),
-        ..campaign.clone()
-    };
     let place = Workplace::open(run)?;
     let (_, extras) = data::survey(&run.profile, place.data(), &run.data_name)?;
     if !(campaign.setting().possible)(&extras) {
@@ -51,12 +46,13 @@ pub fn run_phase<E: From<ExperimentError>>(
         // Which forms are confirmed is known later, what may be wrong with their controls now.
         check(&plan_phase(
             campaign,
+            &run.profile,
             &campaign.everything(),
             base.clone(),
             extras.metadata,
         ))?;
     }
-    let outline = plan_phase(campaign, phase, base, extras.metadata);
+    let outline = plan_phase(campaign, &run.profile, phase, base, extras.metadata);
     check(&outline)?;
     let trainings: usize = outline
         .scenarios

@@ -72,8 +72,12 @@ fn base() -> Base {
     }
 }
 
+fn planned_of(campaign: &Campaign, phase: &Phase) -> CampaignOutline {
+    plan_phase(campaign, &campaign.profile().unwrap(), phase, base(), true)
+}
+
 fn planned(phase: &Phase) -> CampaignOutline {
-    plan_phase(&read(FILE).unwrap(), phase, base(), true)
+    planned_of(&read(FILE).unwrap(), phase)
 }
 
 fn arms(outline: &CampaignOutline, scenario: usize) -> Vec<(&str, Role)> {
@@ -249,7 +253,7 @@ name = "masks"
 setting = "supervised"
 "#;
     let campaign = read(text).unwrap();
-    let outline = plan_phase(&campaign, &Phase::Screen, base(), true);
+    let outline = planned_of(&campaign, &Phase::Screen);
     let of = |arm: &str| stage(&outline, &format!("natural/{arm}-0"));
     let truth = "natural/truth".to_owned();
     let pixels = &of("right-pixels").needs;
@@ -285,7 +289,7 @@ fn own_campaigns_make_sense() {
             continue;
         }
         let campaign = Campaign::read(&path).unwrap();
-        let outline = plan_phase(&campaign, &Phase::Screen, base(), true);
+        let outline = planned_of(&campaign, &Phase::Screen);
         assert_eq!(outline.scenarios.len(), campaign.scenarios().len());
         found += 1;
     }
@@ -311,7 +315,7 @@ fn queries_share_their_start() {
         1,
     ))
     .unwrap();
-    let outline = plan_phase(&campaign, &Phase::Screen, base(), true);
+    let outline = planned_of(&campaign, &Phase::Screen);
     let names: Vec<&str> = arms(&outline, 0).into_iter().map(|(name, _)| name).collect();
     assert_eq!(
         names,
@@ -377,7 +381,7 @@ name = "represented"
 representative = true
 clusters = 4
 "#;
-    let outline = plan_phase(&read(text).unwrap(), &Phase::Screen, base(), true);
+    let outline = planned_of(&read(text).unwrap(), &Phase::Screen);
     let needs = |name: &str| stage(&outline, name).needs.clone();
     assert_eq!(
         needs("natural/clustered-1/choose"),
@@ -410,7 +414,7 @@ fn curves_have_what_scores_need() {
         let text = FILE.replace("by = \"dense_spread\"", &format!("by = \"{score}\""));
         let campaign = read(&text).unwrap();
         let best = vec![vec!["rank-7".to_owned()]; 2];
-        let outline = plan_phase(&campaign, &Phase::Confirm(best), base(), true);
+        let outline = planned_of(&campaign, &Phase::Confirm(best));
         let Action::Htl(call) = &stage(&outline, "natural/mine").action else {
             panic!()
         };
@@ -432,7 +436,7 @@ fn controls_are_of_what_they_change() {
     );
     let text = text.replace("weight = 7\n", "weight = 7\n[form.train.attention.params]\nevery = 2\n");
     let campaign = read(&text).unwrap();
-    let outline = plan_phase(&campaign, &campaign.everything(), base(), true);
+    let outline = planned_of(&campaign, &campaign.everything());
     let names: Vec<&str> = arms(&outline, 1).into_iter().map(|(name, _)| name).collect();
     assert_eq!(
         names,

@@ -6,7 +6,7 @@ use crate::buffer::Buffer;
 use crate::conv::Geometry;
 #[cfg(target_arch = "x86_64")]
 use crate::conv::across;
-use crate::conv::micro::{ForwardKernels, ForwardTile, Kernels, MOST_VECTORS, WeightTile};
+use crate::conv::micro::{ForwardKernels, ForwardTile, Kernels, ListedKernels, ListedTile, MOST_VECTORS, WeightTile};
 use crate::conv::pack;
 use crate::conv::strip::Plan;
 use crate::parallel::{self, Shared};
@@ -18,7 +18,7 @@ const SWEEP: usize = 64;
 /// Input channels of one task of the weight gradient.
 const INPUT_BLOCK: usize = 16;
 /// Images are taken together until their strip has this many positions.
-const STRIP: usize = 2048;
+pub(super) const STRIP: usize = 2048;
 /// Elements of strips that are filled before the weight gradient sweeps over them.
 pub(super) const FILL: usize = 1 << 20;
 
@@ -65,7 +65,7 @@ pub(super) fn run(plan: Plan, x: &[f32], packed: &[f32], batch: usize, y: &mut [
         }
         let pass = Pass {
             plan,
-            kernels,
+            taps: Taps::Window(kernels),
             packed,
             strip: &strip,
             plane,
@@ -76,24 +76,32 @@ pub(super) fn run(plan: Plan, x: &[f32], packed: &[f32], batch: usize, y: &mut [
             let mut together = Buffer::<f32>::stale(plan.cout * area);
             pass.whole_rows(&mut together, plan.beside * out_area, area);
             plan.part(&together, area, y);
-        } else if plan.whole_rows() {
-            pass.whole_rows(y, plan.cout * out_area, out_area);
         } else {
-            pass.run_on(images, y);
+            pass.images(images, y);
         }
     });
 }
 
+/// Where the taps of an output position lie in a strip, and what multiplies there.
+#[derive(Clone, Copy)]
+pub(super) enum Taps<'a> {
+    /// In the plan's window of every channel.
+    Window(ForwardKernels),
+    /// At these offsets, which are those of all channels.
+    Listed(ListedKernels, &'a [u32]),
+}
+
 /// One strip with all weights.
-struct Pass<'a> {
-    plan: Plan,
-    kernels: ForwardKernels,
-    packed: &'a [f32],
-    strip: &'a [f32],
+pub(super) struct Pass<'a> {
+    pub plan: Plan,
+    pub taps: Taps<'a>,
+    /// `[block][taps of all channels][tile channels]`.
+    pub packed: &'a [f32],
+    pub strip: &'a [f32],
     /// Elements from channel to channel of the strip.
-    plane: usize,
+    pub plane: usize,
     /// Where vectors of positions start.
-    starts: &'a [u32],
+    pub starts: &'a [u32],
 }
 
 /// Some vectors of positions, and a block of output channels.
@@ -132,32 +140,66 @@ impl Pass<'_> {
     /// A vector can be written at the first `count` of `out`, and behind them at every channel of a tile, these `out_step` apart.
     unsafe fn compute(&self, piece: Piece, out: [*mut f32; MOST_VECTORS], out_step: usize) {
         let Kernels { lanes, channels, .. } = self.plan.kernels;
-        let (pitch, step) = (self.plan.pitch(), self.plan.beside);
-        let weights = self.plan.cin * self.plan.window * self.plan.window * channels;
-        let window = self.plan.window_start(piece.block, self.plan.cout.div_ceil(channels));
         let mut at = [0; MOST_VECTORS];
         for (at, &start) in at.iter_mut().zip(&self.starts[piece.first..][..piece.count]) {
-            *at = start as usize + window;
+            *at = start as usize;
         }
-        debug_assert!(
-            at.iter()
-                .all(|at| at + (self.plan.window - 1) * (pitch + step) + lanes <= self.plane)
-        );
-        debug_assert!((piece.block + 1) * weights <= self.packed.len());
-        // SAFETY: the strip has `cin` planes, each with room for the last vector at the last tap (`Plan::plane`); there are weights
-        // for all blocks; `out` by the caller's promise; the kernels are those of a path the processor has.
-        unsafe {
-            self.kernels[piece.count - 1](ForwardTile {
-                x: self.strip.as_ptr(),
-                at,
-                plane: self.plane,
-                pitch,
-                step,
-                channels: self.plan.cin,
-                weight: self.packed.as_ptr().add(piece.block * weights),
-                out,
-                out_step,
-            });
+        match self.taps {
+            Taps::Window(kernels) => {
+                let (pitch, step, window) = (self.plan.pitch(), self.plan.beside, self.plan.window);
+                let weights = self.plan.cin * window * window * channels;
+                let first = self.plan.window_start(piece.block, self.plan.cout.div_ceil(channels));
+                debug_assert!(
+                    at.iter()
+                        .all(|at| at + first + (window - 1) * (pitch + step) + lanes <= self.plane)
+                );
+                debug_assert!((piece.block + 1) * weights <= self.packed.len());
+                // SAFETY: the strip has `cin` planes, each with room for the last vector at the last tap (`Plan::plane`); there are
+                // weights for all blocks; `out` by the caller's promise; the kernels are those of a path the processor has.
+                unsafe {
+                    kernels[piece.count - 1](ForwardTile {
+                        x: self.strip.as_ptr(),
+                        at: at.map(|at| at + first),
+                        plane: self.plane,
+                        pitch,
+                        step,
+                        channels: self.plan.cin,
+                        weight: self.packed.as_ptr().add(piece.block * weights),
+                        out,
+                        out_step,
+                    });
+                }
+            }
+            Taps::Listed(kernels, taps) => {
+                let weights = taps.len() * channels;
+                debug_assert!(taps.iter().all(|&tap| {
+                    at.iter().all(|at| {
+                        tap as usize % self.plane + at + lanes <= self.plane && (tap as usize) < self.strip.len()
+                    })
+                }));
+                debug_assert!((piece.block + 1) * weights <= self.packed.len());
+                // SAFETY: as above; taps lie in the planes of their channels, which have room for the last vector there.
+                unsafe {
+                    kernels[piece.count - 1](ListedTile {
+                        x: self.strip.as_ptr(),
+                        at,
+                        taps: taps.as_ptr(),
+                        count: taps.len(),
+                        weight: self.packed.as_ptr().add(piece.block * weights),
+                        out,
+                        out_step,
+                    });
+                }
+            }
+        }
+    }
+
+    /// All results of images that do not lie side by side.
+    pub(super) fn images(&self, images: usize, y: &mut [f32]) {
+        let area = self.plan.oh * self.plan.ow;
+        match self.plan.whole_rows() {
+            true => self.whole_rows(y, self.plan.cout * area, area),
+            false => self.run_on(images, y),
         }
     }
 

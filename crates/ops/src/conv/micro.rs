@@ -133,6 +133,59 @@ unsafe fn forward_tile<V: Vector, const C: usize, const N: usize, const K: usize
     }
 }
 
+/// What a forward tile reads whose taps are listed.
+#[derive(Clone, Copy)]
+pub(super) struct ListedTile {
+    /// What taps are offsets from.
+    pub x: *const f32,
+    /// Where the vectors of positions start.
+    pub at: [usize; MOST_VECTORS],
+    /// Offsets of all channels' taps.
+    pub taps: *const u32,
+    /// Taps.
+    pub count: usize,
+    /// Weights `[taps][tile channels]`.
+    pub weight: *const f32,
+    /// Where the vectors of the first channel go.
+    pub out: [*mut f32; MOST_VECTORS],
+    /// Elements between channels of the result.
+    pub out_step: usize,
+}
+
+/// # Safety
+/// All reads and writes that `tile` describes are in bounds, and `V`'s instructions exist.
+#[inline(always)]
+unsafe fn listed_tile<V: Vector, const C: usize, const N: usize>(tile: ListedTile) {
+    // SAFETY: by the caller's promise; offsets follow the layout described at `ListedTile`.
+    unsafe {
+        let mut acc = [[V::zero(); N]; C];
+        let mut x = [tile.x; N];
+        for (x, at) in x.iter_mut().zip(tile.at) {
+            *x = x.add(at);
+        }
+        let mut weight = tile.weight;
+        for i in 0..tile.count {
+            let tap = *tile.taps.add(i) as usize;
+            let mut v = [V::zero(); N];
+            for (v, x) in v.iter_mut().zip(x) {
+                *v = V::load(x.add(tap));
+            }
+            for c in 0..C {
+                let w = V::splat(weight.add(c));
+                for i in 0..N {
+                    acc[c][i] = acc[c][i].add_product(v[i], w);
+                }
+            }
+            weight = weight.add(C);
+        }
+        for c in 0..C {
+            for i in 0..N {
+                acc[c][i].store(tile.out[i].add(c * tile.out_step));
+            }
+        }
+    }
+}
+
 /// What a weight-gradient tile reads.
 #[derive(Clone, Copy)]
 pub(super) struct WeightTile {
@@ -263,11 +316,15 @@ pub(super) struct Kernels {
     pub channels: usize,
     /// By kernel size: 1, 3, 5, 7, and 2.
     forward: [ForwardKernels; 5],
+    pub listed: ListedKernels,
     pub weight: unsafe fn(WeightTile),
 }
 
 /// Forward kernels for one, two and three vectors of positions.
 pub(super) type ForwardKernels = [unsafe fn(ForwardTile); MOST_VECTORS];
+
+/// The same for listed taps.
+pub(super) type ListedKernels = [unsafe fn(ListedTile); MOST_VECTORS];
 
 impl Kernels {
     /// The forward kernels for a square window.
@@ -306,6 +363,11 @@ macro_rules! kernels {
                 unsafe { forward_tile::<$vector, $channels, N, K>(tile) }
             }
             $(#[$feature])?
+            unsafe fn listed<const N: usize>(tile: ListedTile) {
+                // SAFETY: as above.
+                unsafe { listed_tile::<$vector, $channels, N>(tile) }
+            }
+            $(#[$feature])?
             unsafe fn weight(tile: WeightTile) {
                 // SAFETY: as above.
                 unsafe { weight_tile::<$vector, $channels>(tile) }
@@ -320,6 +382,7 @@ macro_rules! kernels {
                     [forward::<1, 7>, forward::<2, 7>, forward::<3, 7>],
                     [forward::<1, 2>, forward::<2, 2>, forward::<3, 2>],
                 ],
+                listed: [listed::<1>, listed::<2>, listed::<3>],
                 weight,
             }
         };
@@ -332,7 +395,10 @@ kernels!(PLAIN, Four, 4);
 mod x86 {
     use std::arch::x86_64::*;
 
-    use super::{Across, AcrossTile, ForwardTile, Kernels, Vector, WeightTile, across_tile, forward_tile, weight_tile};
+    use super::{
+        Across, AcrossTile, ForwardTile, Kernels, ListedTile, Vector, WeightTile, across_tile, forward_tile,
+        listed_tile, weight_tile,
+    };
 
     #[derive(Clone, Copy)]
     pub(super) struct Eight(__m256);

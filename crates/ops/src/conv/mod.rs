@@ -6,6 +6,7 @@ pub(crate) mod depthwise;
 mod direct;
 mod doubled;
 mod general;
+mod listed;
 mod micro;
 mod op;
 mod pack;
@@ -153,6 +154,11 @@ pub(crate) fn forward<T: Real>(g: &Geometry, x: &[T], weight: &[T], y: &mut [T])
     if depthwise::applies(g) {
         return depthwise::forward(g, x, weight, y);
     }
+    if listed::applies(g)
+        && let (Some(x), Some(weight), Some(y)) = (T::as_f32(x), T::as_f32(weight), T::as_f32_mut(y))
+    {
+        return listed::forward(g, x, weight, y);
+    }
     general::forward(g, x, weight, y);
 }
 
@@ -167,6 +173,11 @@ pub(crate) fn backward_input<T: Real>(g: &Geometry, dy: &[T], weight: &[T], dx: 
     if depthwise::applies(g) {
         return depthwise::backward_input(g, dy, weight, dx);
     }
+    if listed::applies(g)
+        && let (Some(dy), Some(weight), Some(dx)) = (T::as_f32(dy), T::as_f32(weight), T::as_f32_mut(dx))
+    {
+        return listed::backward_input(g, dy, weight, dx);
+    }
     general::backward_input(g, dy, weight, dx);
 }
 
@@ -180,6 +191,11 @@ pub(crate) fn backward_weight<T: Real>(g: &Geometry, x: &[T], dy: &[T], dw: &mut
     }
     if depthwise::applies(g) {
         return depthwise::backward_weight(g, x, dy, dw);
+    }
+    if listed::applies(g)
+        && let (Some(x), Some(dy), Some(dw)) = (T::as_f32(x), T::as_f32(dy), T::as_f32_mut(dw))
+    {
+        return listed::backward_weight(g, x, dy, dw);
     }
     general::backward_weight(g, x, dy, dw);
 }
