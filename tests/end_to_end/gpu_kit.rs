@@ -65,7 +65,7 @@ fn a_kit_for_the_cpu_runs_all_parts() {
         .env("WORK", folder.path().join("work"))
         .envs([
             ("DEVICE", "cpu"),
-            ("LIMIT", "300"),
+            ("LIMIT", "900"),
             ("CASES", "4:f32 4:bf16 mobilenet-v2:f32"),
         ])
         .envs([

@@ -380,7 +380,7 @@ mod tests {
         let expected = Profile {
             name: "mine".into(),
             weak_seeds: 3,
-            ..smoke()
+            ..Profile::named("smoke").unwrap()
         };
         assert_eq!(found, expected);
         let other = read("[primary.supervised]\nmethod = \"htl\"\ncontrol = \"sham\"\n").unwrap();

@@ -8,65 +8,9 @@
 // Register tiles are indexed by constants so that the compiler unrolls them.
 #![allow(clippy::needless_range_loop)]
 
-/// A vector register of `f32`.
-///
-/// # Safety
-/// Implementors read and write exactly `LANES` elements at the pointers given. Methods may only run where the
-/// processor has the instructions of the implementing type.
-pub(super) unsafe trait Vector: Copy {
-    const LANES: usize;
-    unsafe fn zero() -> Self;
-    unsafe fn load(from: *const f32) -> Self;
-    unsafe fn splat(from: *const f32) -> Self;
-    /// `self + a * b`.
-    unsafe fn add_product(self, a: Self, b: Self) -> Self;
-    unsafe fn add(self, other: Self) -> Self;
-    unsafe fn store(self, to: *mut f32);
-}
-
-/// Four lanes that every compiler target can do something with.
-#[derive(Clone, Copy)]
-pub(super) struct Four([f32; 4]);
-
-// SAFETY: reads and writes four elements; needs no special instruction.
-unsafe impl Vector for Four {
-    const LANES: usize = 4;
-    #[inline(always)]
-    unsafe fn zero() -> Self {
-        Self([0.0; 4])
-    }
-    #[inline(always)]
-    unsafe fn load(from: *const f32) -> Self {
-        // SAFETY: the caller's pointer is readable for four elements.
-        Self(unsafe { from.cast::<[f32; 4]>().read_unaligned() })
-    }
-    #[inline(always)]
-    unsafe fn splat(from: *const f32) -> Self {
-        // SAFETY: the caller's pointer is readable for one element.
-        Self([unsafe { *from }; 4])
-    }
-    #[inline(always)]
-    unsafe fn add_product(self, a: Self, b: Self) -> Self {
-        let mut out = self.0;
-        for i in 0..4 {
-            out[i] += a.0[i] * b.0[i];
-        }
-        Self(out)
-    }
-    #[inline(always)]
-    unsafe fn add(self, other: Self) -> Self {
-        let mut out = self.0;
-        for i in 0..4 {
-            out[i] += other.0[i];
-        }
-        Self(out)
-    }
-    #[inline(always)]
-    unsafe fn store(self, to: *mut f32) {
-        // SAFETY: the caller's pointer is writable for four elements.
-        unsafe { to.cast::<[f32; 4]>().write_unaligned(self.0) }
-    }
-}
+#[cfg(target_arch = "x86_64")]
+use crate::conv::vector::{Eight, Sixteen};
+use crate::conv::vector::{Four, Vector};
 
 /// Vectors of positions that a forward tile has at most.
 pub(super) const MOST_VECTORS: usize = 3;
@@ -396,85 +340,9 @@ mod x86 {
     use std::arch::x86_64::*;
 
     use super::{
-        Across, AcrossTile, ForwardTile, Kernels, ListedTile, Vector, WeightTile, across_tile, forward_tile,
-        listed_tile, weight_tile,
+        Across, AcrossTile, Eight, ForwardTile, Kernels, ListedTile, Sixteen, Vector, WeightTile, across_tile,
+        forward_tile, listed_tile, weight_tile,
     };
-
-    #[derive(Clone, Copy)]
-    pub(super) struct Eight(__m256);
-
-    // SAFETY: reads and writes eight elements; needs AVX2 and FMA.
-    unsafe impl Vector for Eight {
-        const LANES: usize = 8;
-        #[inline(always)]
-        unsafe fn zero() -> Self {
-            // SAFETY: the trait's contract.
-            Self(unsafe { _mm256_setzero_ps() })
-        }
-        #[inline(always)]
-        unsafe fn load(from: *const f32) -> Self {
-            // SAFETY: the trait's contract.
-            Self(unsafe { _mm256_loadu_ps(from) })
-        }
-        #[inline(always)]
-        unsafe fn splat(from: *const f32) -> Self {
-            // SAFETY: the trait's contract.
-            Self(unsafe { _mm256_set1_ps(*from) })
-        }
-        #[inline(always)]
-        unsafe fn add_product(self, a: Self, b: Self) -> Self {
-            // SAFETY: the trait's contract.
-            Self(unsafe { _mm256_fmadd_ps(a.0, b.0, self.0) })
-        }
-        #[inline(always)]
-        unsafe fn add(self, other: Self) -> Self {
-            // SAFETY: the trait's contract.
-            Self(unsafe { _mm256_add_ps(self.0, other.0) })
-        }
-        #[inline(always)]
-        unsafe fn store(self, to: *mut f32) {
-            // SAFETY: the trait's contract.
-            unsafe { _mm256_storeu_ps(to, self.0) }
-        }
-    }
-
-    #[derive(Clone, Copy)]
-    pub(super) struct Sixteen(__m512);
-
-    // SAFETY: reads and writes sixteen elements; needs AVX-512 F.
-    unsafe impl Vector for Sixteen {
-        const LANES: usize = 16;
-        #[inline(always)]
-        unsafe fn zero() -> Self {
-            // SAFETY: the trait's contract.
-            Self(unsafe { _mm512_setzero_ps() })
-        }
-        #[inline(always)]
-        unsafe fn load(from: *const f32) -> Self {
-            // SAFETY: the trait's contract.
-            Self(unsafe { _mm512_loadu_ps(from) })
-        }
-        #[inline(always)]
-        unsafe fn splat(from: *const f32) -> Self {
-            // SAFETY: the trait's contract.
-            Self(unsafe { _mm512_set1_ps(*from) })
-        }
-        #[inline(always)]
-        unsafe fn add_product(self, a: Self, b: Self) -> Self {
-            // SAFETY: the trait's contract.
-            Self(unsafe { _mm512_fmadd_ps(a.0, b.0, self.0) })
-        }
-        #[inline(always)]
-        unsafe fn add(self, other: Self) -> Self {
-            // SAFETY: the trait's contract.
-            Self(unsafe { _mm512_add_ps(self.0, other.0) })
-        }
-        #[inline(always)]
-        unsafe fn store(self, to: *mut f32) {
-            // SAFETY: the trait's contract.
-            unsafe { _mm512_storeu_ps(to, self.0) }
-        }
-    }
 
     kernels!(AVX2, Eight, 4, #[target_feature(enable = "avx2,fma")]);
     kernels!(AVX512, Sixteen, 8, #[target_feature(enable = "avx512f,avx2,fma")]);

@@ -12,6 +12,7 @@ mod op;
 mod pack;
 mod strip;
 mod transposed;
+mod vector;
 
 pub(crate) use doubled::Doubled;
 pub use op::conv2d;
