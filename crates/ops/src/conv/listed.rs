@@ -15,12 +15,17 @@ use crate::conv::{Geometry, general, pack};
 use crate::conv::{across, micro};
 use crate::parallel;
 
+/// Beyond it the input has too many remainders for parting it to be worth it.
+const LARGEST_STRIDE: usize = 8;
+
 /// Whether this convolution is of the kind handled here.
 pub(super) fn applies(g: &Geometry) -> bool {
     let padded = |size: usize| size.saturating_add(2 * g.p.padding + g.p.stride);
     let strip = padded(g.h).saturating_mul(padded(g.w)).saturating_add(256);
     // Offsets of channels are kept as u32, for one image or for groups of about `STRIP` positions.
-    g.p.groups == 1 && strip.max(2 * STRIP).saturating_mul(4 * g.cin.max(g.cout)) < 1 << 31
+    g.p.groups == 1
+        && g.p.stride <= LARGEST_STRIDE
+        && strip.max(2 * STRIP).saturating_mul(4 * g.cin.max(g.cout)) < 1 << 31
 }
 
 /// Where a tap lies: in which part, and how far down and across in it.
@@ -386,6 +391,17 @@ mod tests {
                 "{what}, {i}: {found}, expected {expected}"
             );
         }
+    }
+
+    /// A stride that leaves as many remainders as there are pixels.
+    #[test]
+    fn enormous_strides_are_for_the_general_convolution() {
+        let params = Conv2dParams {
+            stride: 1 << 20,
+            ..Conv2dParams::default()
+        };
+        let g = Geometry::new("test", [1, 1, 4, 4], [1, 1, 3, 3], params).unwrap();
+        assert!(!applies(&g));
     }
 
     /// What the general convolution gives in `f64`: strides with and without remainders, dilations, windows that are not square, padding
