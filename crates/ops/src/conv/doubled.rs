@@ -319,26 +319,7 @@ fn phase_weights(weight: &[f32], [cout, cin]: [usize; 2], room: usize) -> Buffer
 mod tests {
     use super::*;
     use crate::conv::Conv2dParams;
-
-    fn numbers(count: usize, seed: usize) -> Vec<f32> {
-        let scramble = |i: usize| (i * 7919 + seed * 104_729 + 13) % 1009;
-        (0..count).map(|i| scramble(i) as f32 / 504.5 - 1.0).collect()
-    }
-
-    fn in_double(numbers: &[f32]) -> Vec<f64> {
-        numbers.iter().map(|&v| f64::from(v)).collect()
-    }
-
-    #[track_caller]
-    fn near(found: &[f32], expected: &[f64]) {
-        let most = expected.iter().fold(1.0, |most: f64, v| most.max(v.abs()));
-        for (i, (&found, &expected)) in found.iter().zip(expected).enumerate() {
-            assert!(
-                (f64::from(found) - expected).abs() < 1e-5 * most,
-                "{i}: {found}, expected {expected}"
-            );
-        }
-    }
+    use crate::conv::samples::{in_double, near, numbers};
 
     /// The phases give what the doubled map gives, at sizes that fill vectors and at sizes that do not, with and without a skip
     /// connection, for channels that fill tiles and for others.
@@ -368,20 +349,20 @@ mod tests {
             let (mut y, mut y64) = (vec![0.0; g.y_len()], vec![0.0; g.y_len()]);
             doubled.forward(&x, &s, &weight, &mut y);
             forward(&g, &joined, &weight64, &mut y64);
-            near(&y, &y64);
+            near(&y, &y64, 1e-5, "against the doubled map");
 
             let (gradient, gradient64) = (doubled.gradient(&dy), doubled.gradient(&dy64));
             let found = doubled.backward_input(&gradient, &weight, [true, skip > 0]);
             let expected = doubled.backward_input(&gradient64, &weight64, [true, skip > 0]);
             for (found, expected) in found.iter().flatten().zip(expected.iter().flatten()) {
                 assert_eq!(found.len(), expected.len());
-                near(found, expected);
+                near(found, expected, 1e-5, "against the doubled map");
             }
 
             let (mut dw, mut dw64) = (vec![0.0; g.w_len()], vec![0.0; g.w_len()]);
             doubled.backward_weight(&x, &s, &gradient, &mut dw);
             backward_weight(&g, &joined, &dy64, &mut dw64);
-            near(&dw, &dw64);
+            near(&dw, &dw64, 1e-5, "against the doubled map");
         }
     }
 }

@@ -79,9 +79,8 @@ impl Parted {
     }
 
     /// Elements from channel to channel of a strip.
-    fn plane(&self, images: usize, lanes: usize) -> usize {
-        // Vectors run over the end of the last part by less than the reach of a tap and a vector.
-        (self.parts.len() * images * self.rows * self.columns + 2 * self.columns + 4 * lanes).next_multiple_of(16) + 16
+    fn plane(&self, images: usize) -> usize {
+        plane_of(self.parts.len() * images * self.rows, self.columns)
     }
 
     /// Where every tap lies in the plane of a channel.
@@ -140,6 +139,28 @@ fn plan_of([cin, cout]: [usize; 2], [h, w]: [usize; 2], [oh, ow]: [usize; 2]) ->
     }
 }
 
+/// Elements of a plane of so many rows: vectors run over its end by less than the reach of a tap and a vector.
+fn plane_of(rows: usize, columns: usize) -> usize {
+    ((rows + 2) * columns + 4 * Kernels::active().lanes).next_multiple_of(16) + 16
+}
+
+/// Convolves the images of a strip with taps that lie at these offsets in the plane of each channel.
+fn convolve(plan: Plan, offsets: &[usize], packed: &[f32], strip: &[f32], images: usize, y: &mut [f32]) {
+    let plane = strip.len() / plan.cin;
+    let listed: Vec<u32> = (0..plan.cin)
+        .flat_map(|c| offsets.iter().map(move |offset| (c * plane + offset) as u32))
+        .collect();
+    let pass = Pass {
+        plan,
+        taps: Taps::Listed(plan.kernels.listed, &listed),
+        packed,
+        strip,
+        plane,
+        starts: &plan.starts(images),
+    };
+    pass.images(images, y);
+}
+
 /// Every `step`-th element of a row, and zeros behind them.
 fn every(row: &[f32], step: usize, out: &mut [f32]) {
     let count = row.len().div_ceil(step).min(out.len());
@@ -175,24 +196,12 @@ pub(super) fn forward(g: &Geometry, x: &[f32], weight: &[f32], y: &mut [f32]) {
     parallel::chunks(y, group * out_image, |index, y| {
         let images = y.len() / out_image;
         let x = &x[index * group * g.cin * in_area..][..images * g.cin * in_area];
-        let plane = parted.plane(images, plan.kernels.lanes);
+        let plane = parted.plane(images);
         let mut strip = Buffer::<f32>::stale(g.cin * plane);
         for (c, strip) in strip.chunks_exact_mut(plane).enumerate() {
             parted.fill(g, &x[c * in_area..], g.cin * in_area, images, strip);
         }
-        let offsets = parted.offsets(images);
-        let listed: Vec<u32> = (0..g.cin)
-            .flat_map(|c| offsets.iter().map(move |offset| (c * plane + offset) as u32))
-            .collect();
-        let pass = Pass {
-            plan,
-            taps: Taps::Listed(plan.kernels.listed, &listed),
-            packed: &packed,
-            strip: &strip,
-            plane,
-            starts: &plan.starts(images),
-        };
-        pass.images(images, y);
+        convolve(plan, &parted.offsets(images), &packed, &strip, images, y);
     });
 }
 
@@ -248,7 +257,7 @@ impl Residue {
 }
 
 pub(super) fn backward_input(g: &Geometry, dy: &[f32], weight: &[f32], dx: &mut [f32]) {
-    let Kernels { lanes, channels, .. } = Kernels::active();
+    let channels = Kernels::active().channels;
     let s = g.p.stride;
     let taps = taps(g);
     // A tap that reaches so far meets the gradient as far before a pixel.
@@ -265,7 +274,7 @@ pub(super) fn backward_input(g: &Geometry, dy: &[f32], weight: &[f32], dx: &mut 
     parallel::chunks(dx, group * image_in, |index, dx| {
         let images = dx.len() / image_in;
         let dy = &dy[index * group * g.cout * out_area..][..images * g.cout * out_area];
-        let plane = (images * rows * columns + 2 * columns + 4 * lanes).next_multiple_of(16) + 16;
+        let plane = plane_of(images * rows, columns);
         let mut strip = Buffer::<f32>::zeros(g.cout * plane);
         for (c, strip) in strip.chunks_exact_mut(plane).enumerate() {
             for image in 0..images {
@@ -279,26 +288,17 @@ pub(super) fn backward_input(g: &Geometry, dy: &[f32], weight: &[f32], dx: &mut 
         for residue in &residues {
             let [down, across] = residue.count;
             let area = down * across;
-            let mut gradient = Buffer::<f32>::zeros(images * g.cin * area);
-            if !residue.taps.is_empty() {
+            let mut gradient = Buffer::<f32>::stale(images * g.cin * area);
+            if residue.taps.is_empty() {
+                gradient.fill(0.0);
+            } else {
                 let plan = plan_of([g.cout, g.cin], [rows, columns], residue.count);
-                let offset = |tap: usize| {
+                let offset = |&tap: &usize| {
                     let [y, x] = [0, 1].map(|axis| residue.first[axis] + margin[axis] - taps[tap].shift[axis]);
                     y * columns + x
                 };
-                let offsets: Vec<usize> = residue.taps.iter().map(|&tap| offset(tap)).collect();
-                let listed: Vec<u32> = (0..g.cout)
-                    .flat_map(|c| offsets.iter().map(move |offset| (c * plane + offset) as u32))
-                    .collect();
-                let pass = Pass {
-                    plan,
-                    taps: Taps::Listed(plan.kernels.listed, &listed),
-                    packed: &residue.packed,
-                    strip: &strip,
-                    plane,
-                    starts: &plan.starts(images),
-                };
-                pass.images(images, &mut gradient);
+                let offsets: Vec<usize> = residue.taps.iter().map(offset).collect();
+                convolve(plan, &offsets, &residue.packed, &strip, images, &mut gradient);
             }
             let [top, left] = [0, 1].map(|axis| residue.first[axis] * s + residue.part[axis] - g.p.padding);
             for (plane, gradient) in dx.chunks_exact_mut(g.h * g.w).zip(gradient.chunks_exact(area)) {
@@ -331,7 +331,7 @@ fn across_outputs(g: &Geometry, kernels: micro::Across, x: &[f32], dy: &[f32], d
         .div_ceil(parted.parts.len() * plan.image() * g.cin)
         .min(g.batch)
         .max(1);
-    let plane = parted.plane(group, plan.kernels.lanes);
+    let plane = parted.plane(group);
     let offsets = parted.offsets(group);
     // A row is three channels at one tap; the last may hold channels that do not exist.
     let per_tap = g.cin.div_ceil(3);
@@ -376,22 +376,7 @@ fn across_outputs(g: &Geometry, kernels: micro::Across, x: &[f32], dy: &[f32], d
 mod tests {
     use super::*;
     use crate::conv::Conv2dParams;
-
-    fn numbers(count: usize, seed: usize) -> Vec<f32> {
-        let scramble = |i: usize| (i * 7919 + seed * 104_729 + 13) % 1009;
-        (0..count).map(|i| scramble(i) as f32 / 504.5 - 1.0).collect()
-    }
-
-    #[track_caller]
-    fn near(found: &[f32], expected: &[f64], what: &str) {
-        let most = expected.iter().fold(1.0, |most: f64, v| most.max(v.abs()));
-        for (i, (&found, &expected)) in found.iter().zip(expected).enumerate() {
-            assert!(
-                (f64::from(found) - expected).abs() < 1e-6 * most,
-                "{what}, {i}: {found}, expected {expected}"
-            );
-        }
-    }
+    use crate::conv::samples::{in_double, near, numbers};
 
     /// A stride that leaves as many remainders as there are pixels.
     #[test]
@@ -431,20 +416,19 @@ mod tests {
             };
             let g = Geometry::new("test", [batch, cin, h, w], [cout, cin, kh, kw], params).unwrap();
             assert!(applies(&g));
-            let double = |numbers: &[f32]| numbers.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
             let (x, weight, dy) = (numbers(g.x_len(), 1), numbers(g.w_len(), 2), numbers(g.y_len(), 3));
             let (mut y, mut expected) = (vec![f32::NAN; g.y_len()], vec![0.0; g.y_len()]);
             forward(&g, &x, &weight, &mut y);
-            general::forward(&g, &double(&x), &double(&weight), &mut expected);
-            near(&y, &expected, &format!("{g:?}"));
+            general::forward(&g, &in_double(&x), &in_double(&weight), &mut expected);
+            near(&y, &expected, 1e-6, &format!("{g:?}"));
             let (mut dx, mut expected) = (vec![f32::NAN; g.x_len()], vec![0.0; g.x_len()]);
             backward_input(&g, &dy, &weight, &mut dx);
-            general::backward_input(&g, &double(&dy), &double(&weight), &mut expected);
-            near(&dx, &expected, &format!("gradient of the input, {g:?}"));
+            general::backward_input(&g, &in_double(&dy), &in_double(&weight), &mut expected);
+            near(&dx, &expected, 1e-6, &format!("gradient of the input, {g:?}"));
             let (mut dw, mut expected) = (vec![f32::NAN; g.w_len()], vec![0.0; g.w_len()]);
             backward_weight(&g, &x, &dy, &mut dw);
-            general::backward_weight(&g, &double(&x), &double(&dy), &mut expected);
-            near(&dw, &expected, &format!("gradient of the weight, {g:?}"));
+            general::backward_weight(&g, &in_double(&x), &in_double(&dy), &mut expected);
+            near(&dw, &expected, 1e-6, &format!("gradient of the weight, {g:?}"));
         }
     }
 }

@@ -10,6 +10,8 @@ mod listed;
 mod micro;
 mod op;
 mod pack;
+#[cfg(test)]
+mod samples;
 mod strip;
 mod transposed;
 mod vector;

@@ -5,7 +5,7 @@ use super::map::{CHUNK, Map, Values};
 use super::node::{Node, token};
 use crate::OpsError;
 use crate::buffer::Buffer;
-use crate::norm::{Activation, bounds};
+use crate::norm::{Activation, bounds, within};
 use crate::parallel;
 use crate::portable;
 use crate::real::{Real, by_dtype, check_shape};
@@ -81,12 +81,6 @@ impl Features {
             Ok(Self::new(node, self.dims(), map))
         })?)
     }
-}
-
-/// In this form NaN stays NaN.
-fn within<T: Real>(z: T, [low, high]: [T; 2]) -> T {
-    let z = if z < low { low } else { z };
-    if z > high { high } else { z }
 }
 
 /// The gradient where the result is within the activation's bounds, 0 elsewhere.

@@ -184,9 +184,7 @@ vectorised! {
     /// `out = scale * y + shift`, kept within bounds; NaN stays NaN.
     fn affine_within<T: Real>(y: &[T], affine: [T; 2], bounds: [T; 2], out: &mut [T]) {
         for (o, &v) in out.iter_mut().zip(y) {
-            let z = v * affine[0] + affine[1];
-            let z = if z < bounds[0] { bounds[0] } else { z };
-            *o = if z > bounds[1] { bounds[1] } else { z };
+            *o = within(v * affine[0] + affine[1], bounds);
         }
     }
 }
@@ -195,11 +193,16 @@ vectorised! {
     /// The same in place.
     fn make_affine_within<T: Real>(y: &mut [T], affine: [T; 2], bounds: [T; 2]) {
         for v in y {
-            let z = *v * affine[0] + affine[1];
-            let z = if z < bounds[0] { bounds[0] } else { z };
-            *v = if z > bounds[1] { bounds[1] } else { z };
+            *v = within(*v * affine[0] + affine[1], bounds);
         }
     }
+}
+
+/// The nearest number within bounds; in this form NaN stays NaN.
+#[inline(always)]
+pub(crate) fn within<T: Real>(z: T, [low, high]: [T; 2]) -> T {
+    let z = if z < low { low } else { z };
+    if z > high { high } else { z }
 }
 
 /// Bounds of the pre-activation inside which the gradient passes.
